@@ -1,0 +1,28 @@
+"""What counts as a structure and as a site, and what identifies a structure.
+
+Everything that takes crystals comes through here once, so that a bad one is met with one clear
+message and the other rooms may rely on what they get: ordered, finite, with a real cell and
+elements that have features.
+"""
+
+from ssatom.structures._arrays import (
+    StructureArrays,
+    overlap_error,
+    structure_arrays,
+    structure_key,
+)
+from ssatom.structures._checks import check_sites, check_structures, iter_sites, iter_structures
+from ssatom.structures._convert import StructureLike, structure_from_atoms
+
+__all__ = [
+    "StructureArrays",
+    "StructureLike",
+    "check_sites",
+    "check_structures",
+    "iter_sites",
+    "iter_structures",
+    "overlap_error",
+    "structure_arrays",
+    "structure_from_atoms",
+    "structure_key",
+]

@@ -1,0 +1,240 @@
+"""A structure as checked arrays, its content key, and the words for what may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from pymatgen.core import Composition, DummySpecies, Element, IStructure
+
+from ssatom.exceptions import StructureError
+
+_MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
+_OCCUPANCY_TOLERANCE = 1e-6
+# Å³ per site. In less, even the best packing of spheres has neighbours within 0.3 Å.
+MIN_VOLUME_PER_SITE = 0.019
+
+
+class StructureArrays(NamedTuple):
+    """A structure as plain arrays, its species reduced to elements.
+
+    Attributes
+    ----------
+    lattice : ndarray of float64, shape (3, 3)
+        Lattice vectors as rows, Å.
+    numbers : ndarray of int64, shape (n_sites,)
+        Atomic numbers, 1 to 100.
+    frac_coords : ndarray of float64, shape (n_sites, 3)
+        Fractional coordinates as given, not wrapped into the cell.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom.structures import structure_arrays
+    >>> structure_arrays(Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])).frac_coords
+    array([[0., 0., 0.]])
+    """
+
+    lattice: np.ndarray
+    numbers: np.ndarray
+    frac_coords: np.ndarray
+
+
+def structure_arrays(structure: IStructure, where: str = "structure") -> StructureArrays:
+    """Lattice, atomic numbers and fractional coordinates of a structure, checked.
+
+    Parameters
+    ----------
+    structure : Structure
+        Oxidation states, spins and isotopes are dropped; several species of one element that
+        fill a site together (Fe2+ and Fe3+) are that element.
+    where : str, default="structure"
+        What messages call the structure.
+
+    Returns
+    -------
+    StructureArrays
+        New C-contiguous arrays.
+
+    Raises
+    ------
+    StructureError
+        If the structure is empty or disordered, has dummy species or elements outside H to Fm,
+        coordinates that are not finite, or a cell without volume.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom.structures import structure_arrays
+    >>> structure_arrays(Structure(Lattice.cubic(3.35), ["Po2-"], [[0, 0, 0]])).numbers
+    array([84])
+    """
+    sites = structure.sites
+    if not sites:
+        raise StructureError(f"{where} has no sites; a crystal needs at least one")
+    numbers = np.array([_atomic_number(site.species) for site in sites], dtype=np.int64)
+    if numbers.min() < 1 or numbers.max() > _MAX_ATOMIC_NUMBER:
+        bad = int(np.argmax((numbers < 1) | (numbers > _MAX_ATOMIC_NUMBER)))
+        where = f"{where} ({structure.reduced_formula})"
+        raise StructureError(f"{where}: site {bad} {_species_problem(sites[bad].species)}")
+    lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
+    frac_coords = np.array([site.frac_coords for site in sites], dtype=np.float64)
+    problem = lattice_problem(lattice, len(sites)) or _coordinates_problem(frac_coords)
+    if problem:
+        raise StructureError(f"{where} ({structure.reduced_formula}): {problem}")
+    return StructureArrays(lattice, numbers, frac_coords)
+
+
+def structure_key(structure: IStructure | StructureArrays) -> bytes:
+    """Content hash of lattice, elements and coordinates.
+
+    Equal for decorated and plain species, and unchanged by anything that pymatgen caches
+    inside a structure. Another cell, site order or origin of the same crystal has another key.
+
+    Parameters
+    ----------
+    structure : Structure or StructureArrays
+        Arrays, where they are at hand, save their extraction.
+
+    Returns
+    -------
+    bytes
+        16 bytes of BLAKE2b.
+
+    Raises
+    ------
+    StructureError
+        As from `structure_arrays`.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom.structures import structure_key
+    >>> plain = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
+    >>> decorated = Structure(Lattice.cubic(3.35), ["Po2-"], [[0, 0, 0]])
+    >>> structure_key(plain) == structure_key(decorated)
+    True
+    """
+    arrays = structure if isinstance(structure, StructureArrays) else structure_arrays(structure)
+    digest = blake2b(digest_size=16)
+    digest.update(arrays.numbers.astype("<i8").tobytes())
+    for floats in (arrays.lattice, arrays.frac_coords):
+        digest.update((floats + 0.0).astype("<f8").tobytes())  # -0.0 becomes 0.0
+    return digest.digest()
+
+
+def overlap_error(
+    index: int | str, formula: str | Sequence[int] | np.ndarray, i: int, j: int, distance: float
+) -> StructureError:
+    """The error for two atoms in one place, for whoever searches for neighbours.
+
+    Parameters
+    ----------
+    index : int or str
+        Place of the structure in the caller's list, or what to call the structure.
+    formula : str or sequence of int
+        Reduced formula, or the atomic numbers of all sites.
+    i, j : int
+        The two sites; equal for a site and its own periodic image.
+    distance : float
+        Between them, Å.
+
+    Returns
+    -------
+    StructureError
+        To be raised by the caller.
+
+    Examples
+    --------
+    >>> from ssatom.structures import overlap_error
+    >>> error = overlap_error(3, [11, 17], 0, 1, 0.1)
+    >>> str(error).split(";")[0]
+    'structures[3] (NaCl): sites 0 (Na) and 1 (Cl) are 0.1 Å apart, and atoms under 0.3 Å overlap'
+    """
+    where = index if isinstance(index, str) else f"structures[{index}]"
+    names = {site: str(site) for site in (i, j)}
+    if not isinstance(formula, str):
+        names = {site: f"{site} ({Element.from_Z(int(formula[site])).symbol})" for site in (i, j)}
+        formula = reduced_formula(formula)
+    if i == j:
+        pair = f"site {names[i]} and its own periodic image are"
+        remedy = "correct the lattice, whose unit is Å"
+    else:
+        pair = f"sites {names[i]} and {names[j]} are"
+        remedy = (
+            'delete one of them, for instance with structure.merge_sites(0.3, mode="delete"), '
+            "or correct the coordinates"
+        )
+    return StructureError(
+        f"{where} ({formula}): {pair} {distance:.3g} Å apart, and atoms under 0.3 Å overlap; "
+        f"{remedy}"
+    )
+
+
+def reduced_formula(numbers: Sequence[int] | np.ndarray) -> str:
+    """Reduced formula of atomic numbers."""
+    unique, counts = np.unique(np.asarray(numbers), return_counts=True)
+    amounts = {Element.from_Z(int(z)): int(n) for z, n in zip(unique, counts, strict=True)}
+    return Composition(amounts).reduced_formula
+
+
+def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
+    """What is wrong with a lattice, for a message; None if nothing is."""
+    volume = abs(float(np.linalg.det(lattice)))
+    if volume >= MIN_VOLUME_PER_SITE * n_sites and np.isfinite(volume):
+        return None
+    rows = ", ".join("[" + ", ".join(f"{x:.6g}" for x in row) + "]" for row in lattice)
+    if not np.isfinite(lattice).all():
+        return f"the lattice [{rows}] is not finite; correct it, three vectors in Å"
+    return (
+        f"the lattice [{rows}] is singular or too small: its volume is {volume:.3g} Å³ for "
+        f"{n_sites} site{'s' * (n_sites != 1)}; give three vectors in Å that span a cell"
+    )
+
+
+def _coordinates_problem(frac_coords: np.ndarray) -> str | None:
+    finite = np.isfinite(frac_coords).all(axis=1)
+    if finite.all():
+        return None
+    bad = int(np.argmin(finite))
+    row = ", ".join(f"{x:.6g}" for x in frac_coords[bad])
+    return (
+        f"site {bad} has fractional coordinates [{row}], which are not finite "
+        f"({len(finite) - finite.sum()} such of {len(finite)} sites); correct or remove it"
+    )
+
+
+def _atomic_number(species: Composition) -> int:
+    """Atomic number of the element that fills a site, 0 if no single one does."""
+    numbers, total = set(), 0.0
+    for specie, amount in species.items():
+        if isinstance(specie, DummySpecies):
+            return 0
+        numbers.add(specie.Z)
+        total += amount
+    full = len(numbers) == 1 and abs(total - 1) <= _OCCUPANCY_TOLERANCE
+    return numbers.pop() if full else 0
+
+
+def _species_problem(species: Composition) -> str:
+    """Why the species on a site are not one element of the table."""
+    dummies = [specie for specie in species if isinstance(specie, DummySpecies)]
+    if dummies:
+        return (
+            f"holds the dummy species {dummies[0]}, which is no element; replace it with an "
+            "element, or remove the site if it is a vacancy"
+        )
+    if not _atomic_number(species):
+        parts = [f"{specie} {amount:.4g}" for specie, amount in species.items()]
+        if species.num_atoms < 1 - _OCCUPANCY_TOLERANCE:
+            parts.append(f"vacant {1 - species.num_atoms:.4g}")
+        return (
+            f"has partial occupancy ({', '.join(parts)}); order the structure first, for "
+            "instance with OrderDisorderedStructureTransformation"
+        )
+    return (
+        f"is {next(iter(species))} (Z = {_atomic_number(species)}); allowed are the elements "
+        f"with features, H to Fm (Z = 1 to {_MAX_ATOMIC_NUMBER}): leave this structure out"
+    )

@@ -1,0 +1,246 @@
+"""Containers of structures and of sites, row by row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
+
+import numpy as np
+from ase import Atoms
+from pymatgen.core import IMolecule, IStructure, Site, Structure
+
+from ssatom.exceptions import StructureError
+from ssatom.structures._convert import ALLOWED, ARRAY_OF_SITES, StructureLike, to_structure
+
+_Row = TypeVar("_Row")
+
+
+def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
+    """Pymatgen structures of everything that is one, or the first error.
+
+    Parameters
+    ----------
+    structures : list, tuple, Series, object array, one-column DataFrame or generator
+        Of pymatgen Structure, ASE Atoms, or paths to files that pymatgen reads (CIF, POSCAR, …).
+        Atoms whose cell has a volume count as periodic in all directions.
+
+    Returns
+    -------
+    list of Structure
+        In order; pymatgen structures are handed on, not copied.
+
+    Raises
+    ------
+    StructureError
+        If the container or one of its rows is no structure, is disordered, empty or singular,
+        has coordinates that are not finite, or elements outside H to Fm.
+    StructureFileError, MissingFileError
+        If a file cannot be read, or is not there.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import check_structures
+    >>> [s.reduced_formula for s in check_structures([bulk("NaCl", "rocksalt", a=5.64)])]
+    ['NaCl']
+    """
+    return list(_raising(iter_structures(structures)))
+
+
+def iter_structures(
+    structures: Iterable[StructureLike],
+) -> Iterator[Structure | StructureError]:
+    """Like `check_structures` one at a time, a bad row given as its error.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms or path
+        As for `check_structures`; a generator is streamed. A row that is a StructureError
+        already is handed on.
+
+    Returns
+    -------
+    iterator of Structure or StructureError
+        One for each row, in order; the caller raises or reports the errors.
+
+    Raises
+    ------
+    StructureError
+        At once, if the container is wrong: None, a single structure, an array of sites.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import iter_structures
+    >>> [type(item).__name__ for item in iter_structures([bulk("Cu"), None])]
+    ['Structure', 'StructureError']
+    """
+    rows = _rows(structures, "structures", 1)
+    return (_attempt(to_structure, row, f"structures[{i}]") for i, row in enumerate(rows))
+
+
+def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
+    """Sites of structures, or the first error.
+
+    Parameters
+    ----------
+    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
+        Structures as for `check_structures`; indices from 0 to the number of sites less one.
+
+    Returns
+    -------
+    list of (Structure, int)
+        In order.
+
+    Raises
+    ------
+    StructureError
+        If a row is no pair, its structure is bad, or its index is no whole number, negative or
+        out of range.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import check_sites
+    >>> [(structure, index)] = check_sites([(bulk("NaCl", "rocksalt", a=5.64), 1)])
+    >>> structure[index].species_string
+    'Cl'
+    """
+    return list(_raising(iter_sites(pairs)))
+
+
+def iter_sites(
+    pairs: Iterable[tuple[StructureLike, int]],
+) -> Iterator[tuple[Structure, int] | StructureError]:
+    """Like `check_sites` one at a time, a bad row given as its error.
+
+    Parameters
+    ----------
+    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
+        As for `check_sites`; a generator is streamed.
+
+    Returns
+    -------
+    iterator of (Structure, int) or StructureError
+        One for each row, in order; the caller raises or reports the errors.
+
+    Raises
+    ------
+    StructureError
+        At once, if the container is wrong.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import iter_sites
+    >>> for item in iter_sites([(bulk("Cu"), 1)]):
+    ...     print(item)
+    sites[0] (Cu): site index 1 is out of range; allowed is 0 (1 site, counted from 0)
+    """
+    rows = _rows(pairs, "sites", 2)
+    return (_attempt(_to_site, row, f"sites[{i}]") for i, row in enumerate(rows))
+
+
+def _attempt(convert: Callable[[Any, str], _Row], row: Any, where: str) -> _Row | StructureError:
+    try:
+        return convert(row, where)
+    except StructureError as error:
+        # Kept errors must not keep the frames alive in which they arose.
+        return error.with_traceback(None)
+
+
+def _raising(items: Iterable[_Row | StructureError]) -> Iterator[_Row]:
+    for item in items:
+        if isinstance(item, StructureError):
+            raise item
+        yield item
+
+
+def _to_site(row: Any, where: str) -> tuple[Structure, int]:
+    if isinstance(row, StructureError):
+        raise row
+    if not isinstance(row, tuple | list | np.ndarray) or len(row) != 2:
+        raise StructureError(
+            f"{where} is {_kind(row)}; allowed is a pair (structure, site index), such as "
+            "(structure, 0)"
+        )
+    structure, index = to_structure(row[0], where), row[1]
+    where = f"{where} ({structure.reduced_formula})"
+    if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer):
+        raise StructureError(
+            f"{where}: site index {index!r} is of type {type(index).__name__}; allowed is a "
+            "whole number, such as int(index)"
+        )
+    if not 0 <= index < len(structure):
+        last = len(structure) - 1
+        allowed = f"0 to {last}" if last else "0"
+        problem = "is negative" if index < 0 else "is out of range"
+        raise StructureError(
+            f"{where}: site index {index} {problem}; allowed is {allowed} "
+            f"({len(structure)} site{'s' * bool(last)}, counted from 0)"
+        )
+    return structure, int(index)
+
+
+def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
+    """The rows of a container, without ever making an array of structures."""
+    example = "[structure, ...]" if n_columns == 1 else "[(structure, 0), ...]"
+    if container is None:
+        raise StructureError(f"{name} is None; give a list, such as {example}")
+    if isinstance(container, IStructure | Atoms | IMolecule | str | bytes | os.PathLike):
+        raise StructureError(
+            f"{name} is one {_kind(container)} where a list belongs; give {example}"
+        )
+    if isinstance(container, Mapping | AbstractSet) or not isinstance(container, Iterable):
+        raise StructureError(
+            f"{name} is {_kind(container)}; allowed is a list, tuple, Series, DataFrame, object "
+            f"array or generator, such as {example}"
+        )
+    if hasattr(container, "itertuples"):
+        return _frame_rows(container, name, n_columns)
+    if isinstance(container, np.ndarray):
+        return _array_rows(container, name, n_columns)
+    if _is_pair(container) and n_columns == 2:
+        raise StructureError(f"{name} is one pair where a list of pairs belongs; give {example}")
+    return container
+
+
+def _is_pair(container: Any) -> bool:
+    if not isinstance(container, tuple | list) or len(container) != 2:
+        return False
+    return isinstance(container[1], int | np.integer)
+
+
+def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
+    if frame.shape[1] != n_columns:
+        columns = ", ".join(repr(column) for column in frame.columns)
+        wanted = ('one, such as df[["structure"]]', 'two, such as df[["structure", "site_index"]]')
+        raise StructureError(
+            f"{name} is a DataFrame of {frame.shape[1]} columns ({columns}); choose "
+            f"{wanted[n_columns - 1]}"
+        )
+    rows = frame.itertuples(index=False, name=None)
+    return (row[0] for row in rows) if n_columns == 1 else rows
+
+
+def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
+    what = f"{name} is an array of shape {array.shape} and dtype {array.dtype}"
+    if array.ndim == 2 and array.shape[1] == n_columns == 1:
+        array = array[:, 0]
+    if array.size and isinstance(array.flat[0], Site):
+        raise StructureError(f"{what} that holds sites; {ARRAY_OF_SITES}")
+    if array.dtype.kind not in "OU" or array.ndim != (array.shape[-1] == n_columns == 2) + 1:
+        rows = ALLOWED if n_columns == 1 else "a pair (structure, site index)"
+        raise StructureError(f"{what}; allowed is an object array of which each row is {rows}")
+    return array
+
+
+def _kind(value: Any) -> str:
+    kind = f"of type {type(value).__name__}"
+    if isinstance(value, IStructure):
+        return f"{type(value).__name__} ({value.reduced_formula})"
+    if isinstance(value, str | bytes | os.PathLike):
+        return f"{type(value).__name__} ({os.fspath(value)!r})"
+    return kind
