@@ -74,9 +74,9 @@ def structure_arrays(structure: IStructure, where: str = "structure") -> Structu
     sites = structure.sites
     if not sites:
         raise StructureError(f"{where} has no sites; a crystal needs at least one")
-    numbers = np.array([_atomic_number(site.species) for site in sites], dtype=np.int64)
-    if numbers.min() < 1 or numbers.max() > _MAX_ATOMIC_NUMBER:
-        bad = int(np.argmax((numbers < 1) | (numbers > _MAX_ATOMIC_NUMBER)))
+    numbers = [_atomic_number(site.species) for site in sites]
+    if min(numbers) < 1 or max(numbers) > _MAX_ATOMIC_NUMBER:
+        bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= _MAX_ATOMIC_NUMBER)
         where = f"{where} ({structure.reduced_formula})"
         raise StructureError(f"{where}: site {bad} {_species_problem(sites[bad].species)}")
     lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
@@ -84,7 +84,7 @@ def structure_arrays(structure: IStructure, where: str = "structure") -> Structu
     problem = lattice_problem(lattice, len(sites)) or _coordinates_problem(frac_coords)
     if problem:
         raise StructureError(f"{where} ({structure.reduced_formula}): {problem}")
-    return StructureArrays(lattice, numbers, frac_coords)
+    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), frac_coords)
 
 
 def structure_key(structure: IStructure | StructureArrays) -> bytes:
@@ -195,9 +195,9 @@ def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
 
 
 def _coordinates_problem(frac_coords: np.ndarray) -> str | None:
-    finite = np.isfinite(frac_coords).all(axis=1)
-    if finite.all():
+    if np.isfinite(frac_coords).all():
         return None
+    finite = np.isfinite(frac_coords).all(axis=1)
     bad = int(np.argmin(finite))
     row = ", ".join(f"{x:.6g}" for x in frac_coords[bad])
     return (
@@ -208,7 +208,8 @@ def _coordinates_problem(frac_coords: np.ndarray) -> str | None:
 
 def _atomic_number(species: Composition) -> int:
     """Atomic number of the element that fills a site, 0 if no single one does."""
-    numbers, total = set(), 0.0
+    numbers: set[int] = set()
+    total = 0.0
     for specie, amount in species.items():
         if isinstance(specie, DummySpecies):
             return 0

@@ -163,7 +163,7 @@ def _to_site(row: Any, where: str) -> tuple[Structure, int]:
         raise row
     if not isinstance(row, tuple | list | np.ndarray) or len(row) != 2:
         raise StructureError(
-            f"{where} is {_kind(row)}; allowed is a pair (structure, site index), such as "
+            f"{where} is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
             "(structure, 0)"
         )
     structure, index = to_structure(row[0], where), row[1]
@@ -195,7 +195,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         )
     if isinstance(container, Mapping | AbstractSet) or not isinstance(container, Iterable):
         raise StructureError(
-            f"{name} is {_kind(container)}; allowed is a list, tuple, Series, DataFrame, object "
+            f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, object "
             f"array or generator, such as {example}"
         )
     if hasattr(container, "itertuples"):
@@ -218,8 +218,7 @@ def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
         columns = ", ".join(repr(column) for column in frame.columns)
         wanted = ('one, such as df[["structure"]]', 'two, such as df[["structure", "site_index"]]')
         raise StructureError(
-            f"{name} is a DataFrame of {frame.shape[1]} columns ({columns}); choose "
-            f"{wanted[n_columns - 1]}"
+            f"{name} is a DataFrame with columns {columns}; choose {wanted[n_columns - 1]}"
         )
     rows = frame.itertuples(index=False, name=None)
     return (row[0] for row in rows) if n_columns == 1 else rows
@@ -238,9 +237,8 @@ def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
 
 
 def _kind(value: Any) -> str:
-    kind = f"of type {type(value).__name__}"
     if isinstance(value, IStructure):
         return f"{type(value).__name__} ({value.reduced_formula})"
     if isinstance(value, str | bytes | os.PathLike):
         return f"{type(value).__name__} ({os.fspath(value)!r})"
-    return kind
+    return type(value).__name__

@@ -76,11 +76,13 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     where = f"{where} ({atoms.get_chemical_formula(empirical=True)})"
     cell = np.array(atoms.cell.array)
     problem = lattice_problem(cell, len(atoms))
-    if problem:
-        raise StructureError(
-            f"{where}: {problem}; these are ASE Atoms with pbc={atoms.pbc.tolist()}, and a "
-            "molecule or slab is put into a box by, for instance, atoms.center(vacuum=10.0)"
+    if problem and np.isfinite(cell).all():
+        problem += (
+            f". These are ASE Atoms with pbc={atoms.pbc.tolist()}: put a molecule or slab into "
+            "a box, for instance with atoms.center(vacuum=10.0)"
         )
+    if problem:
+        raise StructureError(f"{where}: {problem}")
     if not atoms.numbers.all():
         raise StructureError(
             f"{where}: site {int(np.argmin(atoms.numbers))} holds the dummy species X, which is "
