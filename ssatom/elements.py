@@ -1,0 +1,172 @@
+"""What is known of an element before any learning: period, group and the CGCNN features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+MAX_ATOMIC_NUMBER = 100
+"""Heaviest element with CGCNN features (fermium)."""
+
+MASK_NUMBER = 0
+"""Stands where an atomic number would, for a site whose element is hidden."""
+
+N_PERIODS = 9
+N_GROUPS = 18
+
+# Period and group follow CGCNN's convention: the f block has periods of its own (8 and 9), so
+# that the two properties together nearly name the element, and belongs to group 3.
+_NOBLE_GASES = np.array([2, 10, 18, 36, 54, 86])
+_F_BLOCK_PERIODS = {8: range(57, 72), 9: range(89, 101)}
+
+
+@cache
+def _periods_and_groups() -> tuple[np.ndarray, np.ndarray]:
+    """Tables of period and group over atomic numbers, 0 at the mask."""
+    numbers = np.arange(MAX_ATOMIC_NUMBER + 1)
+    periods = np.searchsorted(_NOBLE_GASES, numbers) + 1
+    starts = np.concatenate([[0], _NOBLE_GASES])[periods - 1]
+    lengths = np.diff(np.concatenate([[0], _NOBLE_GASES, [118]]))[periods - 1]
+    position = numbers - starts  # 1 at the alkali metal, the period's length at the noble gas
+    groups = np.where(position <= 2, position, 18 - (lengths - position))
+    groups[2] = 18
+    for period, members in _F_BLOCK_PERIODS.items():
+        periods[list(members)] = period
+        groups[list(members)] = 3
+    periods[MASK_NUMBER] = groups[MASK_NUMBER] = 0
+    return periods, groups
+
+
+def _lookup(table: np.ndarray, numbers: object) -> np.ndarray:
+    numbers = np.asarray(numbers)
+    if numbers.size and (numbers.min() < 1 or numbers.max() > MAX_ATOMIC_NUMBER):
+        raise ValueError(
+            f"atomic numbers must be from 1 to {MAX_ATOMIC_NUMBER}, "
+            f"got {numbers.min()} to {numbers.max()}"
+        )
+    return table[numbers]
+
+
+def period_numbers(numbers: object) -> np.ndarray:
+    """Period of each element, lanthanides and actinides as periods of their own.
+
+    Parameters
+    ----------
+    numbers : array-like of int, shape (n,)
+        Atomic numbers, 1 to 100.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        1 to 7; 8 for La to Lu, 9 for Ac to Fm (the nine classes of CGCNN [1]_).
+
+    Raises
+    ------
+    ValueError
+        If a number is outside 1 to 100.
+
+    References
+    ----------
+    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> from ssatom.elements import period_numbers
+    >>> period_numbers([1, 8, 26, 64])
+    array([1, 2, 4, 8])
+    """
+    return _lookup(_periods_and_groups()[0], numbers)
+
+
+def group_numbers(numbers: object) -> np.ndarray:
+    """Group of each element, 1 to 18; the f block counts as group 3.
+
+    Parameters
+    ----------
+    numbers : array-like of int, shape (n,)
+        Atomic numbers, 1 to 100.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        1 to 18 (the eighteen classes of CGCNN [1]_).
+
+    Raises
+    ------
+    ValueError
+        If a number is outside 1 to 100.
+
+    References
+    ----------
+    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> from ssatom.elements import group_numbers
+    >>> group_numbers([1, 8, 26, 64])
+    array([ 1, 16,  8,  3])
+    """
+    return _lookup(_periods_and_groups()[1], numbers)
+
+
+@cache
+def _atomic_features() -> np.ndarray:
+    source = files("matminer") / "utils" / "data_files" / "cgcnn_atom_feature.json"
+    rows = json.loads(source.read_text())
+    table = np.zeros((MAX_ATOMIC_NUMBER + 1, len(rows["1"])), dtype=np.float32)
+    for number in range(1, MAX_ATOMIC_NUMBER + 1):
+        table[number] = rows[str(number)]
+    table.setflags(write=False)
+    return table
+
+
+def atomic_features() -> np.ndarray:
+    """The 92 categorical features of CGCNN for every element, as matminer ships them.
+
+    Group, period, electronegativity, covalent radius, valence electrons, first ionisation
+    energy, electron affinity, block and atomic volume, each as one-hot bins [1]_.
+
+    Returns
+    -------
+    ndarray of float32, shape (101, 92), read-only
+        Row Z is the element with atomic number Z; row 0 is all zeros and stands for a masked
+        site. Some neighbours in the f block share a row (La and Ce, Sm and Gd, …).
+
+    References
+    ----------
+    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> from ssatom.elements import atomic_features
+    >>> atomic_features()[26].sum()  # nine properties, one bin each
+    np.float32(9.0)
+    """
+    return _atomic_features()
+
+
+def element_table_hash(table: np.ndarray) -> str:
+    """Sha256 of a table of element features, in hexadecimal.
+
+    Parameters
+    ----------
+    table : array-like of float, shape (n_elements, n_features)
+        Hashed as float32 with its shape, so that equal tables have equal hashes everywhere.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from ssatom.elements import atomic_features, element_table_hash
+    >>> len(element_table_hash(atomic_features()))
+    64
+    """
+    table = np.ascontiguousarray(table, dtype="<f4")
+    return hashlib.sha256(repr(table.shape).encode() + table.tobytes()).hexdigest()

@@ -1,0 +1,142 @@
+"""The converter: structures in, graphs out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from pymatgen.core import Structure
+
+from ssatom.exceptions import GraphWarning
+from ssatom.graph.config import GraphConfig
+from ssatom.graph.container import CrystalGraphs
+from ssatom.graph.neighbors import Candidates, choose_nearest, find_candidates
+from ssatom.structures import StructureArrays, check_structures, overlap_error, structure_arrays
+
+MIN_DISTANCE = 0.3
+"""Atoms nearer than this, Å, overlap: no bond is that short, the file must be wrong."""
+
+
+class CrystalGraphConverter:
+    """Turn crystal structures into graphs whose edges carry distances.
+
+    Edges run from a neighbour to the centre that listens to it. A site's 12 places go to its
+    nearest neighbours within the cutoff, and where the last shell of equal distance does not
+    fit as a whole, each of its members has an equal share of what is left. So the graph, up to
+    the order of its sites, does not depend on cell, orientation, origin or order.
+
+    Parameters
+    ----------
+    config : GraphConfig, default=GraphConfig()
+        Settings of the graphs.
+
+    References
+    ----------
+    Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    The second shell of CsCl has six members for the four places that the first one leaves.
+
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom.graph import CrystalGraphConverter
+    >>> cscl = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> graphs = CrystalGraphConverter().convert([cscl])
+    >>> graphs.neighbor_counts
+    array([14, 14], dtype=int32)
+    >>> graphs.edge_weights[:14].round(3)
+    array([1.   , 1.   , 1.   , 1.   , 1.   , 1.   , 1.   , 1.   , 0.667,
+           0.667, 0.667, 0.667, 0.667, 0.667], dtype=float32)
+    """
+
+    def __init__(self, config: GraphConfig | None = None) -> None:
+        self.config = config or GraphConfig()
+
+    def convert(self, structures: Iterable[Structure]) -> CrystalGraphs:
+        """Graphs of structures.
+
+        Parameters
+        ----------
+        structures : iterable of Structure, Atoms or path
+            As `ssatom.structures.check_structures` takes them.
+
+        Returns
+        -------
+        CrystalGraphs
+            One graph a structure, in order.
+
+        Raises
+        ------
+        StructureError
+            If something is no structure, or atoms overlap.
+        """
+        arrays = [structure_arrays(s) for s in check_structures(structures)]
+        return self.assemble(arrays, [self.candidates(a, i) for i, a in enumerate(arrays)])
+
+    def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
+        """Neighbours of one structure from which `assemble` chooses.
+
+        Parameters
+        ----------
+        arrays : StructureArrays
+            The structure.
+        index : int, default=0
+            Its place in the caller's list, for messages.
+
+        Returns
+        -------
+        Candidates
+            Pairs of sites with their distances.
+
+        Raises
+        ------
+        StructureError
+            If two atoms are nearer than 0.3 Å.
+
+        Warns
+        -----
+        GraphWarning
+            If a site has no neighbour within the cutoff.
+        """
+        found = find_candidates(arrays, self.config)
+        if len(found.distances) and found.distances.min() < MIN_DISTANCE:
+            pair = int(found.distances.argmin())
+            raise overlap_error(
+                index,
+                arrays.numbers,
+                int(found.centers[pair]),
+                int(found.neighbors[pair]),
+                float(found.distances[pair]),
+            )
+        alone = len(arrays.numbers) - len(np.unique(found.centers))
+        if alone:
+            warnings.warn(
+                f"structures[{index}]: {alone} of {len(arrays.numbers)} sites have no neighbour "
+                f"within {self.config.cutoff:g} Å; their embeddings tell of the element alone",
+                GraphWarning,
+                stacklevel=2,
+            )
+        return found
+
+    def assemble(
+        self, arrays: Sequence[StructureArrays], candidates: Sequence[Candidates]
+    ) -> CrystalGraphs:
+        """Graphs from structures and their candidates, chosen for all of them at once."""
+        site_counts = np.array([len(a.numbers) for a in arrays], dtype=np.int32)
+        starts = np.concatenate([[0], np.cumsum(site_counts)])
+        empty = [np.empty(0, dtype=np.int64)]
+        joined = Candidates(
+            np.concatenate([c.centers + s for c, s in zip(candidates, starts)] or empty),
+            np.concatenate([c.neighbors for c in candidates] or empty),
+            np.concatenate([c.distances for c in candidates] or empty),
+        )
+        counts, chosen, weights = choose_nearest(joined, int(starts[-1]), self.config)
+        return CrystalGraphs(
+            numbers=np.concatenate([a.numbers for a in arrays] or empty).astype(np.uint8),
+            site_counts=site_counts,
+            neighbor_counts=counts,
+            neighbors=chosen.neighbors.astype(np.int32),
+            distances=chosen.distances.astype(np.float32),
+            edge_weights=weights,
+        )

@@ -1,0 +1,119 @@
+"""Corruption of a batch: what the network may not see and has to recover."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ssatom.elements import MASK_NUMBER
+from ssatom.exceptions import ParameterError
+from ssatom.graph import GraphBatch
+
+
+class MaskedBatch(NamedTuple):
+    """A batch with some of its sites and distances hidden.
+
+    Attributes
+    ----------
+    graphs : GraphBatch
+        The truth.
+    masked_sites : Tensor of int64, shape (n_masked,)
+        Sites whose element is hidden.
+    hidden_edges : Tensor of int64, shape (n_hidden,)
+        Edges whose distance is hidden.
+    """
+
+    graphs: GraphBatch
+    masked_sites: Tensor
+    hidden_edges: Tensor
+
+    @property
+    def visible_numbers(self) -> Tensor:
+        """Atomic numbers with the mask in place of hidden ones, shape (n_sites,)."""
+        return self.graphs.numbers.index_fill(0, self.masked_sites, MASK_NUMBER)
+
+    def hide(self, edge_attr: Tensor) -> Tensor:
+        """Edge vectors with zeros in place of hidden ones; changes its argument."""
+        return edge_attr.index_fill_(0, self.hidden_edges, 0.0)
+
+
+class MaskNodesAndEdges:
+    """Hide the elements of some sites and some distances to them.
+
+    A distance is hidden in all edges that would give it away: both directions, and every
+    periodic image at the same distance between the same two sites.
+
+    Parameters
+    ----------
+    mask_fraction : float, default=0.15
+        Chance of a site to be masked.
+    hidden_edge_fraction : float, default=0.5
+        Chance of a distance to be hidden, where it touches a masked site.
+
+    Raises
+    ------
+    ParameterError
+        If a share is outside [0, 1].
+
+    References
+    ----------
+    Kong et al., "Self-supervised representations and node embedding graph neural networks for
+    accurate and multi-scale analysis of materials" (15 % of the sites, and edges that touch
+    them).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom.graph import CrystalGraphConverter
+    >>> from ssatom.masking import MaskNodesAndEdges
+    >>> cscl = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> batch = CrystalGraphConverter().convert([cscl] * 50).to_batch()
+    >>> masked = MaskNodesAndEdges()(batch, torch.Generator().manual_seed(0))
+    >>> bool((masked.visible_numbers[masked.masked_sites] == 0).all())
+    True
+    """
+
+    def __init__(self, mask_fraction: float = 0.15, hidden_edge_fraction: float = 0.5) -> None:
+        for name, value in (
+            ("mask_fraction", mask_fraction),
+            ("hidden_edge_fraction", hidden_edge_fraction),
+        ):
+            if not 0 <= value <= 1:
+                raise ParameterError(f"{name}={value!r} must be in [0, 1]")
+        self.mask_fraction = mask_fraction
+        self.hidden_edge_fraction = hidden_edge_fraction
+
+    def __call__(self, graphs: GraphBatch, generator: torch.Generator) -> MaskedBatch:
+        """Draw what is hidden.
+
+        Parameters
+        ----------
+        graphs : GraphBatch
+            On any device.
+        generator : torch.Generator
+            On the CPU; its state alone decides, whatever the device.
+
+        Returns
+        -------
+        MaskedBatch
+            The same graphs with the indices of what is hidden.
+        """
+        n_sites, device = len(graphs.numbers), graphs.numbers.device
+        drawn = torch.rand(n_sites, generator=generator).to(device) < self.mask_fraction
+        touching = (drawn[graphs.edge_index[0]] | drawn[graphs.edge_index[1]]).nonzero()[:, 0]
+        pair, n_pairs = self._distinct_distances(graphs, touching)
+        hidden = torch.rand(n_pairs, generator=generator).to(device) < self.hidden_edge_fraction
+        return MaskedBatch(graphs, drawn.nonzero()[:, 0], touching[hidden[pair]])
+
+    @staticmethod
+    def _distinct_distances(graphs: GraphBatch, edges: Tensor) -> tuple[Tensor, int]:
+        """Number the distances of `edges`, one number for all edges that tell the same."""
+        source, target = graphs.edge_index.index_select(1, edges)
+        low, high = torch.minimum(source, target), torch.maximum(source, target)
+        rounded = (graphs.distances[edges] * 100).round().long()  # 0.01 Å
+        key = (low * len(graphs.numbers) + high) * 100_000 + rounded
+        distinct, number = torch.unique(key, return_inverse=True)
+        return number, len(distinct)

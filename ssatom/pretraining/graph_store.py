@@ -1,0 +1,98 @@
+"""A corpus turned into graphs once, in memory or on disk, with what identifies its crystals."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from ssatom.exceptions import GraphWarning, ParameterError, StructureError
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs
+from ssatom.structures import StructureArrays, iter_structures, structure_arrays
+from ssatom.weights import CorpusIndex
+
+_CHUNK = 1000  # structures held at a time
+_MARKER = "complete.json"
+
+
+def build_graphs(
+    structures: Iterable[Structure],
+    converter: CrystalGraphConverter,
+    folder: Path | None,
+    progress_bar: bool,
+) -> tuple[CrystalGraphs, CorpusIndex]:
+    """Graphs and fingerprints of a corpus; rows that are no crystals are left out.
+
+    With a `folder` they are written there part by part and stay on disk, so that a corpus may
+    be larger than memory; what a finished earlier call wrote is opened instead.
+    """
+    if folder is not None and (folder / _MARKER).exists():
+        return CrystalGraphs.load(folder), CorpusIndex.load(folder / "corpus.safetensors")
+    parts, indices, skipped = [], [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)  # isolated atoms are fine to learn from
+        for arrays, candidates in _chunks(structures, converter, skipped, progress_bar):
+            part = converter.assemble(arrays, candidates)
+            if folder is not None:
+                part.save(folder, append=bool(indices))
+            else:
+                parts.append(part)
+            indices.append(CorpusIndex.of(arrays))
+    if not indices:
+        raise ParameterError("the corpus holds no usable structure" + _because(skipped))
+    if skipped:
+        warnings.warn(f"{len(skipped)} structures were left out" + _because(skipped), stacklevel=3)
+    index = CorpusIndex.concatenate(indices)
+    if folder is None:
+        return CrystalGraphs.concatenate(parts), index
+    index.save(folder / "corpus.safetensors")
+    (folder / _MARKER).write_text(json.dumps({"n_structures": len(index)}))
+    return CrystalGraphs.load(folder), index
+
+
+def _because(skipped: list[str]) -> str:
+    return ": " + "; ".join(skipped[:5]) + (" …" if len(skipped) > 5 else "") if skipped else ""
+
+
+def _chunks(
+    structures: Iterable[Structure],
+    converter: CrystalGraphConverter,
+    skipped: list[str],
+    progress_bar: bool,
+) -> Iterator[tuple[list[StructureArrays], list]]:
+    arrays: list[StructureArrays] = []
+    candidates: list = []
+    rows = tqdm(
+        iter_structures(structures), desc="graphs", unit=" structures", disable=not progress_bar
+    )
+    for i, row in enumerate(rows):
+        try:
+            if isinstance(row, StructureError):
+                raise row
+            found = structure_arrays(row)
+            candidates.append(converter.candidates(found, i))
+            arrays.append(found)
+        except StructureError as error:
+            skipped.append(str(error))
+        if len(arrays) == _CHUNK:
+            yield arrays, candidates
+            arrays, candidates = [], []
+    if arrays:
+        yield arrays, candidates
+
+
+def split(n_structures: int, validation_fraction: float, seed: int) -> tuple[np.ndarray, ...]:
+    """Random rows for training and for validation, at least one each."""
+    n_validation = max(1, round(validation_fraction * n_structures))
+    if n_structures <= n_validation:
+        raise ParameterError(
+            f"{n_structures} structures are too few to hold back "
+            f"validation_fraction={validation_fraction} of them; give at least 2"
+        )
+    order = np.random.default_rng(seed).permutation(n_structures)
+    return np.sort(order[n_validation:]), np.sort(order[:n_validation])

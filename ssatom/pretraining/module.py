@@ -1,0 +1,104 @@
+"""What Lightning trains: an encoder with one head a task, on corrupted batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import nn
+
+from ssatom.elements import atomic_features
+from ssatom.encoder import CrystalGraphEncoder
+from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
+from ssatom.masking import MaskNodesAndEdges
+from ssatom.tasks import PretrainingTask
+from ssatom.training import VALIDATION_LOSS
+
+_VALIDATION_SEED = 1_000_003  # validation masks are the same in every epoch
+
+
+class MaskedRecovery(pl.LightningModule):
+    """Encoder and heads, with the losses of all tasks summed."""
+
+    def __init__(
+        self,
+        encoder: CrystalGraphEncoder,
+        graph_config: GraphConfig,
+        tasks: Sequence[PretrainingTask],
+        masking: MaskNodesAndEdges,
+        learning_rate: float,
+        edge_dtype: torch.dtype,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.tasks = tasks
+        self.masking = masking
+        self.learning_rate = learning_rate
+        self.edge_dtype = edge_dtype
+        self.seed = seed
+        self.basis = GaussianDistanceBasis(graph_config)
+        width = encoder.config.hidden_dim
+        self.heads = nn.ModuleDict({t.name: t.make_head(width, graph_config) for t in tasks})
+        features = torch.from_numpy(atomic_features().copy())
+        self.register_buffer("element_features", features, persistent=False)
+        self._sums: dict[str, dict[str, tuple]] = {}  # loss, hits, items; stage by stage
+
+    def _step(self, graphs: GraphBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
+        seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+        masked = self.masking(graphs, torch.Generator().manual_seed(seed))
+        edge_attr = masked.hide(self.basis(graphs.distances)).to(self.edge_dtype)
+        x = self.element_features[masked.visible_numbers]
+        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight)
+        total = hidden[0].new_zeros(())
+        stage_sums = self._sums.setdefault(stage, {})
+        for task in self.tasks:
+            result = task.evaluate(self.heads[task.name], hidden, masked)
+            total = total + result.loss
+            loss, correct, n_items = stage_sums.get(task.name, (0.0, 0, 0))
+            stage_sums[task.name] = (
+                loss + result.loss.detach() * result.n_items,
+                correct + result.correct,
+                n_items + result.n_items,
+            )
+        return total
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> torch.Tensor:
+        seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]
+        loss = self._step(batch, "train", seeds)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+        self._step(batch, "validation", [self.seed, _VALIDATION_SEED, batch_idx])
+
+    def on_validation_epoch_end(self) -> None:
+        # Validation closes each epoch, so the sums of training are complete here too.
+        metrics = {"learning_rate": self.optimizers().param_groups[0]["lr"]}  # type: ignore[union-attr]
+        for stage, tasks in self._sums.items():
+            metrics[f"{stage}_loss"] = 0.0
+            for name, (loss, correct, n_items) in tasks.items():
+                metrics[f"{stage}_{name}_loss"] = float(loss) / max(n_items, 1)
+                metrics[f"{stage}_{name}_accuracy"] = float(correct) / max(n_items, 1)
+                metrics[f"{stage}_loss"] += metrics[f"{stage}_{name}_loss"]
+        self._sums = {}
+        shown = {k: v for k, v in metrics.items() if k.endswith("accuracy") and k[0] == "v"}
+        distributed = self.trainer.world_size > 1
+        self.log_dict(shown, prog_bar=True, sync_dist=distributed)
+        self.log_dict({k: v for k, v in metrics.items() if k not in shown}, sync_dist=distributed)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=2, threshold=1e-3, min_lr=1e-5
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": VALIDATION_LOSS},
+        }
+
+    def transfer_batch_to_device(self, batch: GraphBatch, device: Any, dataloader_idx: int) -> Any:
+        return batch.to(device)

@@ -1,0 +1,308 @@
+"""The trainer that people call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pymatgen.core import Structure
+
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
+from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
+from ssatom.masking import MaskNodesAndEdges
+from ssatom.pretraining.graph_store import build_graphs, split
+from ssatom.pretraining.module import MaskedRecovery
+from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+from ssatom.training import TrainingConfig, batch_loader, edge_precision, resolve_device, train
+from ssatom.weights import save_pretrained
+
+
+class MaskedPretrainer:
+    """Train an encoder on crystals without labels, by masking.
+
+    Some sites have their element hidden, some distances to them too; the encoder and a small
+    head a task learn to recover them. The defaults are the recipe of Kong et al.: 15 % of the
+    sites, period, group and distance bin, cross-entropies summed, Adam, 100 epochs.
+
+    Parameters
+    ----------
+    tasks : sequence of PretrainingTask, default=None
+        What to recover; None for period, group and distance.
+    mask_fraction : float, default=0.15
+        Chance of a site to be masked.
+    hidden_edge_fraction : float, default=0.5
+        Chance of a distance to be hidden, where it touches a masked site.
+    hidden_dim : int, default=64
+        Width of the encoder.
+    n_conv : int, default=5
+        Number of convolutions.
+    dropout : float, default=0.0
+        Dropout after each convolution but the last.
+    graph_config : GraphConfig, default=None
+        Settings of the graphs; None for 12 nearest neighbours within 8 Å.
+    max_epochs : int, default=100
+        Epochs at most.
+    patience : int or None, default=10
+        Stop when the validation loss was flat for so many epochs; None never stops early.
+    min_delta : float, default=0.001
+        A fall of the validation loss by less counts as flat.
+    batch_size : int, default=64
+        Structures of a step.
+    learning_rate : float, default=0.001
+        Of Adam; halved when the validation loss has been flat for three epochs.
+    validation_fraction : float, default=0.05
+        Share of the structures held back.
+    time_budget : float or None, default=None
+        Seconds after which the epoch under way is the last one.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of the edges; "auto" takes bfloat16 where the processor has units for it.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    n_devices : int, default=1
+        Devices, or processes on a CPU, that train side by side.
+    random_state : int, default=0
+        Seed of initial weights, split, order and masks.
+    checkpoint_dir : path or None, default=None
+        Folder of graphs and checkpoints. A run that was cut off there goes on exactly.
+    progress_bar : bool, default=True
+        Whether to show progress.
+
+    Attributes
+    ----------
+    encoder_ : CrystalGraphEncoder
+        The encoder of the best epoch.
+    history_ : DataFrame
+        One row an epoch: loss and accuracy of each task in training and validation.
+    n_structures_ : int
+        Structures used, those held back included.
+
+    References
+    ----------
+    Kong et al., "Self-supervised representations and node embedding graph neural networks for
+    accurate and multi-scale analysis of materials".
+
+    Examples
+    --------
+    >>> from ssatom import MaskedPretrainer, load_example_crystals
+    >>> structures = load_example_crystals()["structure"][:20]
+    >>> pretrainer = MaskedPretrainer(hidden_dim=8, n_conv=2, max_epochs=1, progress_bar=False)
+    >>> pretrainer.fit(structures).history_.shape[0]
+    1
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[PretrainingTask] | None = None,
+        *,
+        mask_fraction: float = 0.15,
+        hidden_edge_fraction: float = 0.5,
+        hidden_dim: int = 64,
+        n_conv: int = 5,
+        dropout: float = 0.0,
+        graph_config: GraphConfig | None = None,
+        max_epochs: int = 100,
+        patience: int | None = 10,
+        min_delta: float = 0.001,
+        batch_size: int = 64,
+        learning_rate: float = 0.001,
+        validation_fraction: float = 0.05,
+        time_budget: float | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        n_devices: int = 1,
+        random_state: int = 0,
+        checkpoint_dir: str | Path | None = None,
+        progress_bar: bool = True,
+    ) -> None:
+        self.tasks = tasks
+        self.mask_fraction = mask_fraction
+        self.hidden_edge_fraction = hidden_edge_fraction
+        self.hidden_dim = hidden_dim
+        self.n_conv = n_conv
+        self.dropout = dropout
+        self.graph_config = graph_config
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.min_delta = min_delta
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.time_budget = time_budget
+        self.precision = precision
+        self.device = device
+        self.n_devices = n_devices
+        self.random_state = random_state
+        self.checkpoint_dir = checkpoint_dir
+        self.progress_bar = progress_bar
+
+    def fit(
+        self, structures: Iterable[Structure], y: None = None, *, corpus: str = "unnamed corpus"
+    ) -> MaskedPretrainer:
+        """Pretrain on structures.
+
+        Parameters
+        ----------
+        structures : iterable of Structure, Atoms or path
+            May be a generator. Rows that cannot be used are left out with one warning.
+        y : None
+            Ignored; labels never enter pretraining.
+        corpus : str, default="unnamed corpus"
+            What the structures are; stands on the card of the weights.
+
+        Returns
+        -------
+        MaskedPretrainer
+            Itself.
+
+        Raises
+        ------
+        ParameterError
+            If a setting is out of range, fewer than two structures can be used, or
+            `checkpoint_dir` holds a run with another recipe.
+        """
+        folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
+        if folder is not None:
+            self._claim(folder, corpus)
+        converter = CrystalGraphConverter(self.graph_config)
+        graphs, self._index = build_graphs(
+            structures, converter, folder and folder / "graphs", self.progress_bar
+        )
+        self.corpus_ = corpus
+        self.n_structures_ = len(graphs)
+        return self._fit_graphs(graphs, converter.config)
+
+    def _fit_graphs(self, graphs: CrystalGraphs, graph_config: GraphConfig) -> MaskedPretrainer:
+        rows = split(len(graphs), self.validation_fraction, self.random_state)
+        loaders = [
+            batch_loader(
+                lambda chosen: graphs.select(chosen).to_batch(),
+                indices,
+                self.batch_size,
+                shuffle=shuffle,
+                seed=self.random_state,
+            )
+            for indices, shuffle in zip(rows, (True, False), strict=True)
+        ]
+        device = resolve_device(self.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.random_state)
+            module = MaskedRecovery(
+                CrystalGraphEncoder(self._encoder_config(graph_config)),
+                graph_config,
+                self._tasks(),
+                MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction),
+                self.learning_rate,
+                edge_precision(self.precision, device),
+                self.random_state,
+            )
+        started = time.perf_counter()
+        self.history_: pd.DataFrame = train(module, *loaders, self._training_config(device))
+        self.seconds_ = time.perf_counter() - started
+        self.encoder_ = module.encoder.cpu().eval()
+        self.element_features_ = module.element_features.cpu()
+        self.graph_config_ = graph_config
+        return self
+
+    def _tasks(self) -> list[PretrainingTask]:
+        tasks = [PeriodTask(), GroupTask(), DistanceTask()] if self.tasks is None else self.tasks
+        names = [task.name for task in tasks]
+        if not names or len(set(names)) < len(names):
+            raise ParameterError(f"tasks must be at least one, with different names; got {names}")
+        return list(tasks)
+
+    def _encoder_config(self, graph_config: GraphConfig) -> EncoderConfig:
+        return EncoderConfig(
+            edge_dim=graph_config.edge_dim,
+            hidden_dim=self.hidden_dim,
+            n_conv=self.n_conv,
+            dropout=self.dropout,
+        )
+
+    def _training_config(self, device: str) -> TrainingConfig:
+        return TrainingConfig(
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            min_delta=self.min_delta,
+            time_budget=self.time_budget,
+            checkpoint_dir=self.checkpoint_dir,
+            device=device,
+            n_devices=self.n_devices,
+            random_state=self.random_state,
+            progress_bar=self.progress_bar,
+        )
+
+    def recipe(self) -> dict[str, Any]:
+        """Settings that decide the result, as plain values for a card."""
+        names = (
+            "mask_fraction", "hidden_edge_fraction", "max_epochs", "patience", "min_delta",
+            "batch_size", "learning_rate", "validation_fraction", "precision", "random_state",
+        )  # fmt: skip
+        recipe = {name: getattr(self, name) for name in names}
+        return {"tasks": [task.name for task in self._tasks()], **recipe}
+
+    def _claim(self, folder: Path, corpus: str) -> None:
+        """Refuse a folder in which another recipe runs."""
+        config = self.graph_config or GraphConfig()
+        mine = {
+            "corpus": corpus,
+            "recipe": self.recipe(),
+            "encoder": self._encoder_config(config).to_dict(),
+            "graph": config.to_dict(),
+        }
+        # How long a run may last is no part of what it is.
+        for name in ("max_epochs", "patience", "min_delta"):
+            mine["recipe"].pop(name)
+        path = folder / "settings.json"
+        if path.exists() and (kept := json.loads(path.read_text())) != mine:
+            differing = [k for k in mine if kept.get(k) != mine[k]]
+            raise ParameterError(
+                f"checkpoint_dir {folder} holds a run with another {' and '.join(differing)}; "
+                "give another folder, or the same settings to go on with that run"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(mine, indent=1))
+
+    def save(self, folder: str | Path, *, terms: str = "not stated") -> Path:
+        """Write the weights as a folder that every ``weights=`` takes.
+
+        Parameters
+        ----------
+        folder : path
+            Its last part is the name of the weights.
+        terms : str, default="not stated"
+            Licence and citation of the corpus, for the card.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        SsatomError
+            If `fit` was not called before.
+        """
+        if not hasattr(self, "encoder_"):
+            raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
+        best = self.history_.loc[self.history_["validation_loss"].idxmin()]
+        return save_pretrained(
+            folder,
+            encoder=self.encoder_,
+            graph_config=self.graph_config_,
+            element_features=self.element_features_,
+            corpus={
+                "description": self.corpus_,
+                "n_structures": self.n_structures_,
+                "terms": terms,
+            },
+            corpus_index=self._index,
+            recipe={**self.recipe(), "epochs_run": len(self.history_)},
+            metrics={k: float(v) for k, v in best.items()},
+            curve=self.history_,
+        )

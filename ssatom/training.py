@@ -1,0 +1,337 @@
+"""The one training engine, which pretraining and the estimators share.
+
+Lightning runs the loop. This room settles what must be the same everywhere: the order of the
+batches and every draw follow from the seed and the epoch, so that a run that was cut off goes
+on exactly as it would have; nothing is printed but a progress bar, and nothing is written but
+the checkpoints that were asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    Timer,
+    TQDMProgressBar,
+)
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ssatom.exceptions import ParameterError
+
+VALIDATION_LOSS = "validation_loss"
+"""Metric that every module must log: early stopping and the choice of the best epoch use it."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and where to train.
+
+    Parameters
+    ----------
+    max_epochs : int, default=100
+        Epochs at most.
+    patience : int or None, default=10
+        Stop when the validation loss has not fallen for so many epochs; None never stops early.
+    min_delta : float, default=0.0
+        What counts as a fall.
+    time_budget : float or None, default=None
+        Seconds after which the epoch under way is the last one.
+    checkpoint_dir : path or None, default=None
+        Folder of checkpoints. A run that finds some there goes on from the last.
+    gradient_clip : float or None, default=None
+        Largest norm of the gradient.
+    device : str, default="auto"
+        "auto", "cpu", "cuda" or another accelerator that Lightning knows.
+    n_devices : int, default=1
+        Number of devices (or processes on a CPU), trained side by side by Lightning's DDP.
+    random_state : int, default=0
+        Seed of every draw.
+    progress_bar : bool, default=True
+        Whether to show progress.
+    """
+
+    max_epochs: int = 100
+    patience: int | None = 10
+    min_delta: float = 0.0
+    time_budget: float | None = None
+    checkpoint_dir: str | Path | None = None
+    gradient_clip: float | None = None
+    device: str = "auto"
+    n_devices: int = 1
+    random_state: int = 0
+    progress_bar: bool = True
+
+
+def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
+    """Precision in which edges are computed in training.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
+    device : str, default="cpu"
+        Where training runs.
+
+    Returns
+    -------
+    torch.dtype
+        ``torch.bfloat16`` or ``torch.float32``.
+
+    Raises
+    ------
+    ParameterError
+        If `precision` is unknown.
+
+    Examples
+    --------
+    >>> from ssatom.training import edge_precision
+    >>> edge_precision("bfloat16")
+    torch.bfloat16
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision in known:
+        return known[precision]
+    if precision != "auto":
+        raise ParameterError(
+            f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
+        )
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def resolve_device(device: str = "auto") -> str:
+    """Name of the device that "auto" means here: "cuda" where there is one, else "cpu"."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+class _BatchSampler(Sampler[np.ndarray]):
+    """Index arrays of batches, shuffled anew each epoch from the seed and the epoch alone."""
+
+    def __init__(self, indices: np.ndarray, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.indices = np.asarray(indices)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        indices = self.indices
+        if self.shuffle:
+            indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
+        for start in range(0, len(indices), self.batch_size):
+            yield indices[start : start + self.batch_size]
+
+
+class _BatchDataset(Dataset):
+    def __init__(self, make_batch: Callable[[np.ndarray], Any]) -> None:
+        self.make_batch = make_batch
+
+    def __getitem__(self, indices: np.ndarray) -> Any:
+        return self.make_batch(indices)
+
+
+def batch_loader(
+    make_batch: Callable[[np.ndarray], Any],
+    indices: np.ndarray,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> DataLoader:
+    """Loader of batches that `make_batch` builds from arrays of indices.
+
+    Parameters
+    ----------
+    make_batch : callable
+        From an index array, shape (n,), to whatever a training step takes.
+    indices : ndarray of int
+        Rows of this loader.
+    batch_size : int
+        Rows of a batch; the last one may have fewer.
+    shuffle : bool, default=False
+        Whether every epoch has an order of its own.
+    seed : int, default=0
+        Together with the epoch it fixes the order.
+
+    Returns
+    -------
+    DataLoader
+        For `train`.
+    """
+    sampler = _BatchSampler(indices, batch_size, shuffle, seed)
+    return DataLoader(_BatchDataset(make_batch), sampler=sampler, batch_size=None)
+
+
+class _History(Callback):
+    """Metrics of every epoch; part of the checkpoint, so that a resumed run has them all."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch + 1, **metrics})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+
+class _Reseed(Callback):
+    """Draws inside an epoch (dropout) follow from the epoch, so that resuming repeats them."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed + trainer.current_epoch)
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """No banners, tips and advice about worker processes, which would slow this down."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)
+
+
+_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
+
+
+@contextlib.contextmanager
+def _keep_freed_memory() -> Iterator[None]:
+    """Let glibc keep large freed blocks, which a training step asks for again at once.
+
+    Else every step returns them to the system and takes the page faults of new ones, which
+    cost as much time as the arithmetic.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):  # another C library
+        yield
+        return
+    mallopt(_MALLOPT_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_MALLOPT_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        mallopt(_MALLOPT_MMAP_THRESHOLD, 32 << 20)  # where glibc's own adjustment ends
+        mallopt(_MALLOPT_TRIM_THRESHOLD, 64 << 20)
+        trim(0)
+
+
+def _callbacks(config: TrainingConfig, folder: Path, history: _History) -> list[Callback]:
+    callbacks: list[Callback] = [
+        history,
+        _Reseed(config.random_state),
+        ModelCheckpoint(
+            folder, filename="best", monitor=VALIDATION_LOSS, save_last=True, save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]  # fmt: skip
+    if config.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                VALIDATION_LOSS, patience=config.patience, min_delta=config.min_delta,
+            )
+        )  # fmt: skip
+    if config.time_budget is not None:
+        callbacks.append(Timer({"seconds": int(config.time_budget)}, interval="epoch"))
+    if config.progress_bar:
+        callbacks.append(TQDMProgressBar())
+    return callbacks
+
+
+def train(
+    module: pl.LightningModule,
+    train_loader: DataLoader,
+    validation_loader: DataLoader,
+    config: TrainingConfig,
+) -> pd.DataFrame:
+    """Train a module and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    module : LightningModule
+        Logs `VALIDATION_LOSS` once an epoch.
+    train_loader, validation_loader : DataLoader
+        From `batch_loader`.
+    config : TrainingConfig
+        How long and where.
+
+    Returns
+    -------
+    DataFrame
+        One row an epoch: ``epoch`` and every metric that the module logged.
+    """
+    history = _History()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet_lightning())
+        stack.enter_context(_keep_freed_memory())
+        stack.enter_context(torch.random.fork_rng())
+        folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
+        trainer = pl.Trainer(
+            accelerator=config.device,
+            devices=config.n_devices,
+            max_epochs=config.max_epochs,
+            callbacks=_callbacks(config, folder, history),
+            gradient_clip_val=config.gradient_clip,
+            enable_progress_bar=config.progress_bar,
+            enable_model_summary=False,
+            logger=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        )
+        last = folder / "last.ckpt"
+        trainer.fit(
+            module,
+            train_loader,
+            validation_loader,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+        best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+        module.load_state_dict(best["state_dict"])
+    return pd.DataFrame(history.rows)

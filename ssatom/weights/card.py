@@ -1,0 +1,120 @@
+"""The card of a set of weights: what it is, how it was made and what its files must hash to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ssatom.exceptions import WeightsError
+
+FORMAT_VERSION = 1
+"""Version of the folder's format; raise it with every change of files or fields."""
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""One named step from each older version to the next, by the version it starts from."""
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """What a folder of weights says of itself.
+
+    Attributes
+    ----------
+    name : str
+        Name of the set.
+    format_version : int
+        Version of the folder's format.
+    package_version : str
+        Version of ssatom that wrote it.
+    encoder : dict
+        Arguments of `EncoderConfig`.
+    graph : dict
+        Arguments of `GraphConfig`.
+    element_table_sha256 : str
+        Of the table of element features that the encoder was trained on.
+    files : dict of str to str
+        Sha256 of each file beside the card.
+    corpus : dict
+        What the crystals were, how many, and their terms.
+    recipe : dict
+        Settings of the training.
+    metrics : dict of str to float
+        Losses and accuracies of the epoch that was kept.
+
+    Examples
+    --------
+    >>> from ssatom import load_pretrained
+    >>> card = load_pretrained("cgcnn-64x5-mp").card
+    >>> card.encoder["hidden_dim"], card.graph["max_neighbors"]
+    (64, 12)
+    """
+
+    name: str
+    format_version: int
+    package_version: str
+    encoder: dict[str, Any]
+    graph: dict[str, Any]
+    element_table_sha256: str
+    files: dict[str, str]
+    corpus: dict[str, Any]
+    recipe: dict[str, Any]
+    metrics: dict[str, float]
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON, sealed with a hash of its own text."""
+        content = asdict(self)
+        path.write_text(json.dumps({**content, "card_sha256": _seal(content)}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> WeightsCard:
+        """Read a card of this format or an older one.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing, no card, changed by hand or from a newer ssatom.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WeightsError(
+                f"{path.parent} has no card.json; a folder of weights is what "
+                "MaskedPretrainer.save or `ssatom pretrain` wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} cannot be read as a card: {error}") from error
+        return cls._from_content(content, path)
+
+    @classmethod
+    def _from_content(cls, content: Any, path: Path) -> WeightsCard:
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if not isinstance(version, int):
+            raise WeightsError(f"{path} states no format_version; it is no card of weights")
+        if version > FORMAT_VERSION:
+            raise WeightsError(
+                f"{path} has format {version}, this ssatom reads up to {FORMAT_VERSION}; "
+                "install a newer ssatom"
+            )
+        if content.pop("card_sha256", None) != _seal(content):
+            raise WeightsError(
+                f"{path} was changed after it was written (its card_sha256 does not match); "
+                "install the weights again, or save them again with save_pretrained"
+            )
+        while version < FORMAT_VERSION:
+            content = UPGRADES[version](content)
+            version = content["format_version"]
+        expected = {field.name for field in fields(cls)}
+        if set(content) != expected:
+            raise WeightsError(
+                f"{path} has other fields than a card: {sorted(set(content) ^ expected)}"
+            )
+        return cls(**content)
+
+
+def _seal(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""Which crystals a corpus held, compactly: enough to tell whether a user's were among them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from ssatom.structures import StructureArrays
+
+_VOLUME_TOLERANCE = 0.03  # relative; the same compound at another cell or functional
+
+
+class CorpusIndex:
+    """Reduced formula, as a hash, and volume per atom of every crystal of a corpus.
+
+    Parameters
+    ----------
+    formulas : ndarray of int64, shape (n,)
+        Hashes of reduced formulas.
+    volumes : ndarray of float32, shape (n,)
+        Å³ per atom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.structures import StructureArrays
+    >>> from ssatom.weights import CorpusIndex
+    >>> cscl = StructureArrays(4.12 * np.eye(3), np.array([55, 17]), np.zeros((2, 3)))
+    >>> CorpusIndex.of([cscl]).contains([cscl])
+    array([ True])
+    """
+
+    def __init__(self, formulas: np.ndarray, volumes: np.ndarray) -> None:
+        self.formulas = formulas
+        self.volumes = volumes
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    @classmethod
+    def of(cls, structures: Iterable[StructureArrays]) -> CorpusIndex:
+        """Index of structures."""
+        rows = [
+            (_formula_hash(s.numbers), abs(np.linalg.det(s.lattice)) / len(s.numbers))
+            for s in structures
+        ]
+        return cls(
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.float32),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[CorpusIndex]) -> CorpusIndex:
+        """Index of several corpora together."""
+        return cls(
+            np.concatenate([p.formulas for p in parts]), np.concatenate([p.volumes for p in parts])
+        )
+
+    def contains(self, structures: Iterable[StructureArrays]) -> np.ndarray:
+        """Whether the corpus held the same formula with a volume per atom within 3 %.
+
+        Parameters
+        ----------
+        structures : iterable of StructureArrays
+            Length n.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        asked = CorpusIndex.of(structures)
+        order = np.lexsort((self.volumes, self.formulas))
+        formulas, volumes = self.formulas[order], self.volumes[order]
+        first = np.searchsorted(formulas, asked.formulas, side="left")
+        last = np.searchsorted(formulas, asked.formulas, side="right")
+        return np.array(
+            [
+                bool((np.abs(volumes[a:b] / v - 1) <= _VOLUME_TOLERANCE).any())
+                for a, b, v in zip(first, last, asked.volumes, strict=True)
+            ],
+            dtype=bool,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the index as safetensors, sorted, so that equal corpora give equal files."""
+        order = np.lexsort((self.volumes, self.formulas))
+        save_file({"formulas": self.formulas[order], "volumes": self.volumes[order]}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> CorpusIndex:
+        """Read what `save` wrote."""
+        return cls(**load_file(path))
+
+
+def _formula_hash(numbers: np.ndarray) -> int:
+    elements, counts = np.unique(numbers, return_counts=True)
+    counts = counts // reduce(np.gcd, counts)
+    text = ",".join(f"{z}:{n}" for z, n in zip(elements.tolist(), counts.tolist(), strict=True))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

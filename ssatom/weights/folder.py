@@ -1,0 +1,297 @@
+"""Folders of weights: find, verify, load, save."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import ssatom
+from ssatom.elements import atomic_features, element_table_hash
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
+from ssatom.exceptions import WeightsError
+from ssatom.graph import GraphConfig
+from ssatom.structures import check_structures, structure_arrays
+from ssatom.weights.card import FORMAT_VERSION, WeightsCard
+from ssatom.weights.corpus import CorpusIndex
+from ssatom.weights.readme import render_readme
+
+DEFAULT_WEIGHTS = "cgcnn-64x5-mp"
+"""Name of the set that ``weights=None`` means."""
+
+_TENSORS, _CARD, _CORPUS, _CURVE = "encoder.safetensors", "card.json", "corpus.safetensors", "curve.csv"
+_FEATURES = "element_features"
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedEncoder:
+    """An encoder with everything that its hidden states depend on.
+
+    Attributes
+    ----------
+    name : str
+        Name of the set.
+    encoder : CrystalGraphEncoder
+        In evaluation mode, float32, on the CPU.
+    graph_config : GraphConfig
+        Graphs it was trained on.
+    element_features : Tensor, shape (101, node_dim)
+        Node vectors by atomic number; row 0 is the mask.
+    sha256 : str
+        Of the tensors; results name it.
+    card : WeightsCard or None
+        None for random weights.
+    folder : Path or None
+        Where it was loaded from; None for random weights.
+    """
+
+    name: str
+    encoder: CrystalGraphEncoder
+    graph_config: GraphConfig
+    element_features: Tensor
+    sha256: str
+    card: WeightsCard | None = None
+    folder: Path | None = None
+
+    @property
+    def n_layers(self) -> int:
+        """Number of hidden states."""
+        return self.encoder.config.n_layers
+
+    @property
+    def hidden_dim(self) -> int:
+        """Width of a hidden state."""
+        return self.encoder.config.hidden_dim
+
+    @cached_property
+    def _corpus_index(self) -> CorpusIndex | None:
+        return None if self.folder is None else CorpusIndex.load(self.folder / _CORPUS)
+
+    def overlap(self, structures: Any) -> np.ndarray:
+        """Which structures were in the pretraining corpus.
+
+        Parameters
+        ----------
+        structures : list of Structure, Atoms or path
+            Length n.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True where the corpus held the same reduced formula with a volume per atom within
+            3 %. All False for random weights, which saw nothing.
+        """
+        arrays = [structure_arrays(s) for s in check_structures(structures)]
+        if self._corpus_index is None:
+            return np.zeros(len(arrays), dtype=bool)
+        return self._corpus_index.contains(arrays)
+
+
+def _shipped_root() -> Path:
+    """Folder of the shipped sets: inside the installed package, or beside it in a checkout."""
+    package = Path(ssatom.__file__).parent
+    inside = package / "_weights"
+    beside = package.parent / "weights"
+    if not inside.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return beside
+    return inside
+
+
+def list_weights() -> list[str]:
+    """Names of the sets that are shipped with the package.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> from ssatom import list_weights
+    >>> list_weights()
+    ['cgcnn-64x5-mp']
+    """
+    return sorted(path.parent.name for path in _shipped_root().glob(f"*/{_CARD}"))
+
+
+def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
+    if name_or_folder is None:
+        name_or_folder = DEFAULT_WEIGHTS
+    if isinstance(name_or_folder, str) and name_or_folder in list_weights():
+        return _shipped_root() / name_or_folder
+    if isinstance(name_or_folder, str | os.PathLike) and Path(name_or_folder).is_dir():
+        return Path(name_or_folder).resolve()
+    raise WeightsError(
+        f"weights={name_or_folder!r} is neither a shipped set nor a folder; shipped: "
+        f"{', '.join(list_weights()) or 'none'}; or 'random', or the path of a folder that "
+        "MaskedPretrainer.save wrote"
+    )
+
+
+def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> PretrainedEncoder:
+    """Load a set of weights, after its files were held against the hashes on its card.
+
+    Parameters
+    ----------
+    name_or_folder : str or path, default=None
+        Name of a shipped set or a folder; None for the default set.
+
+    Returns
+    -------
+    PretrainedEncoder
+        Kept in memory: the same folder, unchanged, is read once.
+
+    Raises
+    ------
+    WeightsError
+        If it is unknown, incomplete, from a newer format, or a file or the card was changed.
+
+    Examples
+    --------
+    >>> from ssatom import load_pretrained
+    >>> load_pretrained().hidden_dim
+    64
+    """
+    folder = _find(name_or_folder)
+    stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
+    return _load(folder, tuple(stamps))
+
+
+@lru_cache(maxsize=8)
+def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:
+    card = WeightsCard.read(folder / _CARD)
+    for file, expected in card.files.items():
+        _verify(folder / file, expected)
+    tensors = load_file(folder / _TENSORS)
+    features = tensors.pop(_FEATURES)
+    if element_table_hash(features.numpy()) != card.element_table_sha256:
+        raise WeightsError(f"{folder / _TENSORS}: element features are not those of the card")
+    try:
+        encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
+        encoder.load_state_dict(tensors, strict=True)
+        graph_config = GraphConfig(**card.graph)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: card and tensors do not fit together: {error}") from error
+    return PretrainedEncoder(
+        card.name, encoder.eval(), graph_config, features, card.files[_TENSORS], card, folder
+    )
+
+
+def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; the weights are incomplete, install them again")
+    found = _sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"{path} was changed or damaged: its sha256 is {found[:12]}…, the card says "
+            f"{expected[:12]}…; install the weights again"
+        )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def random_weights(random_state: int = 0) -> PretrainedEncoder:
+    """An encoder of the default sizes that never learned anything, the paper's "Random".
+
+    Parameters
+    ----------
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    PretrainedEncoder
+        Without card and folder.
+
+    Examples
+    --------
+    >>> from ssatom.weights import random_weights
+    >>> random_weights(1).name
+    'random-1'
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(random_state)
+        encoder = CrystalGraphEncoder(EncoderConfig()).eval()
+    features = torch.from_numpy(atomic_features().copy())
+    digest = hashlib.sha256()
+    for tensor in [features, *encoder.state_dict().values()]:
+        digest.update(tensor.numpy().tobytes())
+    return PretrainedEncoder(
+        f"random-{random_state}", encoder, GraphConfig(), features, digest.hexdigest()
+    )
+
+
+def save_pretrained(
+    folder: str | Path,
+    *,
+    encoder: CrystalGraphEncoder,
+    graph_config: GraphConfig,
+    element_features: Tensor,
+    corpus: dict[str, Any],
+    corpus_index: CorpusIndex,
+    recipe: dict[str, Any],
+    metrics: dict[str, float],
+    curve: pd.DataFrame,
+) -> Path:
+    """Write a folder of weights: tensors, card, README, curve and index of the corpus.
+
+    Parameters
+    ----------
+    folder : path
+        Created; its last part is the name of the set.
+    encoder : CrystalGraphEncoder
+        The encoder.
+    graph_config : GraphConfig
+        Graphs it was trained on.
+    element_features : Tensor, shape (101, node_dim)
+        Node vectors by atomic number.
+    corpus : dict
+        "description", "n_structures" and "terms".
+    corpus_index : CorpusIndex
+        Crystals of the corpus, for `PretrainedEncoder.overlap`.
+    recipe : dict
+        Settings of the training.
+    metrics : dict of str to float
+        Of the epoch that was kept.
+    curve : DataFrame
+        One row an epoch.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    features = element_features.detach().cpu().contiguous()
+    save_file({**tensors, _FEATURES: features}, folder / _TENSORS)
+    corpus_index.save(folder / _CORPUS)
+    curve.to_csv(folder / _CURVE, index=False, float_format="%.6g", lineterminator="\n")
+    card = WeightsCard(
+        name=folder.resolve().name,
+        format_version=FORMAT_VERSION,
+        package_version=ssatom.__version__,
+        encoder=encoder.config.to_dict(),
+        graph=graph_config.to_dict(),
+        element_table_sha256=element_table_hash(features.numpy()),
+        files={file: _sha256(folder / file) for file in (_TENSORS, _CORPUS, _CURVE)},
+        corpus=corpus,
+        recipe=recipe,
+        metrics=metrics,
+    )
+    card.write(folder / _CARD)
+    (folder / "README.md").write_text(render_readme(card), encoding="utf-8")
+    return folder

@@ -1,0 +1,49 @@
+"""The README of a folder of weights, written from its card."""
+
+from __future__ import annotations
+
+from ssatom.weights.card import WeightsCard
+
+_TEMPLATE = """# {name}
+
+Self-supervised crystal graph encoder, {n_conv} convolutions of width {hidden_dim}.
+
+```python
+from ssatom import GraphEmbeddingFeaturizer
+
+GraphEmbeddingFeaturizer(layers="012", weights="{name}").fit_transform(structures)
+```
+
+- **Corpus**: {description} ({n_structures:,} structures, no label of any kind).
+- **Terms**: {terms}
+- **Graphs**: {neighbors}
+- **Recipe**: {recipe}.
+- **Epoch kept**: {metrics}.
+
+`curve.csv` has every epoch, `card.json` every setting and the sha256 of each file.
+`corpus.safetensors` lists formula hashes and volumes of the corpus, for
+`load_pretrained("{name}").overlap(structures)`.
+"""
+
+
+def render_readme(card: WeightsCard) -> str:
+    """Markdown text of the README."""
+    graph = card.graph
+    metrics = {k: v for k, v in card.metrics.items() if k.startswith("validation_")}
+    return _TEMPLATE.format(
+        name=card.name,
+        n_conv=card.encoder["n_conv"],
+        hidden_dim=card.encoder["hidden_dim"],
+        neighbors=(
+            f"{graph['max_neighbors']} nearest neighbours within {graph['cutoff']:g} Å, "
+            f"distances in {graph['cutoff'] / graph['basis_step'] + 1:.0f} Gaussians"
+        ),
+        recipe=", ".join(f"{k} {v}" for k, v in card.recipe.items()),
+        metrics=", ".join(
+            f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}"
+            for k, v in metrics.items()
+        ),
+        description=card.corpus["description"],
+        n_structures=card.corpus["n_structures"],
+        terms=card.corpus["terms"],
+    )
