@@ -12,7 +12,7 @@ from ssatom.structures._arrays import (
     structure_key,
 )
 from ssatom.structures._checks import check_sites, check_structures, iter_sites, iter_structures
-from ssatom.structures._convert import StructureLike, structure_from_atoms
+from ssatom.structures._convert import StructureLike, structure_from_atoms, structure_from_file
 
 __all__ = [
     "StructureArrays",
@@ -24,5 +24,6 @@ __all__ = [
     "overlap_error",
     "structure_arrays",
     "structure_from_atoms",
+    "structure_from_file",
     "structure_key",
 ]

@@ -30,7 +30,7 @@ def to_structure(row: Any, where: str) -> Structure:
         raise row
     if isinstance(row, str | os.PathLike):
         where = f"{where} '{os.fspath(row)}'"
-        structure = read_file(row, where)
+        structure = structure_from_file(row, where)
     elif isinstance(row, Atoms):
         structure = structure_from_atoms(row, where)
     elif isinstance(row, IStructure):
@@ -97,8 +97,37 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     )
 
 
-def read_file(path: str | os.PathLike[str], where: str) -> Structure:
-    """One structure from a file, by pymatgen's readers."""
+def structure_from_file(path: str | os.PathLike[str], where: str = "structure") -> Structure:
+    """Pymatgen structure of a file, by pymatgen's readers.
+
+    Parameters
+    ----------
+    path : str or path-like
+        CIF, POSCAR or another format that pymatgen knows by its name. Of a file of several
+        structures, the first.
+    where : str, default="structure"
+        What messages call the file.
+
+    Returns
+    -------
+    Structure
+        As the file has it; `structure_arrays` checks it.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    StructureFileError
+        If pymatgen cannot read it.
+
+    Examples
+    --------
+    >>> from ssatom.structures import structure_from_file
+    >>> structure_from_file("nowhere.cif")
+    Traceback (most recent call last):
+    ...
+    ssatom.exceptions.MissingFileError: structure: there is no such file ...
+    """
     if not os.path.exists(path):
         raise MissingFileError(
             f"{where}: there is no such file (looked in {os.getcwd()}); text is taken for the "

@@ -1,0 +1,182 @@
+"""Readers of single files, each a generator of records, and what tells the formats apart."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from ase.io import iread
+
+from ssatom.corpora._records import StructureRecord, record_of_row
+from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.structures import structure_arrays, structure_from_atoms, structure_from_file
+
+# Name patterns, tried in order; each also with .gz at the end.
+_PATTERNS = {
+    "*.jsonl": "lines",
+    "*.json": "json",
+    "*.extxyz": "frames",
+    "*.xyz": "frames",
+    "*.cif": "single",
+    "*.mcif": "single",
+    "*.vasp": "single",
+    "POSCAR*": "single",
+    "CONTCAR*": "single",
+}
+
+_SITE_RESULTS = {"charges", "energies", "forces", "magmoms", "stresses"}
+
+ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
+
+
+def kind_of(path: Path) -> str | None:
+    """Format of a file by its name: 'lines', 'json', 'frames', 'single', or None."""
+    name = path.name.removesuffix(".gz")
+    return next((kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern)), None)
+
+
+def read_file(path: Path, name: str) -> Iterator[StructureRecord]:
+    """Records of a file of known kind; `name` is what sources and messages call it."""
+    readers = {"lines": _lines, "json": _json, "frames": _frames, "single": _single}
+    return readers[kind_of(path) or "single"](path, name)
+
+
+def count_file(path: Path) -> int | None:
+    """Number of records of a file, None where only reading would tell."""
+    kind = kind_of(path)
+    if kind == "lines":
+        with open_binary(path) as file:
+            return sum(1 for line in file if line.strip())
+    if kind == "frames":
+        with open_binary(path) as file:
+            return _count_frames(file)
+    return 1 if kind == "single" else None
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacking .gz."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def _single(path: Path, name: str) -> Iterator[StructureRecord]:
+    try:
+        structure = structure_from_file(path, name)
+        structure_arrays(structure, name)
+    except StructureError as error:
+        yield StructureRecord(name, error.with_traceback(None), {})
+    else:
+        yield StructureRecord(name, structure, {})
+
+
+def _lines(path: Path, name: str) -> Iterator[StructureRecord]:
+    number = 0
+    try:
+        with open_binary(path) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _line(line, f"{name}:{number}")
+        return
+    except (OSError, EOFError, zlib.error) as error:
+        reason = f"{type(error).__name__}: {error}"
+    yield _lost(f"{name}:{number + 1}", f"the file cannot be read from here on ({reason})")
+
+
+def _line(line: bytes, where: str) -> StructureRecord:
+    try:
+        row = _loads(line)
+    except ValueError as error:
+        return _lost(where, f"this line is no JSON ({error})")
+    return record_of_row(row, where)
+
+
+def _json(path: Path, name: str) -> Iterator[StructureRecord]:
+    """One structure, a list of rows, or a frame as matminer and pandas (orient="split") store it."""
+    try:
+        with open_binary(path) as file:
+            content = _loads(file.read())
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        yield _lost(name, f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
+        return
+    if isinstance(content, dict) and content.keys() >= {"columns", "data"}:
+        names = content.get("index") or [None] * len(content["data"])
+        for number, (label, row) in enumerate(zip(names, content["data"], strict=True)):
+            fields = dict(zip(content["columns"], row, strict=True))
+            label = label if isinstance(label, str) else None  # a plain count is no id
+            yield record_of_row(fields, f"{name}:{number}", label)
+    elif isinstance(content, list):
+        for number, row in enumerate(content):
+            yield record_of_row(row, f"{name}:{number}")
+    else:
+        yield record_of_row(content, name)
+
+
+def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
+    number, reason = 0, ""
+    frames = iread(path, index=":", format="extxyz")
+    lone = count_file(path) == 1
+    while True:
+        where = name if lone else f"{name}@{number}"
+        try:
+            atoms = next(frames, None)
+        except Exception as error:  # noqa: BLE001  (the reader fails in many ways)
+            reason = f"{type(error).__name__}: {error}"
+            break
+        if atoms is None:
+            return
+        yield _frame(atoms, where)
+        number += 1
+    yield _lost(where, f"the file cannot be read from this frame on ({reason})")
+
+
+def _frame(atoms: Any, where: str) -> StructureRecord:
+    properties = {key: _plain(value) for key, value in atoms.info.items()}
+    # ASE takes some names, such as energy and forces, for a calculator's results.
+    results = {} if atoms.calc is None else atoms.calc.results
+    labels = {k: _plain(v) for k, v in results.items() if k in _SITE_RESULTS}
+    properties |= {k: _plain(v) for k, v in results.items() if k not in _SITE_RESULTS}
+    source = str(properties.pop("id", where))
+    where = where if source == where else f"{where} '{source}'"
+    try:
+        structure = structure_from_atoms(atoms, where)
+        structure_arrays(structure, where)
+    except StructureError as error:
+        return StructureRecord(source, error.with_traceback(None), properties)
+    for key, values in labels.items():
+        structure.add_site_property(key, values)
+    return StructureRecord(source, structure, properties)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _lost(where: str, problem: str) -> StructureRecord:
+    return StructureRecord(where, StructureFileError(f"{where}: {problem}"), {})
+
+
+def _loads(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)  # slower, and takes the NaN that Python and pandas write
+
+
+def _count_frames(file: IO[bytes]) -> int | None:
+    count = 0
+    try:
+        while first := file.readline().strip():
+            for _ in range(int(first) + 1):
+                file.readline()
+            count += 1
+    except (ValueError, OSError, EOFError, zlib.error):
+        return None
+    return count

@@ -1,0 +1,156 @@
+"""Reading collections, whatever they are kept in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssatom.corpora._formats import ALLOWED_NAMES, count_file, kind_of, read_file
+from ssatom.corpora._records import StructureRecord
+from ssatom.exceptions import (
+    MissingFileError,
+    ParameterError,
+    StructureError,
+    StructureFileError,
+)
+
+
+def read_structures(
+    path: str | os.PathLike[str], *, errors: str = "raise"
+) -> Iterator[StructureRecord]:
+    """Stream the crystals of a file or a folder.
+
+    Files are told apart by their names, each also with ``.gz`` at the end:
+
+    - ``.cif``, ``.mcif``, ``.vasp``, ``POSCAR*``, ``CONTCAR*``: one structure, by pymatgen;
+    - ``.jsonl``: a structure a line, either ``{"id", "lattice", "numbers", "frac", "props",
+      "site_props"}`` or a pymatgen ``Structure.as_dict()``, alone or under ``"structure"``;
+    - ``.json``: one such row, a list of them, or a DataFrame as matminer stores it; the only
+      format that is read into memory as a whole;
+    - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE.
+
+    Of a folder, all such files are read in the order of their names, with those of its
+    subfolders; hidden and other files are ignored.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File or folder.
+    errors : {"raise", "keep"}, default="raise"
+        What becomes of a row or file that is no usable structure: "raise" its error, or "keep"
+        a record that has the error in place of the structure.
+
+    Returns
+    -------
+    iterator of StructureRecord
+        The source is the row's id; without one it is the file's name (in a folder, its path
+        from there), with the line from 1 (``a.jsonl:1``), the row of a JSON list from 0
+        (``a.json:0``), or the frame from 0 in ASE's notation (``a.extxyz@0``). Labels of
+        sites are in `structure.site_properties`, those of the crystal in `properties`.
+
+    Raises
+    ------
+    MissingFileError
+        At once, if there is nothing at the path.
+    StructureFileError
+        At once, if the file has another name, or the folder holds none of these.
+    StructureError
+        While iterating with ``errors="raise"``, at the first bad row or file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.corpora import load_example_crystals, read_structures, write_structures
+    >>> crystals = load_example_crystals().head(3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_structures(f"{folder}/few.jsonl", crystals["structure"], ids=["a", "b", "c"])
+    ...     [record.source for record in read_structures(f"{folder}/few.jsonl")]
+    ['a', 'b', 'c']
+    """
+    if errors not in ("raise", "keep"):
+        raise ParameterError(f'errors is {errors!r}; allowed is "raise" or "keep"')
+    files = _find(path)
+    return _read(files, errors)
+
+
+def count_structures(path: str | os.PathLike[str]) -> int | None:
+    """Number of records that `read_structures` will give, where it is cheap to know.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File or folder, as for `read_structures`.
+
+    Returns
+    -------
+    int or None
+        None where only reading would tell (``.json``, a damaged file).
+
+    Raises
+    ------
+    MissingFileError, StructureFileError
+        As from `read_structures`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.corpora import count_structures, load_example_crystals, write_structures
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_structures(f"{folder}/few.jsonl.gz", load_example_crystals()["structure"][:3])
+    ...     count_structures(f"{folder}/few.jsonl.gz")
+    3
+    """
+    total = 0
+    for file, _ in _find(path):
+        try:
+            count = count_file(file)
+        except (OSError, EOFError):
+            return None
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _read(files: list[tuple[Path, str]], errors: str) -> Iterator[StructureRecord]:
+    for file, name in files:
+        for record in read_file(file, name):
+            if errors == "raise" and isinstance(record.structure, StructureError):
+                raise record.structure
+            yield record
+
+
+def _find(path: str | os.PathLike[str]) -> list[tuple[Path, str]]:
+    """Files to read, with the names that sources and messages give them."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(
+            f"'{path}': there is no such file or folder (looked in {os.getcwd()})"
+        )
+    if path.is_file():
+        if kind_of(path) is None:
+            raise StructureFileError(f"'{path}' {_why_not(path)}")
+        return [(path, path.name)]
+    files = [file for file in _walk(path) if kind_of(file)]
+    if not files:
+        raise StructureFileError(
+            f"'{path}' is a folder without structure files; allowed are {ALLOWED_NAMES}"
+        )
+    return [(file, file.relative_to(path).as_posix()) for file in files]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files that are not hidden, in a fixed order."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _why_not(path: Path) -> str:
+    if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
+        return (
+            "is a pickle, which may run any code when it is read; store the DataFrame with "
+            "matminer.utils.io.store_dataframe_as_json, or its structures with write_structures"
+        )
+    return f"has a name that tells of no known format; allowed are {ALLOWED_NAMES}"

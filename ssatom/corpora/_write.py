@@ -1,0 +1,188 @@
+"""Writing collections."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import orjson
+from ase import Atoms
+from ase.io import write as write_atoms
+from pymatgen.core import Structure
+
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.structures import StructureLike, iter_structures, structure_arrays
+
+BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
+_Row: TypeAlias = tuple[str | None, Structure, Mapping[str, Any]]
+_MISSING = object()
+_NO_FILE_NAME = re.compile(r'^\.|[/\\:*?"<>|\x00-\x1f]|^$')
+
+
+def write_structures(
+    path: str | os.PathLike[str],
+    structures: Iterable[StructureLike],
+    ids: Iterable[str] | None = None,
+    properties: Iterable[Mapping[str, Any]] | None = None,
+) -> None:
+    """Write crystals into one file or a folder that `read_structures` reads.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.jsonl`` or ``.jsonl.gz`` keeps everything but oxidation states; ``.extxyz`` keeps
+        eight decimals, and drops properties that are None or empty; a name without suffix is a
+        folder of CIF files, which is made if need be and keeps the crystals alone. Files are
+        replaced once the new one is complete.
+    structures : iterable of Structure, Atoms or path
+        As `check_structures` takes them; a generator is streamed.
+    ids : iterable of str, optional
+        One a structure, for CIF its file's name. Without them JSON lines and frames go by
+        their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
+    properties : iterable of dict, or DataFrame, optional
+        What else to keep of each structure.
+
+    Raises
+    ------
+    StructureError
+        If something is no structure.
+    ParameterError
+        If the path has another suffix, the lengths differ, or the format cannot hold what it is
+        given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.corpora import load_example_crystals, read_structures, write_structures
+    >>> structures = load_example_crystals()["structure"].head(2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_structures(folder, structures, ids=["one", "two"])
+    ...     [record.source for record in read_structures(folder)]
+    ['one.cif', 'two.cif']
+    """
+    path = Path(path)
+    rows = _rows(structures, ids, properties)
+    if path.is_dir() or not path.suffix:
+        _write_folder(path, rows)
+    elif path.name.endswith((".jsonl", ".jsonl.gz")):
+        _write_file(path, rows, _write_line)
+    elif path.name.endswith(".extxyz"):
+        _write_file(path, rows, _write_frame)
+    else:
+        raise ParameterError(
+            f"path is '{path}'; allowed are names that end in .jsonl, .jsonl.gz or .extxyz, and "
+            "folders, without suffix, for CIF files"
+        )
+
+
+def _rows(
+    structures: Iterable[StructureLike],
+    ids: Iterable[str] | None,
+    properties: Iterable[Mapping[str, Any]] | None,
+) -> Iterator[_Row]:
+    columns: dict[str, Iterable[Any]] = {"structures": iter_structures(structures)}
+    if ids is not None:
+        columns["ids"] = ids
+    if properties is not None:
+        frame: Any = properties
+        columns["properties"] = frame.to_dict("records") if hasattr(frame, "to_dict") else frame
+    for number, values in enumerate(zip_longest(*columns.values(), fillvalue=_MISSING)):
+        row = dict(zip(columns, values, strict=True))
+        ended = [column for column, value in row.items() if value is _MISSING]
+        if ended:
+            raise ParameterError(
+                f"{' and '.join(ended)} end after {number} rows, before "
+                f"{' and '.join(row.keys() - set(ended))}; give one for each structure"
+            )
+        if isinstance(row["structures"], StructureError):
+            raise row["structures"]
+        name = row.get("ids")
+        yield None if name is None else str(name), row["structures"], row.get("properties") or {}
+
+
+def _write_file(
+    path: Path, rows: Iterator[_Row], write: Callable[[BinaryFile, _Row], None]
+) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as raw:
+            if path.suffix == ".gz":
+                # Neither name nor time in the header: equal contents, equal files.
+                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+                    for row in rows:
+                        write(packed, row)
+            else:
+                for row in rows:
+                    write(raw, row)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_line(file: BinaryFile, row: _Row) -> None:
+    name, structure, properties = row
+    arrays = structure_arrays(structure)
+    fields = {"id": name, **arrays._asdict()}
+    fields["frac"] = fields.pop("frac_coords")
+    fields |= {"props": dict(properties), "site_props": structure.site_properties}
+    kept = {key: value for key, value in fields.items() if value is not None and len(value)}
+    try:
+        line = orjson.dumps(
+            kept, default=_jsonable, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+        )
+    except TypeError as error:
+        raise ParameterError(
+            f"{name or structure.reduced_formula}: its properties cannot be written as JSON "
+            f"({error}); allowed are numbers, text, lists and dicts of them"
+        ) from None
+    file.write(line)
+
+
+def _jsonable(value: Any) -> Any:
+    for method in ("tolist", "as_dict"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    raise TypeError(f"type {type(value).__name__}")
+
+
+def _write_frame(file: BinaryFile, row: _Row) -> None:
+    name, structure, properties = row
+    arrays = structure_arrays(structure)
+    info = {} if name is None else {"id": name}
+    # The format has no word for None, and an empty text would swallow the word that follows.
+    info |= {k: v for k, v in properties.items() if v is not None and v != ""}
+    atoms = Atoms(
+        numbers=arrays.numbers,
+        cell=arrays.lattice,
+        scaled_positions=arrays.frac_coords,
+        pbc=True,
+        info=info,
+    )
+    for key, values in structure.site_properties.items():
+        atoms.set_array(key, np.array([np.nan if value is None else value for value in values]))
+    text = io.StringIO()
+    write_atoms(text, atoms, format="extxyz")
+    file.write(text.getvalue().encode())
+
+
+def _write_folder(path: Path, rows: Iterator[_Row]) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    written = set()
+    for number, (name, structure, properties) in enumerate(rows):
+        if properties:
+            raise ParameterError(
+                "properties cannot be kept in CIF files; leave them out, or write .jsonl"
+            )
+        stem = f"{number:06d}" if name is None else name.removesuffix(".cif")
+        if _NO_FILE_NAME.search(stem) or stem in written:
+            problem = "stands there twice" if stem in written else "cannot name a file"
+            raise ParameterError(f"ids[{number}] is {name!r}, which {problem}; give another")
+        written.add(stem)
+        (path / f"{stem}.cif").write_text(structure.to(fmt="cif"), encoding="utf-8")
