@@ -182,11 +182,12 @@ def reduced_formula(numbers: Sequence[int] | np.ndarray) -> str:
 
 def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
     """What is wrong with a lattice, for a message; None if nothing is."""
-    volume = abs(float(np.linalg.det(lattice)))
-    if volume >= MIN_VOLUME_PER_SITE * n_sites and np.isfinite(volume):
+    finite = np.isfinite(lattice).all()
+    volume = abs(float(np.linalg.det(lattice))) if finite else 0.0
+    if volume >= MIN_VOLUME_PER_SITE * n_sites:
         return None
     rows = ", ".join("[" + ", ".join(f"{x:.6g}" for x in row) + "]" for row in lattice)
-    if not np.isfinite(lattice).all():
+    if not finite:
         return f"the lattice [{rows}] is not finite; correct it, three vectors in Å"
     return (
         f"the lattice [{rows}] is singular or too small: its volume is {volume:.3g} Å³ for "
