@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import orjson
 from ase.io import iread
 
@@ -30,7 +31,7 @@ _PATTERNS = {
     "CONTCAR*": "single",
 }
 
-_SITE_RESULTS = {"charges", "energies", "forces", "magmoms", "stresses"}
+_VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
 
@@ -139,10 +140,10 @@ def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
 
 def _frame(atoms: Any, where: str) -> StructureRecord:
     properties = {key: _plain(value) for key, value in atoms.info.items()}
-    # ASE takes some names, such as energy and forces, for a calculator's results.
+    # ASE takes some names, such as energy and magmom, for a calculator's results.
     results = {} if atoms.calc is None else atoms.calc.results
-    labels = {k: _plain(v) for k, v in results.items() if k in _SITE_RESULTS}
-    properties |= {k: _plain(v) for k, v in results.items() if k not in _SITE_RESULTS}
+    of_sites = {k for k, v in results.items() if k not in _VECTORS and _len(v) == len(atoms)}
+    properties |= {k: _plain(v) for k, v in results.items() if k not in of_sites}
     source = str(properties.pop("id", where))
     where = where if source == where else f"{where} '{source}'"
     try:
@@ -150,13 +151,17 @@ def _frame(atoms: Any, where: str) -> StructureRecord:
         structure_arrays(structure, where)
     except StructureError as error:
         return StructureRecord(source, error.with_traceback(None), properties)
-    for key, values in labels.items():
-        structure.add_site_property(key, values)
+    for key in of_sites:
+        structure.add_site_property(key, _plain(results[key]))
     return StructureRecord(source, structure, properties)
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _len(value: Any) -> int:
+    return len(value) if np.ndim(value) else 0
 
 
 def _lost(where: str, problem: str) -> StructureRecord:

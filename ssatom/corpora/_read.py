@@ -30,8 +30,8 @@ def read_structures(
       format that is read into memory as a whole;
     - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE.
 
-    Of a folder, all such files are read in the order of their names, with those of its
-    subfolders; hidden and other files are ignored.
+    Of a folder, all such files are read in the order of their names, and then those of its
+    subfolders likewise; hidden and other files are ignored.
 
     Parameters
     ----------

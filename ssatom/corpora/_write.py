@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.io import write as write_atoms
 from pymatgen.core import Structure
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import MissingFileError, ParameterError, StructureError
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
@@ -53,6 +53,8 @@ def write_structures(
     ------
     StructureError
         If something is no structure.
+    MissingFileError
+        If the folder of the new file is not there.
     ParameterError
         If the path has another suffix, the lengths differ, or the format cannot hold what it is
         given.
@@ -110,6 +112,8 @@ def _rows(
 def _write_file(
     path: Path, rows: Iterator[_Row], write: Callable[[BinaryFile, _Row], None]
 ) -> None:
+    if not path.parent.is_dir():
+        raise MissingFileError(f"'{path}': there is no folder '{path.parent}'; make it first")
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as raw:
@@ -133,19 +137,23 @@ def _write_line(file: BinaryFile, row: _Row) -> None:
     fields["frac"] = fields.pop("frac_coords")
     fields |= {"props": dict(properties), "site_props": structure.site_properties}
     kept = {key: value for key, value in fields.items() if value is not None and len(value)}
+    file.write(_dumps(kept, row) + b"\n")
+
+
+def _dumps(fields: Mapping[str, Any], row: _Row) -> bytes:
     try:
-        line = orjson.dumps(
-            kept, default=_jsonable, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-        )
+        return orjson.dumps(fields, default=_jsonable, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
+        name = row[0] or row[1].reduced_formula
         raise ParameterError(
-            f"{name or structure.reduced_formula}: its properties cannot be written as JSON "
-            f"({error}); allowed are numbers, text, lists and dicts of them"
+            f"{name}: its properties cannot be written ({error}); allowed are numbers, text, and "
+            "lists and dicts of them"
         ) from None
-    file.write(line)
 
 
 def _jsonable(value: Any) -> Any:
+    if hasattr(value, "global_moment"):  # pymatgen's Magmom: its Cartesian vector, μB
+        return value.global_moment.tolist()
     for method in ("tolist", "as_dict"):
         if hasattr(value, method):
             return getattr(value, method)()
@@ -157,7 +165,8 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
     arrays = structure_arrays(structure)
     info = {} if name is None else {"id": name}
     # The format has no word for None, and an empty text would swallow the word that follows.
-    info |= {k: v for k, v in properties.items() if v is not None and v != ""}
+    texts = orjson.loads(_dumps(dict(properties), row))
+    info |= {key: value for key, value in texts.items() if value not in (None, "")}
     atoms = Atoms(
         numbers=arrays.numbers,
         cell=arrays.lattice,
