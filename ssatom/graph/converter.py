@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from pymatgen.core import Structure
 
-from ssatom.exceptions import GraphWarning
+from ssatom.exceptions import GraphWarning, StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
 from ssatom.graph.neighbors import Candidates, choose_nearest, find_candidates
-from ssatom.structures import StructureArrays, check_structures, overlap_error, structure_arrays
+from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
 MIN_DISTANCE = 0.3
 """Atoms nearer than this, Å, overlap: no bond is that short, the file must be wrong."""
@@ -53,7 +52,7 @@ class CrystalGraphConverter:
     def __init__(self, config: GraphConfig | None = None) -> None:
         self.config = config or GraphConfig()
 
-    def convert(self, structures: Iterable[Structure]) -> CrystalGraphs:
+    def convert(self, structures: Iterable[StructureLike]) -> CrystalGraphs:
         """Graphs of structures.
 
         Parameters
@@ -71,8 +70,13 @@ class CrystalGraphConverter:
         StructureError
             If something is no structure, or atoms overlap.
         """
-        arrays = [structure_arrays(s) for s in check_structures(structures)]
-        return self.assemble(arrays, [self.candidates(a, i) for i, a in enumerate(arrays)])
+        arrays, candidates = [], []
+        for i, row in enumerate(iter_arrays(structures)):
+            if isinstance(row, StructureError):
+                raise row
+            arrays.append(row)
+            candidates.append(self.candidates(row, i))
+        return self.assemble(arrays, candidates)
 
     def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
         """Neighbours of one structure from which `assemble` chooses.

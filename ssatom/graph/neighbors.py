@@ -36,8 +36,9 @@ def _search(points: np.ndarray, centers: np.ndarray, lattice: np.ndarray, radius
     found = find_points_in_spheres(
         points, points[centers], r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
     )
-    others = found[3] > _SAME_POINT
-    return Candidates(centers[found[0][others]], found[1][others], found[3][others])
+    found_centers = centers[found[0]]
+    others = (found[3] > _SAME_POINT) | (found_centers != found[1])  # all but the site itself
+    return Candidates(found_centers[others], found[1][others], found[3][others])
 
 
 def find_candidates(arrays: StructureArrays, config: GraphConfig) -> Candidates:

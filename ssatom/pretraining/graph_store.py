@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from pymatgen.core import Structure
 from tqdm import tqdm
 
 from ssatom.exceptions import GraphWarning, ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs
-from ssatom.structures import StructureArrays, iter_structures, structure_arrays
+from ssatom.structures import StructureArrays, StructureLike, iter_arrays
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time
@@ -21,7 +20,7 @@ _MARKER = "complete.json"
 
 
 def build_graphs(
-    structures: Iterable[Structure],
+    structures: Iterable[StructureLike],
     converter: CrystalGraphConverter,
     folder: Path | None,
     progress_bar: bool,
@@ -60,7 +59,7 @@ def _because(skipped: list[str]) -> str:
 
 
 def _chunks(
-    structures: Iterable[Structure],
+    structures: Iterable[StructureLike],
     converter: CrystalGraphConverter,
     skipped: list[str],
     progress_bar: bool,
@@ -68,15 +67,14 @@ def _chunks(
     arrays: list[StructureArrays] = []
     candidates: list = []
     rows = tqdm(
-        iter_structures(structures), desc="graphs", unit=" structures", disable=not progress_bar
+        iter_arrays(structures), desc="graphs", unit=" structures", disable=not progress_bar
     )
     for i, row in enumerate(rows):
         try:
             if isinstance(row, StructureError):
                 raise row
-            found = structure_arrays(row)
-            candidates.append(converter.candidates(found, i))
-            arrays.append(found)
+            candidates.append(converter.candidates(row, i))
+            arrays.append(row)
         except StructureError as error:
             skipped.append(str(error))
         if len(arrays) == _CHUNK:

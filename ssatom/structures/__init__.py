@@ -11,7 +11,13 @@ from ssatom.structures._arrays import (
     structure_arrays,
     structure_key,
 )
-from ssatom.structures._checks import check_sites, check_structures, iter_sites, iter_structures
+from ssatom.structures._checks import (
+    check_sites,
+    check_structures,
+    iter_arrays,
+    iter_sites,
+    iter_structures,
+)
 from ssatom.structures._convert import StructureLike, structure_from_atoms, structure_from_file
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "StructureLike",
     "check_sites",
     "check_structures",
+    "iter_arrays",
     "iter_sites",
     "iter_structures",
     "overlap_error",

@@ -12,7 +12,14 @@ from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError
-from ssatom.structures._convert import ALLOWED, ARRAY_OF_SITES, StructureLike, to_structure
+from ssatom.structures._convert import (
+    ALLOWED,
+    ARRAY_OF_SITES,
+    StructureLike,
+    to_arrays,
+    to_structure,
+)
+from ssatom.structures._arrays import StructureArrays
 
 _Row = TypeVar("_Row")
 
@@ -79,6 +86,38 @@ def iter_structures(
     """
     rows = _rows(structures, "structures", 1)
     return (_attempt(to_structure, row, f"structures[{i}]") for i, row in enumerate(rows))
+
+
+def iter_arrays(
+    structures: Iterable[StructureLike | StructureArrays | StructureError],
+) -> Iterator[StructureArrays | StructureError]:
+    """Like `iter_structures`, but each structure as plain arrays.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms or path
+        As for `check_structures`; a generator is streamed. Rows that are arrays or a
+        StructureError already are handed on.
+
+    Returns
+    -------
+    iterator of StructureArrays or StructureError
+        One for each row, in order; the caller raises or reports the errors.
+
+    Raises
+    ------
+    StructureError
+        At once, if the container is wrong.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import iter_arrays
+    >>> next(iter_arrays([bulk("Cu")])).numbers
+    array([29])
+    """
+    rows = _rows(structures, "structures", 1)
+    return (_attempt(to_arrays, row, f"structures[{i}]") for i, row in enumerate(rows))
 
 
 def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:

@@ -11,7 +11,7 @@ from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Lattice, Site, Structure
 
 from ssatom.exceptions import MissingFileError, StructureError, StructureFileError
-from ssatom.structures._arrays import lattice_problem, structure_arrays
+from ssatom.structures._arrays import StructureArrays, lattice_problem, structure_arrays
 
 StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
 
@@ -26,19 +26,28 @@ def to_structure(row: Any, where: str) -> Structure:
     StructureError
         Says what is wrong with the row; a row that is such an error already is raised as it is.
     """
+    structure, where = _read(row, where)
+    structure_arrays(structure, where)
+    return structure
+
+
+def to_arrays(row: Any, where: str) -> StructureArrays:
+    """The checked arrays of a row, with the errors of `to_structure`."""
+    return row if isinstance(row, StructureArrays) else structure_arrays(*_read(row, where))
+
+
+def _read(row: Any, where: str) -> tuple[Structure, str]:
+    """The structure of a row, not yet checked, and what messages call it."""
     if isinstance(row, StructureError):
         raise row
     if isinstance(row, str | os.PathLike):
         where = f"{where} '{os.fspath(row)}'"
-        structure = structure_from_file(row, where)
-    elif isinstance(row, Atoms):
-        structure = structure_from_atoms(row, where)
-    elif isinstance(row, IStructure):
-        structure = cast(Structure, row)
-    else:
-        raise StructureError(f"{where} is {_describe(row)}")
-    structure_arrays(structure, where)
-    return structure
+        return structure_from_file(row, where), where
+    if isinstance(row, Atoms):
+        return structure_from_atoms(row, where), where
+    if isinstance(row, IStructure):
+        return cast(Structure, row), where
+    raise StructureError(f"{where} is {_describe(row)}")
 
 
 def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:

@@ -1,0 +1,146 @@
+"""Embeddings as plain functions, for who needs no transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ssatom.embeddings.choices import Weights, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.engine import embed
+from ssatom.exceptions import StructureError
+from ssatom.structures import StructureLike
+
+
+def site_embeddings(
+    structures: Iterable[StructureLike],
+    layers: str | int | Sequence[int] = "012",
+    weights: Weights = None,
+    *,
+    batch_size: int = 64,
+    device: str = "auto",
+    memory: Any = None,
+    random_state: int = 0,
+) -> list[np.ndarray]:
+    """Hidden states of every site, layers side by side.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms or path
+        Length n.
+    layers : str of digits, int or sequence of int, default="012"
+        Layers whose hidden states are joined.
+    weights : str, path, PretrainedEncoder or None, default=None
+        Name of a shipped set, a folder, "random", or None for the default set.
+    batch_size : int, default=64
+        Structures of one forward pass at most; the result does not depend on it.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    memory : path, joblib.Memory or None, default=None
+        Where to keep embeddings on disk for other processes and days.
+    random_state : int, default=0
+        Seed of ``weights="random"``.
+
+    Returns
+    -------
+    list of ndarray of float32, each of shape (n_sites, n_layers * width)
+        In order of structures and sites.
+
+    Raises
+    ------
+    StructureError
+        If a row is no usable structure.
+    ParameterError, WeightsError
+        If `layers` or `weights` are unknown.
+
+    References
+    ----------
+    Kong et al., "Self-supervised representations and node embedding graph neural networks for
+    accurate and multi-scale analysis of materials".
+
+    Examples
+    --------
+    >>> from ssatom import load_example_crystals, site_embeddings
+    >>> salt = load_example_crystals().set_index("name").loc["NaCl", "structure"]
+    >>> site_embeddings([salt], layers="01")[0].shape
+    (8, 128)
+    """
+    encoder = resolve_weights(weights, random_state)
+    chosen = list(parse_layers(layers, encoder.n_layers))
+    rows = embed(structures, encoder, batch_size=batch_size, device=device, memory=memory)
+    return [row[:, chosen].reshape(len(row), -1) for row in _raising(rows)]
+
+
+def graph_embeddings(
+    structures: Iterable[StructureLike],
+    layers: str | int | Sequence[int] = "012",
+    weights: Weights = None,
+    *,
+    pooling: str | Sequence[str] = "mean",
+    batch_size: int = 64,
+    device: str = "auto",
+    memory: Any = None,
+    random_state: int = 0,
+) -> np.ndarray:
+    """Hidden states pooled over the sites of each structure, layers side by side.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms or path
+        Length n.
+    layers : str of digits, int or sequence of int, default="012"
+        Layers whose hidden states are joined.
+    weights : str, path, PretrainedEncoder or None, default=None
+        Name of a shipped set, a folder, "random", or None for the default set.
+    pooling : str or sequence of str, default="mean"
+        One or several of "mean", "sum", "max", "min" and "std".
+    batch_size : int, default=64
+        Structures of one forward pass at most; the result does not depend on it.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    memory : path, joblib.Memory or None, default=None
+        Where to keep embeddings on disk for other processes and days.
+    random_state : int, default=0
+        Seed of ``weights="random"``.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, n_pooling * n_layers * width)
+        Pooling by pooling, layer by layer.
+
+    Raises
+    ------
+    StructureError
+        If a row is no usable structure.
+    ParameterError, WeightsError
+        If `layers`, `pooling` or `weights` are unknown.
+
+    References
+    ----------
+    Kong et al., "Self-supervised representations and node embedding graph neural networks for
+    accurate and multi-scale analysis of materials".
+
+    Examples
+    --------
+    >>> from ssatom import graph_embeddings, load_example_crystals
+    >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
+    (5, 192)
+    """
+    encoder = resolve_weights(weights, random_state)
+    chosen = list(parse_layers(layers, encoder.n_layers))
+    poolings = parse_pooling(pooling)
+    rows = embed(
+        structures, encoder, pooling=poolings, batch_size=batch_size, device=device, memory=memory
+    )
+    columns = len(poolings) * len(chosen) * encoder.hidden_dim
+    return np.array([row[:, chosen].ravel() for row in _raising(rows)], dtype=np.float32).reshape(
+        -1, columns
+    )
+
+
+def _raising(rows: Iterator[np.ndarray | StructureError]) -> Iterator[np.ndarray]:
+    for row in rows:
+        if isinstance(row, StructureError):
+            raise row
+        yield row

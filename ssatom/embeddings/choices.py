@@ -1,0 +1,172 @@
+"""What people choose: layers, pooling, weights; and the names of the columns that follow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+
+from ssatom.exceptions import ParameterError
+from ssatom.weights import PretrainedEncoder, load_pretrained, random_weights
+
+POOLINGS = ("mean", "sum", "max", "min", "std")
+"""Ways to go from the sites of a structure to the structure."""
+
+Weights = str | os.PathLike[str] | PretrainedEncoder | None
+"""Name of a shipped set, folder, "random", loaded weights, or None for the default set."""
+
+
+def parse_layers(layers: str | int | Sequence[int], n_layers: int) -> tuple[int, ...]:
+    """Layer numbers of a `layers` argument.
+
+    Parameters
+    ----------
+    layers : str of digits, int or sequence of int
+        "13" and [1, 3] are layers 1 and 3; an int is one layer.
+    n_layers : int
+        Number of hidden states that the encoder has.
+
+    Returns
+    -------
+    tuple of int
+        In the order given.
+
+    Raises
+    ------
+    ParameterError
+        If it is empty, names a layer twice or one that the encoder does not have.
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import parse_layers
+    >>> parse_layers("13", n_layers=6)
+    (1, 3)
+    """
+    allowed = f"allowed: different layers from 0 to {n_layers - 1}, such as '012' or [0, 1, 2]"
+    if isinstance(layers, str):
+        if not (layers.isascii() and layers.isdigit()):
+            raise ParameterError(f"layers={layers!r} is not a string of digits; {allowed}")
+        chosen = [int(digit) for digit in layers]
+    elif isinstance(layers, Integral) and not isinstance(layers, bool):
+        chosen = [int(layers)]
+    else:
+        try:
+            chosen = list(layers)  # type: ignore[arg-type]
+        except TypeError:
+            raise ParameterError(f"layers={layers!r} names no layers; {allowed}") from None
+        if any(isinstance(x, bool) or not isinstance(x, Integral) for x in chosen):
+            raise ParameterError(f"layers={layers!r} holds something that is no int; {allowed}")
+        chosen = [int(x) for x in chosen]
+    if not chosen:
+        raise ParameterError(f"layers={layers!r} is empty; {allowed}")
+    if len(set(chosen)) < len(chosen):
+        raise ParameterError(f"layers={layers!r} names a layer twice; {allowed}")
+    if unknown := [x for x in chosen if not 0 <= x < n_layers]:
+        raise ParameterError(f"layers={layers!r}: no layer {unknown[0]}; {allowed}")
+    return tuple(chosen)
+
+
+def parse_pooling(pooling: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of a `pooling` argument.
+
+    Parameters
+    ----------
+    pooling : str or sequence of str
+        One or several of "mean", "sum", "max", "min" and "std".
+
+    Returns
+    -------
+    tuple of str
+        In the order given.
+
+    Raises
+    ------
+    ParameterError
+        If it is empty, unknown or names one twice.
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import parse_pooling
+    >>> parse_pooling("mean")
+    ('mean',)
+    """
+    allowed = f"allowed: one of {', '.join(POOLINGS)}, or a tuple of different ones"
+    chosen = (pooling,) if isinstance(pooling, str) else pooling
+    if not isinstance(chosen, tuple | list) or not chosen:
+        raise ParameterError(f"pooling={pooling!r} names no pooling; {allowed}")
+    unknown = [name for name in chosen if not (isinstance(name, str) and name in POOLINGS)]
+    if unknown or len(set(chosen)) < len(chosen):
+        raise ParameterError(f"pooling={pooling!r} is unknown or names one twice; {allowed}")
+    return tuple(chosen)
+
+
+def resolve_weights(weights: Weights = None, random_state: int | None = 0) -> PretrainedEncoder:
+    """Loaded weights of a `weights` argument.
+
+    Parameters
+    ----------
+    weights : str, path, PretrainedEncoder or None, default=None
+        Name of a shipped set, a folder, "random", or None for the default set.
+    random_state : int, default=0
+        Seed of "random".
+
+    Returns
+    -------
+    PretrainedEncoder
+        The weights.
+
+    Raises
+    ------
+    WeightsError
+        If they are unknown or damaged.
+    ParameterError
+        If `random_state` is no whole number from 0 on.
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import resolve_weights
+    >>> resolve_weights("random").name
+    'random-0'
+    """
+    if isinstance(weights, PretrainedEncoder):
+        return weights
+    if isinstance(weights, str) and weights == "random":
+        seed = 0 if random_state is None else random_state
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+            raise ParameterError(f"random_state={random_state!r} must be an int from 0 on")
+        return random_weights(int(seed))
+    return load_pretrained(weights)
+
+
+def feature_names(
+    layers: Sequence[int], width: int, poolings: Sequence[str] | None = None
+) -> list[str]:
+    """Names of the columns, pooling by pooling, layer by layer.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Layer numbers.
+    width : int
+        Width of a hidden state.
+    poolings : sequence of str, default=None
+        Named in the columns where there is more than one.
+
+    Returns
+    -------
+    list of str
+        Such as "ssatom_L1_017" or "ssatom_L1_std_017".
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import feature_names
+    >>> feature_names([1], 2, ["mean", "std"])
+    ['ssatom_L1_mean_000', 'ssatom_L1_mean_001', 'ssatom_L1_std_000', 'ssatom_L1_std_001']
+    """
+    tags = [f"{name}_" for name in poolings] if poolings and len(poolings) > 1 else [""]
+    return [
+        f"ssatom_L{layer}_{tag}{unit:03d}"
+        for tag in tags
+        for layer in layers
+        for unit in range(width)
+    ]

@@ -1,0 +1,212 @@
+"""The engine: rows of structures to hidden states, in chunks, with what is cached left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
+from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
+from ssatom.training import resolve_device
+from ssatom.weights import PretrainedEncoder
+
+_CHUNK = 512  # rows looked up, searched and written to disk together
+_MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
+
+
+def embed(
+    structures: Iterable[StructureLike | StructureError],
+    weights: PretrainedEncoder,
+    *,
+    pooling: tuple[str, ...] | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    memory: Any = None,
+) -> Iterator[np.ndarray | StructureError]:
+    """Hidden states of all layers, one item a row.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms or path
+        May be a generator; it is read in chunks.
+    weights : PretrainedEncoder
+        The encoder.
+    pooling : tuple of str, default=None
+        Poolings over the sites; None for the sites themselves.
+    batch_size : int, default=64
+        Structures of one forward pass at most.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    memory : path, joblib.Memory or None, default=None
+        Where to keep rows on disk.
+
+    Yields
+    ------
+    ndarray of float32, shape (n_sites, n_layers, width) or (n_pooling, n_layers, width)
+        Read-only, since the cache shares it; or the StructureError of a row that is bad.
+
+    Raises
+    ------
+    StructureError
+        At once, if `structures` is no container of structures.
+    ParameterError
+        If `batch_size` is under 1.
+
+    Examples
+    --------
+    >>> from ssatom import load_example_crystals
+    >>> from ssatom.embeddings import embed, resolve_weights
+    >>> salt = load_example_crystals().set_index("name").loc["NaCl", "structure"]
+    >>> next(embed([salt], resolve_weights("random"), pooling=("mean", "std"))).shape
+    (2, 6, 64)
+    """
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise ParameterError(f"batch_size={batch_size!r} must be an int from 1 on")
+    rows = iter_arrays(structures)  # refuses a wrong container before anything is computed
+    engine = _Engine(weights, pooling, int(batch_size), resolve_device(device), disk_cache(memory))
+    return engine.run(rows)
+
+
+class _Engine:
+    def __init__(
+        self,
+        weights: PretrainedEncoder,
+        pooling: tuple[str, ...] | None,
+        batch_size: int,
+        device: str,
+        disk: DiskCache | None,
+    ) -> None:
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.device = device
+        self.disk = disk
+        self.row_shape = (weights.n_layers, weights.hidden_dim)
+        self.prefix = bytes.fromhex(weights.sha256)[:16] + ",".join(pooling or ("sites",)).encode()
+        self.converter = CrystalGraphConverter(weights.graph_config)
+        self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
+        self.encoder = weights.encoder
+        if device != "cpu":  # the loaded weights are shared and stay where they are
+            self.encoder = type(weights.encoder)(weights.encoder.config).eval()
+            self.encoder.load_state_dict(weights.encoder.state_dict())
+            self.encoder.to(device)
+        self.features = weights.element_features.to(device)
+
+    def run(
+        self, rows: Iterator[StructureArrays | StructureError]
+    ) -> Iterator[np.ndarray | StructureError]:
+        start = 0
+        while chunk := list(islice(rows, _CHUNK)):
+            yield from self._chunk(chunk, start)
+            start += len(chunk)
+
+    def _chunk(
+        self, rows: list[StructureArrays | StructureError], start: int
+    ) -> list[np.ndarray | StructureError]:
+        keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
+        known = self._look_up(keys)
+        new: dict[bytes, tuple[StructureArrays, Any]] = {}
+        failed: dict[bytes, StructureError] = {}
+        for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            if isinstance(row, StructureError) or key in known or key in new or key in failed:
+                continue
+            try:
+                new[key] = (row, self.converter.candidates(row, start + i))
+            except StructureError as error:
+                failed[key] = error
+        computed = dict(self._compute(new))
+        for key, array in computed.items():
+            CACHE.put(key, array)
+        if self.disk is not None and computed:
+            self.disk.put(computed)
+        known |= computed
+        return [
+            row if isinstance(row, StructureError) else known[key] if key in known else failed[key]
+            for key, row in zip(keys, rows, strict=True)
+        ]
+
+    def _key(self, arrays: StructureArrays) -> bytes:
+        return self.prefix + structure_key(arrays)
+
+    def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+        wanted = dict.fromkeys(key for key in keys if key)
+        known = {key: found for key in wanted if (found := CACHE.get(key)) is not None}
+        missing = [key for key in wanted if key not in known]
+        if self.disk is not None and missing:
+            for key, array in self.disk.get(missing, self.row_shape).items():
+                CACHE.put(key, array)
+                known[key] = array
+        return known
+
+    def _compute(
+        self, new: dict[bytes, tuple[StructureArrays, Any]]
+    ) -> Iterator[tuple[bytes, np.ndarray]]:
+        for keys in self._batches(new):
+            arrays, candidates = zip(*(new[key] for key in keys), strict=True)
+            graphs = self.converter.assemble(arrays, candidates)
+            hidden = self._forward(graphs)
+            yield from zip(keys, self._split(hidden, graphs.site_counts), strict=True)
+
+    def _batches(self, new: dict[bytes, tuple[StructureArrays, Any]]) -> Iterator[list[bytes]]:
+        """Keys in batches that are bounded in structures and, roughly, in edges."""
+        places = self.converter.config.max_neighbors + 2
+        batch: list[bytes] = []
+        n_edges = 0
+        for key, (arrays, _) in new.items():
+            n_new = places * len(arrays.numbers)
+            if batch and (len(batch) == self.batch_size or n_edges + n_new > _MAX_EDGES):
+                yield batch
+                batch, n_edges = [], 0
+            batch.append(key)
+            n_edges += n_new
+        if batch:
+            yield batch
+
+    @torch.inference_mode()
+    def _forward(self, graphs: CrystalGraphs) -> np.ndarray:
+        """Hidden states, shape (n_sites, n_layers, width)."""
+        batch = graphs.to_batch().to(self.device)
+        hidden = self.encoder(
+            self.features[batch.numbers],
+            batch.edge_index,
+            self.basis(batch.distances),
+            batch.edge_weight,
+        )
+        return torch.stack(hidden, dim=1).cpu().numpy()
+
+    def _split(self, hidden: np.ndarray, site_counts: np.ndarray) -> Iterator[np.ndarray]:
+        ends = np.cumsum(site_counts)
+        if self.pooling is None:
+            for end, count in zip(ends, site_counts, strict=True):
+                yield hidden[end - count : end].copy()
+            return
+        yield from _pool(hidden, ends - site_counts, site_counts, self.pooling)
+
+
+def _pool(
+    hidden: np.ndarray, starts: np.ndarray, counts: np.ndarray, poolings: tuple[str, ...]
+) -> Iterator[np.ndarray]:
+    """Pooled hidden states of each structure, shape (n_pooling, n_layers, width).
+
+    Sums are taken in float64: a mean must not depend on the number of cells that were given.
+    """
+    total = np.add.reduceat(hidden, starts, axis=0, dtype=np.float64)
+    per_site = counts[:, None, None]
+    mean = total / per_site
+    pooled = []
+    for name in poolings:
+        if name == "mean":
+            pooled.append(mean)
+        elif name == "sum":
+            pooled.append(total)
+        elif name == "std":
+            square = np.add.reduceat(np.square(hidden, dtype=np.float64), starts, axis=0)
+            pooled.append(np.sqrt(np.maximum(square / per_site - mean**2, 0.0)))
+        else:
+            pooled.append({"max": np.maximum, "min": np.minimum}[name].reduceat(hidden, starts))
+    yield from np.stack(pooled, axis=1).astype(np.float32)
