@@ -1,0 +1,254 @@
+"""What all featurizers share: both contracts, over one method that turns rows into features."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matminer.featurizers.base import BaseFeaturizer
+from sklearn.utils import TransformerTags
+from tqdm.auto import tqdm
+
+from ssatom.exceptions import ParameterError, StructureError
+
+_ERRORS = ("raise", "nan")
+_MAX_REASONS = 20  # that one warning spells out
+
+
+class CrystalFeaturizer(BaseFeaturizer):
+    """Base of the featurizers: a scikit-learn transformer that is a matminer featurizer too.
+
+    A subclass stores its arguments in ``__init__``, `errors` among them, and defines
+    `_features`, `feature_labels`, `citations` and `implementors`. Nothing is learned by
+    fitting and nothing is kept on the instance, so changed parameters count at once.
+
+    matminer's base class is a scikit-learn transformer already; it is the only base, since the
+    mixins of scikit-learn cannot be put before it.
+    """
+
+    errors: str
+
+    @abstractmethod
+    def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        """One item for each of `rows`, in order: its features, float32, or why there are none.
+
+        Parameters that are not allowed are refused when the first item is asked for, also
+        where there are no rows.
+        """
+
+    @abstractmethod
+    def feature_labels(self) -> list[str]:
+        """Names of the features.
+
+        Returns
+        -------
+        list of str
+            A new list at each call: matminer appends to it.
+        """
+
+    def fit(self, X: Any, y: Any = None) -> CrystalFeaturizer:
+        """Check the parameters; nothing is learned and `X` is not read.
+
+        Parameters
+        ----------
+        X : iterable
+            Not used.
+        y : object, default=None
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError, WeightsError
+            If a parameter is not allowed.
+        """
+        for _ in self._rows([], ignore_errors=False):
+            pass
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Features of the rows of `X`.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            Structures, or pairs of structure and site index, according to the class.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_features)
+            A DataFrame after ``set_output(transform="pandas")``.
+
+        Raises
+        ------
+        StructureError
+            At the first bad row; with ``errors="nan"`` only if `X` is no container of rows.
+        ParameterError, WeightsError
+            If a parameter is not allowed.
+        """
+        row_type = np.dtype((np.float32, (len(self.feature_labels()),)))
+        rows = self._rows(X, ignore_errors=False)
+        return np.fromiter((features for features, _ in rows), dtype=row_type)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Not used; the names do not depend on those of the input.
+
+        Returns
+        -------
+        ndarray of object, shape (n_features,)
+            As `feature_labels`.
+        """
+        return np.array(self.feature_labels(), dtype=object)
+
+    def featurize(self, *entry: Any) -> list[float]:
+        """Features of one structure, or of one site given as structure and index.
+
+        Parameters
+        ----------
+        *entry : Structure, or Structure and int
+            According to the class.
+
+        Returns
+        -------
+        list of float
+            NaN for a bad entry if ``errors="nan"``, which warns.
+
+        Raises
+        ------
+        StructureError
+            If the entry is bad.
+        """
+        rows = [entry[0] if len(entry) == 1 else entry]
+        [(features, _)] = self._rows(rows, ignore_errors=False)
+        return features.tolist()
+
+    def featurize_many(
+        self,
+        entries: Any,
+        ignore_errors: bool = False,
+        return_errors: bool = False,
+        pbar: bool | dict[str, Any] = True,
+    ) -> list[list[Any]]:
+        """Features of many rows, computed in batches in this process.
+
+        Parameters
+        ----------
+        entries : list, tuple, Series, DataFrame, object array or generator
+            As for `transform`; single structures may also come as tuples of length one.
+        ignore_errors : bool, default=False
+            Give NaN for bad rows instead of raising.
+        return_errors : bool, default=False
+            Append the reason to each bad row and NaN to each good one.
+        pbar : bool or dict, default=True
+            Show a progress bar; a dict holds options of tqdm.
+
+        Returns
+        -------
+        list of list
+            One list a row.
+
+        Raises
+        ------
+        StructureError
+            At the first bad row, unless `ignore_errors` is set or ``errors="nan"``.
+        ParameterError
+            If `return_errors` is set without `ignore_errors`.
+        """
+        if return_errors and not ignore_errors:
+            raise ParameterError("return_errors=True needs ignore_errors=True")
+        rows = self._rows(_unpacked(entries), ignore_errors=ignore_errors)
+        if pbar:
+            options = {"desc": type(self).__name__, "total": _length(entries)}
+            rows = tqdm(rows, **{**options, **(pbar if isinstance(pbar, dict) else {})})
+        if not return_errors:
+            return [features.tolist() for features, _ in rows]
+        return [[*features.tolist(), _reason(error)] for features, error in rows]
+
+    def precheck(self, *entry: Any) -> bool:
+        """Whether one entry can be featurized.
+
+        Parameters
+        ----------
+        *entry : Structure, or Structure and int
+            According to the class.
+
+        Returns
+        -------
+        bool
+            Found out by trying, which is fast.
+        """
+        rows = [entry[0] if len(entry) == 1 else entry]
+        [(_, error)] = self._rows(rows, ignore_errors=True)
+        return error is None
+
+    @property
+    def n_jobs(self) -> int:
+        """Always 1: batches in one process are faster than matminer's pool of processes."""
+        return 1
+
+    def set_n_jobs(self, n_jobs: int) -> None:
+        """Accepted since matminer's tools call it, and without effect; see `n_jobs`."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.two_d_array = False
+        # matminer's order of bases keeps those of scikit-learn's TransformerMixin out.
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        return tags
+
+    def _rows(
+        self, rows: Any, *, ignore_errors: bool
+    ) -> Iterator[tuple[np.ndarray, StructureError | None]]:
+        """Features of each row and its error, raised or turned to NaN as `errors` says."""
+        if self.errors not in _ERRORS:
+            raise ParameterError(f"errors={self.errors!r} is unknown; allowed: 'raise', 'nan'")
+        failed: dict[int, StructureError] = {}
+        for i, features in enumerate(self._features(rows)):
+            if not isinstance(features, StructureError):
+                yield features, None
+                continue
+            if not ignore_errors and self.errors == "raise":
+                raise features
+            failed[i] = features
+            yield np.full(len(self.feature_labels()), np.nan, dtype=np.float32), features
+        if failed and not ignore_errors:
+            warnings.warn(_summary(failed, type(self).__name__), UserWarning, stacklevel=4)
+
+
+def _unpacked(entries: Any) -> Any:
+    """Rows of lists and tuples, out of the tuples of length one that matminer makes."""
+    if not isinstance(entries, list | tuple):
+        return entries
+    return [e[0] if isinstance(e, list | tuple) and len(e) == 1 else e for e in entries]
+
+
+def _length(entries: Any) -> int | None:
+    return len(entries) if hasattr(entries, "__len__") else None
+
+
+def _reason(error: StructureError | None) -> str | float:
+    return math.nan if error is None else f"{type(error).__name__}: {error}"
+
+
+def _summary(failed: dict[int, StructureError], name: str) -> str:
+    """One message for all bad rows."""
+    errors: Sequence[StructureError] = list(failed.values())
+    lines = [f"{name}: {len(failed)} row{'s' * (len(failed) > 1)} of NaN: {list(failed)}"]
+    lines += [f"  {error}" for error in errors[:_MAX_REASONS]]
+    if len(errors) > _MAX_REASONS:
+        lines.append(f"  and {len(errors) - _MAX_REASONS} more")
+    return "\n".join(lines)

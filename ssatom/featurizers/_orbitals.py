@@ -1,0 +1,131 @@
+"""Orbital field matrices of sites, by matminer, with true distances to periodic images."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import spglib
+from matminer.featurizers.structure.matrix import OrbitalFieldMatrix, pmg_le
+from pymatgen.core import Element, Site, Structure
+
+from ssatom.embeddings.cache import MemoryCache
+from ssatom.exceptions import StructureError
+from ssatom.structures import StructureArrays, overlap_error, structure_key
+
+N_ORBITALS = 32
+"""s1, s2, p1 to p6, d1 to d10 and f1 to f14: filled how far, in the valence shells."""
+
+N_PERIODS = 7
+_MIN_DISTANCE = 0.3  # Å
+_SYMPREC = 1e-3  # Å
+_CACHE = MemoryCache(64 * 2**20)
+
+
+@cache
+def matminer_matrix() -> OrbitalFieldMatrix:
+    """matminer's featurizer with period tags, made once: it builds a table of elements."""
+    return OrbitalFieldMatrix(period_tag=True)
+
+
+def check_elements(arrays: StructureArrays, where: str) -> None:
+    """Refuse elements that matminer has no orbitals for.
+
+    Raises
+    ------
+    StructureError
+        Names the first site.
+    """
+    heaviest = max(matminer_matrix().ohvs)
+    if (unknown := np.flatnonzero(arrays.numbers > heaviest)).size:
+        site = int(unknown[0])
+        number = int(arrays.numbers[site])
+        raise StructureError(
+            f"{where} ({_plain(arrays).reduced_formula}): site {site} is "
+            f"{Element.from_Z(number).symbol} (Z={number}), which has no row in the table of the "
+            f"orbital field matrix; allowed are H (Z=1) to {Element.from_Z(heaviest).symbol} "
+            f"(Z={heaviest}); leave this row out, or use ssatom's embeddings, which go to Fm "
+            "(Z=100)"
+        )
+
+
+def distinct_sites(arrays: StructureArrays) -> np.ndarray:
+    """For each site the first one that symmetry makes equal to it, shape (n_sites,)."""
+    key = structure_key(arrays)
+    if (known := _CACHE.get(key)) is not None:
+        return known
+    try:
+        cell = tuple(a.tolist() for a in (arrays.lattice, arrays.frac_coords, arrays.numbers))
+        dataset = spglib.get_symmetry_dataset(cell, symprec=_SYMPREC)
+    except Exception:  # newer versions raise where older ones return None
+        dataset = None
+    unequal = np.arange(len(arrays.numbers))
+    sites = unequal if dataset is None else np.array(dataset.equivalent_atoms)
+    _CACHE.put(key, sites)
+    return sites
+
+
+def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
+    """Orbital field matrix of one site.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+        The structure.
+    index : int
+        The site.
+    where : str
+        What messages call the structure.
+
+    Returns
+    -------
+    ndarray of float64, shape (39, 32)
+        Rows are the neighbours' orbitals and then periods, columns the orbitals of the site.
+        Read-only, since a cache shares it.
+
+    Raises
+    ------
+    StructureError
+        If atoms overlap or there is no Voronoi cell.
+    """
+    key = structure_key(arrays) + index.to_bytes(8, "little")
+    matrix = _CACHE.get(key)
+    if matrix is None:
+        structure = _plain(arrays)
+        neighbors = _neighbors(structure, index, where)
+        matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
+        matrix = np.array(matrix[:, :N_ORBITALS])
+        _CACHE.put(key, matrix)
+    return matrix
+
+
+def _plain(arrays: StructureArrays) -> Structure:
+    return Structure(arrays.lattice, arrays.numbers.tolist(), arrays.frac_coords)
+
+
+def _neighbors(structure: Structure, index: int, where: str) -> list[dict]:
+    """Faces of the Voronoi cell of a site: the neighbour and its weight."""
+    centers, others, _, distances = structure.get_neighbor_list(_MIN_DISTANCE)
+    if len(distances):
+        numbers = [site.specie.Z for site in structure]
+        raise overlap_error(where, numbers, int(centers[0]), int(others[0]), float(distances[0]))
+    try:
+        # Made anew for each site: the search widens its cutoff as it goes.
+        search = pmg_le.VoronoiNN(allow_pathological=True, compute_adj_neighbors=False)
+        faces = search.get_nn_info(structure, index)
+    except (RuntimeError, ValueError) as error:
+        raise StructureError(
+            f"{where} ({structure.reduced_formula}): pymatgen found no Voronoi cell around site "
+            f"{index} ({str(error).splitlines()[0]}), which the orbital field matrix is summed "
+            "over; leave this row out"
+        ) from None
+    return [{"site": _without_cell(face["site"]), "weight": face["weight"]} for face in faces]
+
+
+def _without_cell(site: Site) -> Site:
+    """The site as a bare point.
+
+    Between periodic sites matminer would take the distance to the nearest image, which is zero
+    for a site's own image; it builds a large cell to avoid that. Between points it is exact.
+    """
+    return Site(site.species, site.coords)

@@ -1,0 +1,103 @@
+"""Hidden states pooled over the sites: features of structures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ssatom.embeddings import feature_names, parse_pooling
+from ssatom.exceptions import StructureError
+from ssatom.featurizers._embedding import EmbeddingFeaturizer
+
+
+class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
+    """Self-supervised features of structures, for scikit-learn and matminer.
+
+    Each structure becomes the hidden states of a pretrained graph network, pooled over its
+    sites and joined over the chosen layers (the paper's GE012 and its kin [1]_). A higher layer
+    sees farther around each site.
+
+    Parameters
+    ----------
+    layers : str of digits, int or sequence of int, default="012"
+        Layers whose hidden states are joined; 0 is the linear embedding of the elements.
+    weights : str, path, PretrainedEncoder or None, default=None
+        Name of a shipped set, a folder, "random" for the paper's untrained network, or None for
+        the default set.
+    pooling : str or tuple of str, default="mean"
+        One or several of "mean", "sum", "max", "min" and "std".
+    batch_size : int, default=64
+        Structures of one forward pass at most; the result does not depend on it.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    errors : {"raise", "nan"}, default="raise"
+        Raise at the first bad row, or give it NaN and warn once of all.
+    memory : path, joblib.Memory or None, default=None
+        Where to keep embeddings on disk, shared by processes. In memory they are kept anyway:
+        other `layers`, clones and folds cost next to nothing.
+    random_state : int, default=0
+        Seed of ``weights="random"``.
+
+    See Also
+    --------
+    SelfSupervisedSiteFeaturizer : Features of single sites.
+    OrbitalFieldMatrixTransformer : The orbital field matrix beside it.
+
+    References
+    ----------
+    .. [1] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
+       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
+    .. [2] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom import GraphEmbeddingFeaturizer
+    >>> salt = Structure.from_spacegroup(
+    ...     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ... )
+    >>> featurizer = GraphEmbeddingFeaturizer(layers="012", weights="random")
+    >>> featurizer.fit_transform([salt]).shape
+    (1, 192)
+    >>> featurizer.get_feature_names_out()[0]
+    'ssatom_L0_000'
+    """
+
+    def __init__(
+        self,
+        layers: str | int | Sequence[int] = "012",
+        weights: Any = None,
+        *,
+        pooling: str | Sequence[str] = "mean",
+        batch_size: int = 64,
+        device: str = "auto",
+        errors: str = "raise",
+        memory: Any = None,
+        random_state: int = 0,
+    ) -> None:
+        self.layers = layers
+        self.weights = weights
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.device = device
+        self.errors = errors
+        self.memory = memory
+        self.random_state = random_state
+
+    def feature_labels(self) -> list[str]:
+        """Names of the features, pooling by pooling, layer by layer.
+
+        Returns
+        -------
+        list of str
+            Such as "ssatom_L1_017", or "ssatom_L1_std_017" where there are several poolings.
+        """
+        encoder, layers = self._encoder_and_layers()
+        return feature_names(layers, encoder.hidden_dim, parse_pooling(self.pooling))
+
+    def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        encoder, layers = self._encoder_and_layers()
+        for hidden in self._embed(rows, encoder, parse_pooling(self.pooling)):
+            yield hidden if isinstance(hidden, StructureError) else hidden[:, layers].ravel()

@@ -1,0 +1,161 @@
+"""Orbital field matrices of structures and sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.featurizers._base import CrystalFeaturizer
+from ssatom.featurizers._orbitals import (
+    N_ORBITALS,
+    N_PERIODS,
+    check_elements,
+    distinct_sites,
+    matminer_matrix,
+    site_matrix,
+)
+from ssatom.structures import StructureArrays, iter_arrays, iter_sites, structure_arrays
+
+_LEVELS = ("structure", "site")
+_EXTRA_ROWS = ("period", "center", None)
+
+
+class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
+    """matminer's orbital field matrices, of structures or of sites, as features for pipelines.
+
+    The matrix of a site has a row for each orbital of its neighbours (32: s1 and s2, p1 to p6,
+    d1 to d10, f1 to f14) and a column for each of its own; neighbours count by the solid angle
+    of their face of the Voronoi cell over their distance [1]_. A structure has the mean over
+    its sites. Sites that symmetry makes equal are computed once.
+
+    Parameters
+    ----------
+    level : {"structure", "site"}, default="structure"
+        Rows to transform are structures, or pairs of structure and site index.
+    extra_row : {"period", "center", None}, default="period"
+        One more row, which makes the 1056 numbers that the paper [2]_ states (it does not say
+        how). "period": the neighbours' periods, weighed as their orbitals are, from matminer's
+        period tags. "center": the site's own orbitals, once, as in the extension OFM1 by the
+        matrix's authors [3]_. None: 1024 numbers, equal to matminer's own.
+    errors : {"raise", "nan"}, default="raise"
+        Raise at the first bad row, or give it NaN and warn once of all.
+
+    Notes
+    -----
+    Features are the matrix row by row: ``X.reshape(-1, 33, 32)`` are the matrices. matminer's
+    table ends at Pu (Z=94).
+
+    References
+    ----------
+    .. [1] Pham et al., Sci. Technol. Adv. Mater. 18, 756 (2017), 10.1080/14686996.2017.1378060
+    .. [2] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
+       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
+    .. [3] Pham et al., J. Chem. Phys. 148, 204106 (2018), 10.1063/1.5021089
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom import OrbitalFieldMatrixTransformer
+    >>> salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> OrbitalFieldMatrixTransformer().fit_transform([salt]).shape
+    (1, 1056)
+    >>> OrbitalFieldMatrixTransformer(level="site").fit_transform([(salt, 0), (salt, 1)]).shape
+    (2, 1056)
+    """
+
+    def __init__(
+        self,
+        level: str = "structure",
+        *,
+        extra_row: str | None = "period",
+        errors: str = "raise",
+    ) -> None:
+        self.level = level
+        self.extra_row = extra_row
+        self.errors = errors
+
+    def feature_labels(self) -> list[str]:
+        """Names of the features, as matminer has them: the neighbour's orbital, then the site's.
+
+        Returns
+        -------
+        list of str
+            Such as "OFM: s^1 - d^5"; the extra row is "OFM: period - d^5" or the like.
+        """
+        self._check_parameters()
+        orbitals = [f"{shell}^{n + 1}" for shell, places in _SHELLS for n in range(places)]
+        rows = orbitals + ([] if self.extra_row is None else [self.extra_row])
+        return [f"OFM: {row} - {column}" for row in rows for column in orbitals]
+
+    def citations(self) -> list[str]:
+        """What to cite.
+
+        Returns
+        -------
+        list of str
+            BibTeX, from matminer.
+        """
+        return matminer_matrix().citations()
+
+    def implementors(self) -> list[str]:
+        """Who wrote the featurizer that this one wraps, and this one.
+
+        Returns
+        -------
+        list of str
+            Names.
+        """
+        return [*matminer_matrix().implementors(), "The ssatom developers"]
+
+    def _check_parameters(self) -> None:
+        if self.level not in _LEVELS:
+            raise ParameterError(f"level={self.level!r} is unknown; allowed: 'structure', 'site'")
+        if self.extra_row not in _EXTRA_ROWS:
+            raise ParameterError(
+                f"extra_row={self.extra_row!r} is unknown; allowed: 'period', 'center', None"
+            )
+
+    def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        self._check_parameters()
+        source = self._structures(rows) if self.level == "structure" else self._sites(rows)
+        for item in source:
+            try:
+                yield item if isinstance(item, StructureError) else self._row(*item)
+            except StructureError as error:
+                yield error.with_traceback(None)
+
+    def _structures(self, rows: Any) -> Iterator[Any]:
+        for i, item in enumerate(iter_arrays(rows)):
+            is_error = isinstance(item, StructureError)
+            yield item if is_error else (item, slice(None), f"structures[{i}]")
+
+    def _sites(self, rows: Any) -> Iterator[Any]:
+        for i, item in enumerate(iter_sites(rows)):
+            if isinstance(item, StructureError):
+                yield item
+            else:
+                yield structure_arrays(item[0]), slice(item[1], item[1] + 1), f"sites[{i}]"
+
+    def _row(self, arrays: StructureArrays, sites: slice, where: str) -> np.ndarray:
+        """Mean matrix of some sites, row by row."""
+        check_elements(arrays, where)
+        distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
+        matrices = [self._matrix(arrays, int(site), where) for site in distinct]
+        return np.average(matrices, axis=0, weights=counts).ravel().astype(np.float32)
+
+    def _matrix(self, arrays: StructureArrays, site: int, where: str) -> np.ndarray:
+        matrix = site_matrix(arrays, site, where)
+        orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
+        if self.extra_row is None:
+            return orbitals
+        if self.extra_row == "period":
+            extra = np.arange(1, N_PERIODS + 1) @ periods
+        else:
+            extra = np.asarray(matminer_matrix().ohvs[int(arrays.numbers[site])])[0, :N_ORBITALS]
+        return np.vstack([orbitals, extra])
+
+
+_SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))

@@ -1,0 +1,108 @@
+"""Hidden states of sites."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from ssatom.embeddings import feature_names
+from ssatom.exceptions import StructureError
+from ssatom.featurizers._embedding import EmbeddingFeaturizer
+from ssatom.structures import iter_sites
+
+
+class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
+    """Self-supervised features of sites, for scikit-learn and matminer.
+
+    Each pair of a structure and a site index becomes the hidden states of that site in a
+    pretrained graph network, joined over the chosen layers (the paper's NE01 and its kin [1]_).
+    The sites of one structure are computed together, once.
+
+    Parameters
+    ----------
+    layers : str of digits, int or sequence of int, default="01"
+        Layers whose hidden states are joined; 0 is the linear embedding of the element.
+    weights : str, path, PretrainedEncoder or None, default=None
+        Name of a shipped set, a folder, "random" for the paper's untrained network, or None for
+        the default set.
+    batch_size : int, default=64
+        Structures of one forward pass at most; the result does not depend on it.
+    device : str, default="auto"
+        "auto", "cpu" or "cuda".
+    errors : {"raise", "nan"}, default="raise"
+        Raise at the first bad row, or give it NaN and warn once of all.
+    memory : path, joblib.Memory or None, default=None
+        Where to keep embeddings on disk, shared by processes.
+    random_state : int, default=0
+        Seed of ``weights="random"``.
+
+    See Also
+    --------
+    GraphEmbeddingFeaturizer : Features of whole structures.
+
+    References
+    ----------
+    .. [1] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
+       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
+    .. [2] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom import SelfSupervisedSiteFeaturizer
+    >>> salt = Structure.from_spacegroup(
+    ...     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ... )
+    >>> featurizer = SelfSupervisedSiteFeaturizer(layers="01", weights="random")
+    >>> featurizer.fit_transform([(salt, 0), (salt, 4)]).shape
+    (2, 128)
+    """
+
+    def __init__(
+        self,
+        layers: str | int | Sequence[int] = "01",
+        weights: Any = None,
+        *,
+        batch_size: int = 64,
+        device: str = "auto",
+        errors: str = "raise",
+        memory: Any = None,
+        random_state: int = 0,
+    ) -> None:
+        self.layers = layers
+        self.weights = weights
+        self.batch_size = batch_size
+        self.device = device
+        self.errors = errors
+        self.memory = memory
+        self.random_state = random_state
+
+    def feature_labels(self) -> list[str]:
+        """Names of the features, layer by layer.
+
+        Returns
+        -------
+        list of str
+            Such as "ssatom_L1_017".
+        """
+        encoder, layers = self._encoder_and_layers()
+        return feature_names(layers, encoder.hidden_dim)
+
+    def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        encoder, layers = self._encoder_and_layers()
+        pairs = iter_sites(rows)
+        indices: deque[int] = deque()  # of the structures that were read and not embedded yet
+
+        def structures() -> Iterator[Structure | StructureError]:
+            for pair in pairs:
+                structure, index = (pair, -1) if isinstance(pair, StructureError) else pair
+                indices.append(index)
+                yield structure
+
+        for hidden in self._embed(structures(), encoder, None):
+            index = indices.popleft()
+            yield hidden if isinstance(hidden, StructureError) else hidden[index, layers].ravel()
