@@ -57,7 +57,8 @@ def site_embeddings(
     References
     ----------
     Kong et al., "Self-supervised representations and node embedding graph neural networks for
-    accurate and multi-scale analysis of materials".
+    accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018 (2024),
+    10.48550/arXiv.2211.03563.
 
     Examples
     --------
@@ -119,7 +120,8 @@ def graph_embeddings(
     References
     ----------
     Kong et al., "Self-supervised representations and node embedding graph neural networks for
-    accurate and multi-scale analysis of materials".
+    accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018 (2024),
+    10.48550/arXiv.2211.03563.
 
     Examples
     --------

@@ -113,10 +113,11 @@ class CrystalGraphConverter:
                 int(found.neighbors[pair]),
                 float(found.distances[pair]),
             )
-        alone = len(arrays.numbers) - len(np.unique(found.centers))
+        n_sites = len(arrays.numbers)
+        alone = n_sites - np.count_nonzero(np.bincount(found.centers, minlength=n_sites))
         if alone:
             warnings.warn(
-                f"structures[{index}]: {alone} of {len(arrays.numbers)} sites have no neighbour "
+                f"structures[{index}]: {alone} of {n_sites} sites have no neighbour "
                 f"within {self.config.cutoff:g} Å; their embeddings tell of the element alone",
                 GraphWarning,
                 stacklevel=2,

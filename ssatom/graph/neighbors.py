@@ -85,7 +85,9 @@ def choose_nearest(
     weights : ndarray of float32, shape (n_edges,)
         1, or the share of a place in the last shell.
     """
-    order = np.lexsort((candidates.distances, candidates.centers))
+    # One key for both is sorted several times faster than two; distances never reach the stride.
+    stride = 2 * config.cutoff + 1
+    order = np.argsort(candidates.centers * stride + candidates.distances)
     centers, neighbors, distances = (a[order] for a in candidates)
     within = distances <= config.cutoff + _ROUNDING
     counts = np.bincount(centers[within], minlength=n_sites)

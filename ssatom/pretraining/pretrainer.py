@@ -81,11 +81,16 @@ class MaskedPretrainer:
         One row an epoch: loss and accuracy of each task in training and validation.
     n_structures_ : int
         Structures used, those held back included.
+    precision_ : str
+        Precision of the edges that was used.
+    seconds_ : float
+        Time of the training.
 
     References
     ----------
     Kong et al., "Self-supervised representations and node embedding graph neural networks for
-    accurate and multi-scale analysis of materials".
+    accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018 (2024),
+    10.48550/arXiv.2211.03563.
 
     Examples
     --------
@@ -190,6 +195,7 @@ class MaskedPretrainer:
             for indices, shuffle in zip(rows, (True, False), strict=True)
         ]
         device = resolve_device(self.device)
+        edge_dtype = edge_precision(self.precision, device)
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             module = MaskedRecovery(
@@ -198,7 +204,7 @@ class MaskedPretrainer:
                 self._tasks(),
                 MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction),
                 self.learning_rate,
-                edge_precision(self.precision, device),
+                edge_dtype,
                 self.random_state,
             )
         started = time.perf_counter()
@@ -207,6 +213,7 @@ class MaskedPretrainer:
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()
         self.graph_config_ = graph_config
+        self.precision_ = str(edge_dtype).removeprefix("torch.")
         return self
 
     def _tasks(self) -> list[PretrainingTask]:
