@@ -23,19 +23,22 @@ def _crystals() -> dict[str, Structure]:
     by_group = Structure.from_spacegroup
     hydrogens = [[10, 10.76, 10.59], [10, 9.24, 10.59]]
     return {
-        "NaCl": by_group(
-            "Fm-3m", Lattice.cubic(5.640), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-        ),
+        "NaCl": by_group("Fm-3m", Lattice.cubic(5.640), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
         "CsCl": Structure(Lattice.cubic(4.123), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
         "Cu": by_group("Fm-3m", Lattice.cubic(3.615), ["Cu"], [[0, 0, 0]]),
         "Fe": by_group("Im-3m", Lattice.cubic(2.866), ["Fe"], [[0, 0, 0]]),
         "diamond": by_group("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]]),
         "Mg": Structure(
-            Lattice.hexagonal(3.209, 5.211), ["Mg", "Mg"], [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]
+            Lattice.hexagonal(3.209, 5.211),
+            ["Mg", "Mg"],
+            [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]],
         ),
         "Ni3Al": by_group("Pm-3m", Lattice.cubic(3.572), ["Al", "Ni"], [[0, 0, 0], [0.5, 0.5, 0]]),
         "TiO2": by_group(
-            "P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+            "P4_2/mnm",
+            Lattice.tetragonal(4.594, 2.959),
+            ["Ti", "O"],
+            [[0, 0, 0], [0.305, 0.305, 0]],
         ),
         "SrTiO3": by_group(
             "Pm-3m",
@@ -44,7 +47,10 @@ def _crystals() -> dict[str, Structure]:
             [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]],
         ),
         "water": Structure(
-            Lattice.cubic(20.0), ["O", "H", "H"], [[10, 10, 10], *hydrogens], coords_are_cartesian=True
+            Lattice.cubic(20.0),
+            ["O", "H", "H"],
+            [[10, 10, 10], *hydrogens],
+            coords_are_cartesian=True,
         ),
         "argon": Structure(Lattice.cubic(20.0), ["Ar"], [[0.5, 0.5, 0.5]]),
     }
@@ -70,7 +76,24 @@ def corpus() -> list[Structure]:
     """144 small crystals of six kinds that differ in elements: something to learn from."""
     kinds = ["NaCl", "CsCl", "Cu", "diamond", "Mg", "Ni3Al"]
     rng = np.random.default_rng(0)
-    symbols = ["Li", "Na", "K", "Mg", "Ca", "Ti", "Fe", "Ni", "Cu", "Zn", "Al", "Si", "O", "S", "Cl", "Br"]
+    symbols = [
+        "Li",
+        "Na",
+        "K",
+        "Mg",
+        "Ca",
+        "Ti",
+        "Fe",
+        "Ni",
+        "Cu",
+        "Zn",
+        "Al",
+        "Si",
+        "O",
+        "S",
+        "Cl",
+        "Br",
+    ]
     primitive = {kind: CRYSTALS[kind].get_primitive_structure() for kind in kinds}
     structures = []
     for i in range(144):

@@ -31,8 +31,10 @@ def test_periods_are_the_rows_of_pymatgen_with_the_f_block_apart() -> None:
 
 
 def test_every_class_has_an_element() -> None:
-    assert set(period_numbers(ALL)) == set(range(1, N_PERIODS + 1)) and N_PERIODS == 9
-    assert set(group_numbers(ALL)) == set(range(1, N_GROUPS + 1)) and N_GROUPS == 18
+    assert set(period_numbers(ALL)) == set(range(1, N_PERIODS + 1))
+    assert N_PERIODS == 9
+    assert set(group_numbers(ALL)) == set(range(1, N_GROUPS + 1))
+    assert N_GROUPS == 18
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,8 @@ def test_features() -> None:
     assert not table[MASK_NUMBER].any()
     # One bin a property; up to three properties are unknown.
     per_element = table[1:].sum(axis=1)
-    assert per_element.min() >= 6 and per_element.max() == 9
+    assert per_element.min() >= 6
+    assert per_element.max() == 9
 
 
 def test_features_begin_with_group_and_period() -> None:

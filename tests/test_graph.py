@@ -31,7 +31,9 @@ def edges_of(graphs: CrystalGraphs, site: int) -> np.ndarray:
     """Rows (neighbour, distance, weight) of the edges into one site, sorted."""
     stop = int(graphs.neighbor_counts[: site + 1].sum())
     run = slice(stop - int(graphs.neighbor_counts[site]), stop)
-    rows = np.stack([graphs.neighbors[run], graphs.distances[run], graphs.edge_weights[run]], axis=1)
+    rows = np.stack(
+        [graphs.neighbors[run], graphs.distances[run], graphs.edge_weights[run]], axis=1
+    )
     return rows[np.lexsort((rows[:, 1], rows[:, 0]))]
 
 
@@ -368,7 +370,8 @@ def test_batch_shares_no_memory(graphs: CrystalGraphs) -> None:
     batch = graphs.to_batch()
     batch.distances.zero_()
     batch.edge_weight.zero_()
-    assert graphs.distances.min() > 0 and graphs.edge_weights.min() > 0
+    assert graphs.distances.min() > 0
+    assert graphs.edge_weights.min() > 0
 
 
 def test_select(crystals: dict[str, Structure], graphs: CrystalGraphs) -> None:
