@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ssatom import GraphEmbeddingFeaturizer, OrbitalFieldMatrixTransformer
+from ssatom import GraphEmbeddingFeaturizer
 from ssatom.embeddings import clear_cache
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.weights import random_weights
@@ -218,6 +218,35 @@ def test_no_rows_give_no_features(case: Case) -> None:
     assert features.dtype == np.float32
 
 
+@pytest.mark.parametrize("name", ["graph", "site"])
+def test_columns_of_a_layer_do_not_depend_on_the_others(name: str) -> None:
+    case = CASES[name]
+    full = case.make(layers="012345").set_output(transform="pandas").transform(case.rows())
+    for layers in ("13", [1, 3], (1, 3), np.array([1, 3]), "31", 3):
+        some = case.make(layers=layers)
+        assert_array_equal(some.transform(case.rows()), full[some.feature_labels()])
+
+
+def test_several_poolings_stand_side_by_side() -> None:
+    case = CASES["graph"]
+    both = case.make(layers="1", pooling=("std", "sum")).set_output(transform="pandas")
+    features = both.transform(case.rows())
+    assert list(features.columns[[0, 64]]) == ["ssatom_L1_std_000", "ssatom_L1_sum_000"]
+    sizes = np.array([[len(structure)] for structure in crystals()])
+    mean = case.make(layers="1").transform(case.rows())
+    assert_allclose(features.iloc[:, 64:], sizes * mean, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["graph", "site"])
+def test_memory_keeps_rows_on_disk(name: str, tmp_path: Any) -> None:
+    case = CASES[name]
+    for _ in range(2):
+        features = case.make(memory=tmp_path).fit_transform(case.rows())
+        assert_allclose(features, case.make().transform(case.rows()), 1e-5, 1e-6)
+        clear_cache()
+    assert any(tmp_path.rglob("*.sqlite"))
+
+
 # Names and containers that come out
 
 
@@ -309,12 +338,6 @@ def test_feature_union(case: Case) -> None:
     assert union.get_feature_names_out()[0] == f"one__{case.make().feature_labels()[0]}"
     frame = union.set_output(transform="pandas").fit_transform(case.rows())
     assert frame.shape == (4, sum(part.shape[1] for part in parts))
-
-
-def test_orbital_field_matrices_beside_embeddings() -> None:
-    ge = GraphEmbeddingFeaturizer(layers="012", weights="random")
-    union = FeatureUnion([("ofm", OrbitalFieldMatrixTransformer()), ("ge", ge)])
-    assert union.fit_transform(crystals()).shape == (4, 1056 + 3 * 64)
 
 
 def test_column_transformer(case: Case) -> None:

@@ -14,7 +14,11 @@ from pymatgen.core import Element, Lattice, Structure
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
-from ssatom import OrbitalFieldMatrixTransformer, SelfSupervisedSiteFeaturizer
+from ssatom import (
+    GraphEmbeddingFeaturizer,
+    OrbitalFieldMatrixTransformer,
+    SelfSupervisedSiteFeaturizer,
+)
 from ssatom.exceptions import StructureError
 from ssatom.featurizers import _orbitals
 
@@ -190,6 +194,12 @@ def test_clones_where_that_of_matminer_cannot() -> None:
     with pytest.raises(AttributeError, match="period_tag"):
         clone(OrbitalFieldMatrix(period_tag=True))
     assert clone(OrbitalFieldMatrixTransformer(extra_row=None)).extra_row is None
+
+
+def test_orbital_field_matrices_beside_graph_embeddings() -> None:
+    ge = GraphEmbeddingFeaturizer(layers="012", weights="random")
+    union = FeatureUnion([("ofm", OrbitalFieldMatrixTransformer()), ("ge", ge)])
+    assert union.fit_transform(crystals()).shape == (4, 1056 + 3 * 64)
 
 
 def test_sites_beside_self_supervised_ones() -> None:
