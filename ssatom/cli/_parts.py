@@ -1,0 +1,122 @@
+"""A long table written part by part, so that memory stays flat and a cut run can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ssatom.corpora._formats import kind_of
+from ssatom.exceptions import SsatomError
+
+_SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
+_NOTES = b"ssatom"
+
+
+class PartFolder:
+    """Folder of the parts of a table that is being made.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    settings : dict
+        All that the table depends on, as JSON values. A folder with other settings is refused.
+    restart : bool, default=False
+        Start anew where the settings differ, instead of refusing.
+
+    Raises
+    ------
+    SsatomError
+        If the folder holds a run with other settings, or something that is no such run.
+
+    Examples
+    --------
+    >>> import pyarrow as pa, tempfile
+    >>> from pathlib import Path
+    >>> from ssatom.cli._parts import PartFolder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     parts = PartFolder(Path(folder) / "t.csv.part", {"layers": "012"})
+    ...     parts.add(pa.table({"x": [1.0, 2.0]}), {"n_records": 3})
+    ...     [notes["n_records"] for notes in parts.notes()]
+    [3]
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], restart: bool = False) -> None:
+        self.path = path
+        settings = json.loads(json.dumps(settings))
+        if path.exists() and (differing := _differences(path, settings)):
+            if not restart:
+                raise SsatomError(
+                    f"{path} holds an unfinished run with other settings ({differing}); give the "
+                    "same command as then to go on with it, or --overwrite to start anew"
+                )
+            shutil.rmtree(path)
+        if not path.exists():
+            new = path.with_name(path.name + ".new")  # a cut here leaves no folder half made
+            new.mkdir(exist_ok=True)
+            (new / _SETTINGS).write_text(json.dumps(settings, indent=1))
+            os.replace(new, path)
+
+    def add(self, table: pa.Table, notes: dict[str, Any]) -> None:
+        """Write one more part. A cut while writing leaves no part at all."""
+        notes = {**notes, "n_rows": len(table)}
+        table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
+        new = self.path / "new"
+        with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        os.replace(new, self.path / f"{len(self.files()):06d}.arrow")
+
+    def files(self) -> list[Path]:
+        """Finished parts, in order."""
+        return sorted(self.path.glob("*.arrow"))
+
+    def notes(self) -> Iterator[dict[str, Any]]:
+        """What was noted of each part, and its "n_rows"."""
+        for file in self.files():
+            with pa.OSFile(str(file)) as source:
+                yield json.loads(pa.ipc.open_file(source).schema.metadata[_NOTES])
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The parts one after the other, or some columns of them."""
+        for file in self.files():
+            with pa.OSFile(str(file)) as source:
+                table = pa.ipc.open_file(source).read_all().replace_schema_metadata(None)
+            yield table if columns is None else table.select(columns)
+
+    def finish(self, written: Path, output: Path) -> None:
+        """Put the file that was written from the parts into its place, and drop the parts."""
+        os.replace(written, output)
+        shutil.rmtree(self.path)
+
+
+def _differences(path: Path, settings: dict[str, Any]) -> str:
+    """How the settings of the folder differ, as words; "" if they do not."""
+    try:
+        old = json.loads((path / _SETTINGS).read_text())
+    except (OSError, ValueError):
+        raise SsatomError(
+            f"{path} is in the way: it holds no unfinished run; move it elsewhere"
+        ) from None
+    return ", ".join(
+        key if key == "inputs" else f"{key} was {old.get(key)!r} and is {settings.get(key)!r}"
+        for key in {**old, **settings}
+        if old.get(key) != settings.get(key)
+    )
+
+
+def input_stamp(path: Path) -> dict[str, Any]:
+    """What tells whether crystals are still the same: number, size and time of their files."""
+    files = [path] if path.is_file() else path.rglob("*")
+    stats = [file.stat() for file in files if file == path or kind_of(file)]
+    return {
+        "path": str(path.resolve()),
+        "files": len(stats),
+        "bytes": sum(stat.st_size for stat in stats),
+        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
+    }

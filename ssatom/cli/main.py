@@ -1,0 +1,88 @@
+"""The program `ssatom`: its commands and what becomes of errors and warnings."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import ssatom
+from ssatom.cli import featurize, pretrain, weights
+from ssatom.exceptions import ParameterError, SsatomError
+
+_EPILOG = """
+**Examples**
+
+- `ssatom featurize cifs/ -o features.csv`
+- `ssatom featurize corpus.jsonl.gz --layers 0123 --pooling mean,std -o features.parquet`
+- `ssatom weights list`
+- `ssatom pretrain corpus.jsonl.gz -o my-weights`
+
+`ssatom COMMAND --help` tells all about a command.
+"""
+
+
+class _Group(TyperGroup):
+    """Shows errors of ours as one line, without the way through the code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except (SsatomError, OSError) as error:
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from None
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode():  # not into the middle of a progress bar
+        typer.echo(f"warning: {message}", err=True)
+
+
+app = typer.Typer(
+    name="ssatom",
+    cls=_Group,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("featurize", epilog=featurize.EPILOG)(featurize.featurize)
+app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
+app.add_typer(weights.app, name="weights")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ssatom {ssatom.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Multi-scale features of crystals from self-supervised crystal graph networks.
+
+    Turns crystal structures into tables of features, with pretrained weights that come with
+    the package, and pretrains weights of your own. Needs no network.
+
+    Exit codes: 0 all is well; 1 an error; 2 a wrong option or argument; 3 from `featurize`,
+    all is written, but some structures could not be used.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

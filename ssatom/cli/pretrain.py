@@ -1,0 +1,282 @@
+"""`ssatom pretrain`: weights of one's own, from a corpus of crystals without labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ssatom.cli._output import aligned
+from ssatom.exceptions import ParameterError, SsatomError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from ssatom.exceptions import StructureError
+    from ssatom.pretraining import MaskedPretrainer
+
+EPILOG = """
+**Examples**
+
+- `ssatom pretrain corpus.jsonl.gz -o my-weights`: the paper's recipe on the whole corpus
+- `ssatom pretrain corpus.jsonl.gz -n 60000 --random-state 0 --time-budget 8h -o my-weights`
+- `ssatom pretrain --config recipe.json --max-epochs 5 -o trial`, with a recipe.json such as
+  `{"corpora": ["corpus.jsonl.gz"], "hidden_dim": 32, "max_epochs": 100}`
+- `ssatom featurize cifs/ --weights my-weights -o features.csv`: use them
+
+**Cut off?** Give the same command again: graphs and checkpoints are kept in `--checkpoint-dir`, and
+the run goes on exactly as it would have. A finished run goes on for more epochs with a larger
+`--max-epochs`, a larger `--patience` or `--time-budget`, and `--overwrite`.
+"""
+
+_UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
+
+
+def _recipe(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Recipe", **more)
+
+
+def _run(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Run", **more)
+
+
+def _card(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Card of the weights", **more)
+
+
+def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Take what the file holds as defaults, so that the command line wins."""
+    if path is None:
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"'{path}' cannot be read as JSON: {error}") from None
+    allowed = {p.name for p in ctx.command.params if p.name} - {"config"}
+    values = {k.replace("-", "_"): v for k, v in values.items()} if isinstance(values, dict) else {}
+    if not values or (unknown := sorted(values.keys() - allowed)):
+        got = f"got {', '.join(unknown)}" if values else "got no such object"
+        raise typer.BadParameter(
+            f"'{path}' must be a JSON object of options; {got}; allowed: "
+            f"{', '.join(sorted(allowed))}"
+        )
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+    return path
+
+
+def pretrain(
+    corpora: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CORPUS",
+            help="JSON lines (.jsonl), extended XYZ or folders of CIF, each also with .gz.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is theirs."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            is_eager=True,
+            callback=_use_config,
+            help="Take options from a file; those on the command line win.",
+        ),
+    ] = None,
+    n_structures: Annotated[
+        int | None,
+        _recipe("Draw so many at random.", "--n-structures", "-n", min=2, show_default="all"),
+    ] = None,
+    random_state: Annotated[
+        int, _recipe("Seed of the draw, first weights, split, order and masks.", min=0)
+    ] = 0,
+    mask_fraction: Annotated[float, _recipe("Chance of a site to be masked.", min=0, max=1)] = 0.15,
+    hidden_edge_fraction: Annotated[
+        float, _recipe("Chance of a distance at a masked site to be hidden.", min=0, max=1)
+    ] = 0.5,
+    hidden_dim: Annotated[int, _recipe("Width of the network.", min=1)] = 64,
+    n_conv: Annotated[int, _recipe("Convolutions.", min=1)] = 5,
+    dropout: Annotated[float, _recipe("Dropout between convolutions.", min=0, max=1)] = 0.0,
+    batch_size: Annotated[int, _recipe("Structures of a step.", min=1)] = 64,
+    learning_rate: Annotated[
+        float, _recipe("Of Adam; halved when the loss stalls.", min=0)
+    ] = 0.001,
+    validation_fraction: Annotated[float, _recipe("Share held back.", min=0, max=1)] = 0.05,
+    max_epochs: Annotated[int, _recipe("Epochs at most.", min=1)] = 100,
+    patience: Annotated[
+        int, _recipe("Stop after so many epochs with a flat validation loss; 0: never.", min=0)
+    ] = 10,
+    min_delta: Annotated[float, _recipe("A smaller fall counts as flat.", min=0)] = 0.001,
+    time_budget: Annotated[
+        str | None,
+        _run(
+            "The epoch under way then is the last one: 8h, 90m, 1h30m, or seconds.",
+            metavar="TIME",
+            show_default="none",
+        ),
+    ] = None,
+    precision: Annotated[
+        str, _run("auto, float32 or bfloat16; auto takes what is fast here.")
+    ] = "auto",
+    device: Annotated[str, _run("auto, cpu or cuda.")] = "auto",
+    n_devices: Annotated[int, _run("GPUs, or processes on a CPU, side by side.", min=1)] = 1,
+    checkpoint_dir: Annotated[
+        Path | None,
+        _run("Graphs and checkpoints.", metavar="FOLDER", show_default="FOLDER.run"),
+    ] = None,
+    overwrite: Annotated[bool, _run("Replace FOLDER.", "--overwrite")] = False,
+    progress: Annotated[bool, _run("Show progress.")] = True,
+    corpus_name: Annotated[
+        str | None, _card("What the corpus is.", metavar="TEXT", show_default="its file names")
+    ] = None,
+    terms: Annotated[str, _card("Its licence and citation.", metavar="TEXT")] = "not stated",
+) -> None:
+    """Pretrain weights on crystals without labels.
+
+    Hides the elements of some sites, and some of the distances to them, and trains the network to
+    recover period, group and distance. The defaults are the recipe of the paper.
+
+    Writes FOLDER: the weights, their card and README, and the curves of training as `curve.csv` and
+    `curve.png`. Structures that cannot be used are left out with a warning.
+    """
+    options = dict(locals())
+    trainer = _trainer(options, checkpoint_dir or output.with_name(output.name + ".run"))
+    if output.exists() and not overwrite and not _is_child():
+        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    description = corpus_name or ", ".join(path.name for path in corpora)
+    if n_structures is not None:
+        description += f"; {n_structures:,} structures drawn with random_state {random_state}"
+    structures = _structures(corpora, n_structures, random_state)
+    _remember_inputs(Path(str(trainer.checkpoint_dir)), corpora)
+    try:
+        trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.echo(
+            f"stopped; the epochs that were complete are kept in {trainer.checkpoint_dir}; "
+            "give the same command again to go on",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if not _is_child():
+        _save(trainer, output, terms)
+
+
+def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
+    from ssatom.pretraining import MaskedPretrainer
+    from ssatom.training import edge_precision
+
+    edge_precision(options["precision"])  # refused before anything is written
+    same = (
+        "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
+        "min_delta", "batch_size", "learning_rate", "validation_fraction", "precision", "device",
+        "n_devices", "random_state",
+    )  # fmt: skip
+    return MaskedPretrainer(
+        **{name: options[name] for name in same},
+        patience=options["patience"] or None,
+        time_budget=parse_duration(options["time_budget"]),
+        checkpoint_dir=checkpoint_dir,
+        progress_bar=options["progress"],
+    )
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds of a text such as "8h", "1h30m" or "90".
+
+    Examples
+    --------
+    >>> from ssatom.cli.pretrain import parse_duration
+    >>> parse_duration("1h30m"), parse_duration("90")
+    (5400.0, 90.0)
+    """
+    if text is None:
+        return None
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
+    if not pieces or "".join(map("".join, pieces)) != text:
+        raise ParameterError(
+            f"time_budget={text!r} is no time; allowed: seconds, or such as 8h, 90m, 1h30m"
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
+
+
+def _structures(
+    corpora: list[Path], n_structures: int | None, random_state: int
+) -> Iterator[Structure | StructureError]:
+    """Structures, or why there is none, of a random draw in the order of the files."""
+    from ssatom.corpora import read_structures
+
+    # Opened now, so that a wrong path is refused before anything is written.
+    records = chain(*[read_structures(path, errors="keep") for path in corpora])
+    if n_structures is None:
+        return (record.structure for record in records)
+    return _drawn(records, corpora, n_structures, random_state)
+
+
+def _drawn(
+    records: Iterator[Any], corpora: list[Path], n_structures: int, random_state: int
+) -> Iterator[Structure | StructureError]:
+    import numpy as np
+
+    from ssatom.corpora import count_structures, read_structures
+
+    n_total = 0
+    for path in corpora:
+        count = count_structures(path)
+        if count is None:
+            count = sum(1 for _ in read_structures(path, errors="keep"))
+        n_total += count
+    if n_structures > n_total:
+        raise ParameterError(f"n_structures={n_structures} are more than the corpus has: {n_total}")
+    rng = np.random.default_rng(random_state)
+    rows = set(rng.choice(n_total, n_structures, replace=False).tolist())
+    yield from (record.structure for row, record in enumerate(records) if row in rows)
+
+
+def _remember_inputs(folder: Path, corpora: list[Path]) -> None:
+    """Refuse to go on with a run whose corpus is another one now."""
+    from ssatom.cli._parts import input_stamp
+
+    stamps = [input_stamp(path) for path in corpora]
+    file = folder / "corpora.json"
+    if file.exists() and json.loads(file.read_text()) != stamps:
+        raise SsatomError(
+            f"{folder} holds a run on another corpus, or its files were changed since; give "
+            "another --checkpoint-dir, or remove this one to start anew"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(stamps))
+
+
+def _is_child() -> bool:
+    """Whether this is one of the processes that the engine started to train side by side."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _save(trainer: MaskedPretrainer, output: Path, terms: str) -> None:
+    from ssatom.plots import plot_curves
+    from ssatom.weights import load_pretrained
+
+    trainer.save(output, terms=terms)
+    history = trainer.history_
+    plot_curves(history).savefig(output / "curve.png", dpi=150)
+    best = history.iloc[int(history["validation_loss"].argmin())]
+    names = [str(name) for name in history]
+    scores = [name for name in names if name.startswith("validation_") and "accuracy" in name]
+    rows = [
+        ("structures", f"{trainer.n_structures_:,}"),
+        ("epochs", f"{len(history)}, best {int(best['epoch'])}"),
+        *((name.replace("_", " "), f"{best[name]:.4f}") for name in scores),
+        ("seconds", f"{trainer.seconds_:.0f} of training in this part of the run"),
+        ("weights", f"{output}, sha256 {load_pretrained(output).sha256[:12]}"),
+        ("kept", f"{trainer.checkpoint_dir}: graphs and checkpoints, to go on with; else remove"),
+    ]
+    typer.echo(aligned(rows))

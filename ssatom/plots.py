@@ -1,0 +1,87 @@
+"""Figures from arrays and tables. Matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # for all eyes
+_STYLES = {"train": "--", "validation": "-"}
+_QUANTITIES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
+
+
+def plot_curves(history: pd.DataFrame) -> Figure:
+    """Loss and accuracy of each pretraining task, in training and validation.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch, as in ``MaskedPretrainer.history_`` or the ``curve.csv`` of a folder of
+        weights: ``epoch``, ``validation_loss``, and for each task ``train_<task>_loss``,
+        ``validation_<task>_loss`` and the same of ``accuracy``.
+
+    Returns
+    -------
+    Figure
+        Two panels; the dotted line is the epoch whose weights are kept. Independent of pyplot,
+        so nothing needs closing.
+
+    Raises
+    ------
+    ValueError
+        If there is no epoch or no task in the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ssatom.plots import plot_curves
+    >>> history = pd.DataFrame({"epoch": [1, 2], "validation_loss": [2.0, 1.5]})
+    >>> for name in ("train_group_loss", "validation_group_loss"):
+    ...     history[name] = [2.0, 1.5]
+    >>> for name in ("train_group_accuracy", "validation_group_accuracy"):
+    ...     history[name] = [0.4, 0.6]
+    >>> plot_curves(history).axes[1].get_ylabel()
+    'accuracy'
+    """
+    from matplotlib.figure import Figure
+
+    prefix, suffix = "validation_", "_accuracy"
+    tasks = [
+        name.removeprefix(prefix).removesuffix(suffix)
+        for name in map(str, history)
+        if name.startswith(prefix) and name.endswith(suffix)
+    ]
+    if not tasks or history.empty:
+        raise ValueError(
+            "history needs at least one epoch, and columns such as 'validation_group_accuracy'; "
+            f"got {len(history)} rows of {list(history.columns)}"
+        )
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    best = history["epoch"].iloc[int(history["validation_loss"].argmin())]
+    for axes, (quantity, label) in zip(figure.subplots(1, 2), _QUANTITIES.items(), strict=True):
+        _draw(axes, history, tasks, quantity)
+        axes.axvline(best, color="0.5", linestyle=":", linewidth=1, label="epoch kept")
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+    figure.axes[1].set_ylim(0, 1)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    return figure
+
+
+def _draw(axes: Axes, history: pd.DataFrame, tasks: list[str], quantity: str) -> None:
+    for i, task in enumerate(tasks):
+        for stage, style in _STYLES.items():
+            axes.plot(
+                history["epoch"],
+                history[f"{stage}_{task}_{quantity}"],
+                color=_COLORS[i % len(_COLORS)],
+                linestyle=style,
+                marker="o" if len(history) == 1 else None,
+                label=f"{task}, {stage.replace('train', 'training')}",
+            )
