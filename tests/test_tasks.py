@@ -1,0 +1,119 @@
+"""Losses and accuracies of the pretraining tasks on logits that are written by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+from torch import Tensor, nn
+
+from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
+from ssatom.masking import MaskedBatch
+from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+
+NONE = torch.empty(0, dtype=torch.long)
+
+
+class Fixed(nn.Module):
+    """A head that ignores the states and gives the logits it was made with."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, *states: Tensor) -> Tensor:
+        assert len(states[0]) == len(self.logits)
+        return self.logits
+
+
+def logits(n_classes: int, chosen: list[int], height: float = 2.0) -> Tensor:
+    """Rows of zeros with `height` at the chosen class."""
+    rows = torch.zeros(len(chosen), n_classes)
+    rows[torch.arange(len(chosen)), chosen] = height
+    return rows
+
+
+def losses(n_classes: int, height: float = 2.0) -> tuple[float, float]:
+    """Cross-entropy of such a row where the chosen class is right, and where it is wrong."""
+    total = math.log(math.exp(height) + n_classes - 1)
+    return total - height, total
+
+
+@pytest.fixture
+def batch() -> GraphBatch:
+    """H, O, Fe, Gd, Xe in a row, 2 Å apart, in a box."""
+    positions = [[2.0 * i, 0, 0] for i in range(5)]
+    structure = Structure(
+        Lattice.cubic(40), ["H", "O", "Fe", "Gd", "Xe"], positions, coords_are_cartesian=True
+    )
+    return CrystalGraphConverter().convert([structure]).to_batch()
+
+
+@pytest.mark.parametrize(
+    ("task", "n_classes", "classes"),
+    [(PeriodTask(), 9, [0, 1, 3, 7, 4]), (GroupTask(), 18, [0, 15, 7, 2, 17])],
+)
+def test_element_tasks(
+    batch: GraphBatch, task: PretrainingTask, n_classes: int, classes: list[int]
+) -> None:
+    """Masked are O, Gd and Xe; the head is right about the first and the last."""
+    masked = MaskedBatch(batch, torch.tensor([1, 3, 4]), NONE)
+    head = Fixed(logits(n_classes, [classes[1], (classes[3] + 1) % n_classes, classes[4]]))
+    result = task.evaluate(head, [torch.zeros(5, 4)], masked)
+    right, wrong = losses(n_classes)
+    assert result.loss.item() == pytest.approx((2 * right + wrong) / 3)
+    assert (int(result.correct), result.n_items) == (2, 3)
+
+
+def test_element_tasks_look_at_the_last_state_of_masked_sites(batch: GraphBatch) -> None:
+    task = PeriodTask()
+    head = task.make_head(2, GraphConfig())
+    hidden = [torch.rand(5, 2), torch.rand(5, 2, requires_grad=True)]
+    task.evaluate(head, hidden, MaskedBatch(batch, torch.tensor([0, 4]), NONE)).loss.backward()
+    assert hidden[1].grad.abs().sum(dim=1).bool().tolist() == [True, False, False, False, True]
+    assert head(hidden[1]).shape == (5, 9)
+
+
+def test_distance_task(batch: GraphBatch) -> None:
+    """Distances are 2, 4, 6 or 8 Å: bins 10, 20, 30 and 40."""
+    edges = torch.arange(4)  # those into the first site
+    bins = (batch.distances[:4] / 0.2).round().long().tolist()
+    assert sorted(bins) == [10, 20, 30, 40]
+    head = Fixed(logits(41, [bins[0], bins[1], bins[2] - 1, 0]))
+    head.basis = DistanceTask().make_head(4, GraphConfig()).basis
+    result = DistanceTask().evaluate(head, [torch.zeros(5, 4)], MaskedBatch(batch, NONE, edges))
+    right, wrong = losses(41)
+    assert result.loss.item() == pytest.approx((right + wrong) / 2)
+    assert (int(result.correct), result.n_items) == (2, 4)
+
+
+def test_distance_head_is_the_same_in_either_direction() -> None:
+    head = DistanceTask().make_head(4, GraphConfig())
+    first, second = torch.rand(6, 4), torch.rand(6, 4)
+    assert torch.equal(head(first, second), head(second, first))
+    assert head(first, second).shape == (6, 41)
+
+
+def test_distance_head_follows_the_graphs_settings() -> None:
+    head = DistanceTask().make_head(4, GraphConfig(cutoff=5.0, basis_step=0.5))
+    assert head(torch.rand(2, 4), torch.rand(2, 4)).shape == (2, 11)
+
+
+@pytest.mark.parametrize("task", [PeriodTask(), GroupTask(), DistanceTask()])
+def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: PretrainingTask) -> None:
+    head = task.make_head(4, GraphConfig())
+    states = torch.rand(5, 4, requires_grad=True)
+    result = task.evaluate(head, [states], MaskedBatch(batch, NONE, NONE))
+    assert (result.loss.item(), int(result.correct), result.n_items) == (0.0, 0, 0)
+    result.loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_heads_hold_the_weights_and_tasks_none() -> None:
+    for task in (PeriodTask(), GroupTask(), DistanceTask()):
+        assert not isinstance(task, nn.Module)
+        head = task.make_head(8, GraphConfig())
+        assert sum(p.numel() for p in head.parameters()) > 0
+    assert len({task.name for task in (PeriodTask(), GroupTask(), DistanceTask())}) == 3
