@@ -63,7 +63,7 @@ def site_embeddings(
     Examples
     --------
     >>> from ssatom import load_example_crystals, site_embeddings
-    >>> salt = load_example_crystals().set_index("name").loc["NaCl", "structure"]
+    >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> site_embeddings([salt], layers="01")[0].shape
     (8, 128)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from ssatom.structures import StructureArrays, StructureLike, iter_arrays, struc
 from ssatom.training import resolve_device
 from ssatom.weights import PretrainedEncoder
 
+_IMPORTED_IN = os.getpid()
 _CHUNK = 512  # rows looked up, searched and written to disk together
 _MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
 
@@ -62,13 +64,17 @@ def embed(
     --------
     >>> from ssatom import load_example_crystals
     >>> from ssatom.embeddings import embed, resolve_weights
-    >>> salt = load_example_crystals().set_index("name").loc["NaCl", "structure"]
+    >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> next(embed([salt], resolve_weights("random"), pooling=("mean", "std"))).shape
     (2, 6, 64)
     """
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ParameterError(f"batch_size={batch_size!r} must be an int from 1 on")
     rows = iter_arrays(structures)  # refuses a wrong container before anything is computed
+    if os.getpid() != _IMPORTED_IN:
+        # A fork, such as matminer's pool makes of a MultipleFeaturizer: the threads of the
+        # parent's torch are gone, and waiting for them would hang.
+        torch.set_num_threads(1)
     engine = _Engine(weights, pooling, int(batch_size), resolve_device(device), disk_cache(memory))
     return engine.run(rows)
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ssatom.embeddings import embed, parse_layers, resolve_weights
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._base import CrystalFeaturizer
 from ssatom.weights import PretrainedEncoder
 
-_IMPORTED_IN = os.getpid()
-
 _KONG = (
-    "@article{Kong2022SelfSupervised, "
+    "@article{Kong2024SelfSupervised, "
     "title = {Self-supervised Representations and Node Embedding Graph Neural Networks for "
     "Accurate and Multi-scale Analysis of Materials}, "
     "author = {Kong, Jian-Gang and Zhao, Ke-Lin and Li, Jian and Li, Qing-Xu and Liu, Yu and "
     "Zhang, Rui and Zhu, Jia-Ji and Chang, Kai}, "
-    "journal = {arXiv preprint arXiv:2211.03563}, year = {2022}}"
+    "journal = {Mach. Learn.: Sci. Technol.}, volume = {5}, pages = {035018}, year = {2024}, "
+    "doi = {10.48550/arXiv.2211.03563}}"
 )
 _XIE = (
     "@article{Xie2018CGCNN, "
@@ -70,10 +67,6 @@ class EmbeddingFeaturizer(CrystalFeaturizer):
     def _embed(
         self, structures: Any, encoder: PretrainedEncoder, pooling: tuple[str, ...] | None
     ) -> Iterator[np.ndarray | StructureError]:
-        if os.getpid() != _IMPORTED_IN:
-            # A fork, such as matminer's pool makes of a MultipleFeaturizer: the threads of the
-            # parent's torch are gone, and waiting for them would hang.
-            torch.set_num_threads(1)
         return embed(
             structures,
             encoder,

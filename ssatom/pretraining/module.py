@@ -91,7 +91,7 @@ class MaskedRecovery(pl.LightningModule):
         self.log_dict({k: v for k, v in metrics.items() if k not in shown}, sync_dist=distributed)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, factor=0.5, patience=2, threshold=1e-3, min_lr=1e-5
         )

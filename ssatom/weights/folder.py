@@ -292,6 +292,8 @@ def save_pretrained(
         recipe=recipe,
         metrics=metrics,
     )
+    for file in card.files:
+        (folder / file).chmod(0o644)  # safetensors writes for the owner alone
     card.write(folder / _CARD)
     (folder / "README.md").write_text(render_readme(card), encoding="utf-8")
     return folder

@@ -38,7 +38,7 @@ def render_readme(card: WeightsCard) -> str:
             f"{graph['max_neighbors']} nearest neighbours within {graph['cutoff']:g} Å, "
             f"distances in {graph['cutoff'] / graph['basis_step'] + 1:.0f} Gaussians"
         ),
-        recipe=", ".join(f"{k} {v}" for k, v in card.recipe.items()),
+        recipe=", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in card.recipe.items()),
         metrics=", ".join(
             f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}"
             for k, v in metrics.items()
@@ -47,3 +47,7 @@ def render_readme(card: WeightsCard) -> str:
         n_structures=card.corpus["n_structures"],
         terms=card.corpus["terms"],
     )
+
+
+def _plain(value: object) -> object:
+    return " + ".join(value) if isinstance(value, list) else value

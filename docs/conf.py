@@ -1,0 +1,49 @@
+"""Sphinx settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+root = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(root))  # the checkout is documented, whatever is installed
+
+from _speed_page import write_speed_page  # noqa: E402
+from _weights_page import write_weights_page  # noqa: E402
+
+import ssatom  # noqa: E402
+
+here = Path(__file__).parent
+write_weights_page(here / "generated")
+write_speed_page(here / "results" / "speed.json", here / "generated")
+
+project = "ssatom"
+author = "the ssatom developers"
+copyright = "2026, the ssatom developers"
+version = release = ssatom.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx_gallery.gen_gallery",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "generated/speed.rst"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(root / "examples"),
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"make_",
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+}

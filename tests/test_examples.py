@@ -1,0 +1,71 @@
+"""Everything that the README, the tutorial and the examples show is run."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from ssatom import load_example_crystals
+from ssatom.corpora import read_structures
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    """Nothing is shown on a screen or written into the repository."""
+    monkeypatch.chdir(tmp_path)
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_and_draws(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        runpy.run_path(str(path))
+    assert plt.get_fignums(), "an example of the gallery draws something"
+
+
+def test_readme_blocks_run_in_order(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    namespace: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    assert namespace["X"].shape == (20, 192)
+    assert namespace["site"].shape == (1, 128)
+    assert len(namespace["both"]) == 3
+    assert (tmp_path / "my-weights" / "card.json").is_file()
+
+
+def test_readme_shows_the_main_job_in_ten_lines():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    code = [line for line in first.splitlines() if line and not line.startswith(("from", "import"))]
+    assert len(code) <= 10
+
+
+def test_tutorial_is_true():
+    path = ROOT / "docs" / "tutorial.rst"
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    result = doctest.testfile(str(path), module_relative=False, optionflags=flags)
+    assert result.attempted > 10
+    assert result.failed == 0
+
+
+def test_crystals_for_the_command_line_can_be_read():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pymatgen rounds coordinates
+        records = list(read_structures(ROOT / "examples" / "crystals"))
+    formulas = {record.structure.reduced_formula for record in records}
+    assert len(records) >= 10
+    assert formulas <= {s.reduced_formula for s in load_example_crystals()["structure"]}
