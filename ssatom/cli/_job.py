@@ -16,6 +16,7 @@ import pyarrow as pa
 from pymatgen.core import Element, Structure
 
 import ssatom
+from ssatom.cli._output import HARMLESS
 from ssatom.cli._parts import input_stamp
 from ssatom.corpora import StructureRecord, read_structures
 from ssatom.embeddings import (
@@ -143,6 +144,7 @@ def read_items(paths: Sequence[Path]) -> Iterator[Item]:
 def _caught() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        warnings.filterwarnings("ignore", HARMLESS)
         yield caught
 
 
@@ -220,5 +222,6 @@ def _rows_of(
     if job.elements is not None:
         kept = np.flatnonzero(np.isin(numbers, job.elements))
     symbols = [Element.from_Z(number).symbol for number in numbers[kept].tolist()]
-    labels = [[record.source] * len(kept), [formula] * len(kept), kept.tolist(), symbols]
-    return labels, hidden[kept].reshape(len(kept), len(job.layers) * job.weights.hidden_dim)
+    n = len(kept)
+    labels: list[list[Any]] = [[record.source] * n, [formula] * n, kept.tolist(), symbols]
+    return labels, hidden[kept].reshape(n, len(job.layers) * job.weights.hidden_dim)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+# Of 0.3333 in a CIF file, which the reader takes for 1/3.
+HARMLESS = r"Issues encountered while parsing CIF: \d+ fractional coordinates rounded [^\n]*\Z"
+"""Warnings, as a regular expression, that nobody needs to see."""
+
 
 def aligned(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
     """Lines of a table, columns side by side.

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 import ssatom
 from ssatom.cli import featurize, pretrain, weights
+from ssatom.cli._output import HARMLESS
 from ssatom.exceptions import ParameterError, SsatomError
 
 _EPILOG = """
@@ -30,6 +31,7 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            warnings.filterwarnings("ignore", HARMLESS)
             try:
                 return super().invoke(ctx)
             except (SsatomError, OSError) as error:
