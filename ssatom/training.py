@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import math
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,19 +24,15 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    Timer,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ssatom.exceptions import ParameterError
 
 VALIDATION_LOSS = "validation_loss"
 """Metric that every module must log: early stopping and the choice of the best epoch use it."""
+
+_BEST, _LAST = "best.ckpt", "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class TrainingConfig:
     min_delta : float, default=0.0
         What counts as a fall.
     time_budget : float or None, default=None
-        Seconds after which the epoch under way is the last one.
+        Seconds of this call after which the epoch under way is the last one.
     checkpoint_dir : path or None, default=None
         Folder of checkpoints. A run that finds some there goes on from the last.
     gradient_clip : float or None, default=None
@@ -187,7 +185,11 @@ def batch_loader(
         For `train`.
     """
     sampler = _BatchSampler(indices, batch_size, shuffle, seed)
-    return DataLoader(_BatchDataset(make_batch), sampler=sampler, batch_size=None)
+    # With a generator of its own the loader takes no draw from the global one, where a resumed
+    # run would take it at another time.
+    return DataLoader(
+        _BatchDataset(make_batch), sampler=sampler, batch_size=None, generator=torch.Generator()
+    )
 
 
 class _History(Callback):
@@ -200,11 +202,75 @@ class _History(Callback):
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch + 1, **metrics})
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning shows a plateau schedule the loss only after the epoch's checkpoint is
+        # written; a resumed run makes up for it.
+        for schedule in trainer.lr_scheduler_configs:
+            behind = schedule.reduce_on_plateau and schedule.scheduler.last_epoch < len(self.rows)
+            if behind:
+                schedule.scheduler.step(self.rows[-1][schedule.monitor])
+
+    def best_is_last(self) -> bool:
+        """Whether no earlier epoch had a validation loss as low as the last one."""
+        losses = [row[VALIDATION_LOSS] for row in self.rows]
+        losses = [loss if math.isfinite(loss) else math.inf for loss in losses]
+        return losses.index(min(losses)) == len(losses) - 1
+
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
+
+
+class _Checkpoints(Checkpoint):
+    """Write every epoch's state over the last one's, and keep that of the best epoch too.
+
+    The best goes first: cut off in between, a resumed run repeats the epoch and writes both.
+    """
+
+    def __init__(self, folder: Path, history: _History) -> None:
+        self.folder = folder
+        self.history = history
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.history.best_is_last():
+            trainer.save_checkpoint(self.folder / _BEST)
+        trainer.save_checkpoint(self.folder / _LAST)
+
+
+class _Stop(Callback):
+    """End a run whose loss is flat, or whose time is over.
+
+    Flatness is read from the history, so that a resumed run stops where the whole one would
+    have, and may be given more patience; the time is that of this call.
+    """
+
+    def __init__(self, history: _History, config: TrainingConfig) -> None:
+        self.history = history
+        self.config = config
+        self.deadline = math.inf
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.config.time_budget is not None:
+            self.deadline = time.monotonic() + self.config.time_budget
+        trainer.should_stop = trainer.should_stop or self._is_flat()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        stop = self._is_flat() or time.monotonic() >= self.deadline
+        trainer.should_stop = trainer.should_stop or trainer.strategy.broadcast(stop)
+
+    def _is_flat(self) -> bool:
+        if self.config.patience is None:
+            return False
+        best, waited = math.inf, 0
+        for row in self.history.rows:
+            loss = row[VALIDATION_LOSS]
+            if not math.isfinite(loss):
+                return True
+            fell = loss < best - self.config.min_delta
+            best, waited = (loss, 0) if fell else (best, waited + 1)
+        return waited >= self.config.patience
 
 
 class _Reseed(Callback):
@@ -264,21 +330,10 @@ def _keep_freed_memory() -> Iterator[None]:
 def _callbacks(config: TrainingConfig, folder: Path, history: _History) -> list[Callback]:
     callbacks: list[Callback] = [
         history,
+        _Stop(history, config),
         _Reseed(config.random_state),
-        ModelCheckpoint(
-            folder, filename="best", monitor=VALIDATION_LOSS, save_last=True, save_top_k=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
-    ]  # fmt: skip
-    if config.patience is not None:
-        callbacks.append(
-            EarlyStopping(
-                VALIDATION_LOSS, patience=config.patience, min_delta=config.min_delta,
-            )
-        )  # fmt: skip
-    if config.time_budget is not None:
-        callbacks.append(Timer({"seconds": int(config.time_budget)}, interval="epoch"))
+        _Checkpoints(folder, history),
+    ]
     if config.progress_bar:
         callbacks.append(TQDMProgressBar())
     return callbacks
@@ -324,7 +379,7 @@ def train(
             num_sanity_val_steps=0,
             default_root_dir=folder,
         )
-        last = folder / "last.ckpt"
+        last = folder / _LAST
         trainer.fit(
             module,
             train_loader,
@@ -332,6 +387,6 @@ def train(
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
-        best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+        best = torch.load(folder / _BEST, map_location="cpu", weights_only=True)
         module.load_state_dict(best["state_dict"])
     return pd.DataFrame(history.rows)
