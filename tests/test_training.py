@@ -1,0 +1,321 @@
+"""The training engine on a network of a dozen weights."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import chain
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ssatom.exceptions import ParameterError
+from ssatom.training import (
+    VALIDATION_LOSS,
+    TrainingConfig,
+    batch_loader,
+    edge_precision,
+    resolve_device,
+    train,
+)
+
+X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+Y = X @ torch.tensor([1.0, -2.0, 0.5, 0.0])
+
+
+class Line(pl.LightningModule):
+    """Linear regression with dropout and a schedule: all kinds of state a resumed run needs."""
+
+    def __init__(self, learning_rate: float = 0.05, pause: float = 0.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(4, generator=generator))
+        self.dropout = torch.nn.Dropout(0.2)
+        self.learning_rate = learning_rate
+        self.pause = pause
+        self.seen: list[list[int]] = []
+
+    def _loss(self, rows: torch.Tensor) -> torch.Tensor:
+        return ((self.dropout(X[rows]) @ self.weight - Y[rows]) ** 2).mean()
+
+    def training_step(self, rows: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        self.seen.append(rows.tolist())
+        time.sleep(self.pause)
+        return self._loss(rows)
+
+    def validation_step(self, rows: torch.Tensor, batch_idx: int) -> None:
+        self.log(VALIDATION_LOSS, self._loss(rows), batch_size=len(rows))
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "monitor": VALIDATION_LOSS},
+        }
+
+
+def rows(indices: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(indices))
+
+
+def run(module: Line | None = None, **settings: object) -> tuple[Line, pd.DataFrame]:
+    module = module or Line()
+    settings = {"max_epochs": 4, "device": "cpu", "progress_bar": False, **settings}
+    history = train(
+        module,
+        batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5),
+        batch_loader(rows, np.arange(30, 40), 8),
+        TrainingConfig(**settings),
+    )
+    return module, history
+
+
+# Loaders ---------------------------------------------------------------------------------------
+
+
+def test_loader_takes_every_row_once() -> None:
+    loader = batch_loader(rows, np.arange(100, 130), 8, shuffle=True)
+    batches = [batch.tolist() for batch in loader]
+    assert [len(batch) for batch in batches] == [8, 8, 8, 6]
+    assert sorted(chain(*batches)) == list(range(100, 130))
+    assert len(loader) == 4
+
+
+def test_loader_keeps_the_order_unless_told() -> None:
+    assert [b.tolist() for b in batch_loader(rows, np.array([5, 3, 9]), 2)] == [[5, 3], [9]]
+
+
+def test_order_follows_from_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        loader = batch_loader(rows, np.arange(30), 30, shuffle=True, seed=seed)
+        loader.sampler.set_epoch(epoch)
+        return next(iter(loader)).tolist()
+
+    assert order(0, 3) == order(0, 3)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+# Training --------------------------------------------------------------------------------------
+
+
+def test_it_learns_and_reports_every_epoch() -> None:
+    _, history = run(max_epochs=30, patience=None)
+    assert history["epoch"].tolist() == list(range(1, 31))
+    assert history[VALIDATION_LOSS].iloc[-1] < 0.3 * history[VALIDATION_LOSS].iloc[0]
+
+
+def test_epochs_have_orders_of_their_own() -> None:
+    module, _ = run(max_epochs=2)
+    first, second = module.seen[:4], module.seen[4:]
+    assert sorted(chain(*first)) == sorted(chain(*second))
+    assert first != second
+
+
+def test_runs_repeat_bit_for_bit() -> None:
+    torch.manual_seed(1)
+    first, history = run()
+    torch.manual_seed(2)
+    second, again = run()
+    assert torch.equal(first.weight, second.weight)
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
+    other, _ = run(random_state=1)
+    assert not torch.equal(first.weight, other.weight)
+
+
+def test_best_epoch_is_kept() -> None:
+    """Steps so large that the loss rises again; the weights are those before it did."""
+    module, history = run(Line(learning_rate=1.5), max_epochs=4, patience=None)
+    assert history[VALIDATION_LOSS].idxmin() == 2
+    module.eval()
+    loss = module._loss(torch.arange(30, 40)).item()
+    assert loss == pytest.approx(history[VALIDATION_LOSS].min(), rel=1e-5)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_resumed_run_is_the_uninterrupted_one(tmp_path: Path, cut: int) -> None:
+    whole, history = run()
+    run(max_epochs=cut, checkpoint_dir=tmp_path)
+    resumed, resumed_history = run(checkpoint_dir=tmp_path)
+    assert torch.equal(resumed.weight, whole.weight)
+    assert resumed.seen == whole.seen[4 * cut :]
+    pd.testing.assert_frame_equal(resumed_history, history, check_exact=True)
+
+
+def test_resumed_run_keeps_schedule_and_best_epoch(tmp_path: Path) -> None:
+    settings = {"max_epochs": 12, "patience": None}
+    whole, history = run(Line(1.5), **settings)
+    for epochs in (5, 9, 12):
+        settings["max_epochs"] = epochs
+        resumed, resumed_history = run(Line(1.5), checkpoint_dir=tmp_path, **settings)
+    assert torch.equal(resumed.weight, whole.weight)
+    pd.testing.assert_frame_equal(resumed_history, history, check_exact=True)
+
+
+def test_run_cut_off_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    """At most the epoch under way is lost, also where the last epochs were not the best."""
+
+    class CutOff(Line):
+        def training_step(self, rows: torch.Tensor, batch_idx: int) -> torch.Tensor:
+            if (self.current_epoch, batch_idx) == (4, 2):
+                raise KeyboardInterrupt
+            return super().training_step(rows, batch_idx)
+
+    whole, history = run(Line(1.5), max_epochs=7, patience=None)
+    assert history[VALIDATION_LOSS][:4].idxmin() == 2
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(CutOff(1.5), max_epochs=7, patience=None, checkpoint_dir=tmp_path)
+    resumed, resumed_history = run(Line(1.5), max_epochs=7, patience=None, checkpoint_dir=tmp_path)
+    assert len(resumed.seen) == 3 * 4
+    assert torch.equal(resumed.weight, whole.weight)
+    pd.testing.assert_frame_equal(resumed_history, history, check_exact=True)
+
+
+def test_checkpoints_may_be_moved(tmp_path: Path) -> None:
+    whole, history = run(Line(1.5), patience=None)
+    run(Line(1.5), max_epochs=3, patience=None, checkpoint_dir=tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    resumed, again = run(Line(1.5), patience=None, checkpoint_dir=tmp_path / "there")
+    assert torch.equal(resumed.weight, whole.weight)
+    pd.testing.assert_frame_equal(again, history, check_exact=True)
+
+
+def test_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    first, history = run(checkpoint_dir=tmp_path)
+    second, again = run(checkpoint_dir=tmp_path)
+    assert not second.seen
+    assert torch.equal(first.weight, second.weight)
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
+
+
+# When it stops ---------------------------------------------------------------------------------
+
+
+def test_early_stopping() -> None:
+    """Without steps the loss never falls: the first epoch and `patience` more."""
+    _, history = run(Line(learning_rate=0.0), max_epochs=50, patience=3)
+    assert len(history) == 4
+
+
+def test_no_early_stopping() -> None:
+    _, history = run(Line(learning_rate=0.0), max_epochs=8, patience=None)
+    assert len(history) == 8
+
+
+def test_min_delta() -> None:
+    _, history = run(max_epochs=50, patience=2, min_delta=1e6)
+    assert len(history) == 3
+
+
+def test_early_stopping_counts_on_over_a_cut(tmp_path: Path) -> None:
+    run(Line(0.0), max_epochs=2, patience=3, checkpoint_dir=tmp_path)
+    _, history = run(Line(0.0), max_epochs=50, patience=3, checkpoint_dir=tmp_path)
+    assert len(history) == 4
+
+
+def test_run_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    run(Line(0.0), max_epochs=50, patience=3, checkpoint_dir=tmp_path)
+    module, history = run(Line(0.0), max_epochs=50, patience=3, checkpoint_dir=tmp_path)
+    assert not module.seen
+    assert len(history) == 4
+
+
+def test_more_patience_goes_on(tmp_path: Path) -> None:
+    run(Line(0.0), max_epochs=50, patience=1, checkpoint_dir=tmp_path)
+    _, history = run(Line(0.0), max_epochs=50, patience=5, checkpoint_dir=tmp_path)
+    assert len(history) == 6
+
+
+def test_time_budget() -> None:
+    """Each epoch takes 0.4 s: the one in which the budget ends is the last."""
+    started = time.perf_counter()
+    _, history = run(Line(pause=0.1), max_epochs=100, time_budget=1)
+    assert 1 <= len(history) <= 3
+    assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.5])
+def test_time_budget_below_a_second(budget: float) -> None:
+    _, history = run(Line(pause=0.1), max_epochs=100, time_budget=budget)
+    assert 1 <= len(history) <= 2
+
+
+def test_time_budget_is_new_with_each_call(tmp_path: Path) -> None:
+    _, first = run(Line(pause=0.1), max_epochs=100, time_budget=1, checkpoint_dir=tmp_path)
+    _, second = run(Line(pause=0.1), max_epochs=100, time_budget=1, checkpoint_dir=tmp_path)
+    assert len(second) > len(first)
+    _, third = run(max_epochs=len(second) + 2, checkpoint_dir=tmp_path)
+    _, history = run(max_epochs=len(second) + 2)
+    pd.testing.assert_frame_equal(third, history, check_exact=True)
+
+
+# Manners ---------------------------------------------------------------------------------------
+
+
+def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_checkpoints_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run(checkpoint_dir=tmp_path / "there")
+    assert not list((tmp_path / "here").iterdir())
+    assert sorted(p.name for p in (tmp_path / "there").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
+    run()
+    assert capfd.readouterr() == ("", "")
+    assert not list(recwarn)
+
+
+def test_progress_bar(capfd: pytest.CaptureFixture) -> None:
+    run(progress_bar=True)
+    out, err = capfd.readouterr()
+    assert "Epoch 3" in out + err
+
+
+def test_global_random_states_are_left_alone() -> None:
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    run()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+    assert random.getstate() == before[2]
+
+
+def test_gradient_clip() -> None:
+    class Steep(Line):
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=1.0)
+
+    module = Steep()
+    start = module.weight.detach().clone()
+    run(module, max_epochs=1, gradient_clip=1e-3)
+    moved = (module.weight.detach() - start).norm()
+    assert 0 < moved <= 4 * 1e-3 * 1.01  # four steps
+
+
+# Where it runs ---------------------------------------------------------------------------------
+
+
+def test_precision() -> None:
+    assert edge_precision("float32") == torch.float32
+    assert edge_precision("bfloat16") == torch.bfloat16
+    assert edge_precision("auto") in (torch.float32, torch.bfloat16)
+    with pytest.raises(ParameterError, match="'half' is unknown; allowed: auto, float32, bfloat16"):
+        edge_precision("half")
+
+
+def test_device() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
