@@ -101,4 +101,5 @@ def _formula_hash(numbers: np.ndarray) -> int:
     elements, counts = np.unique(numbers, return_counts=True)
     counts = counts // reduce(np.gcd, counts)
     text = ",".join(f"{z}:{n}" for z, n in zip(elements.tolist(), counts.tolist(), strict=True))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -28,7 +29,8 @@ from ssatom.weights.readme import render_readme
 DEFAULT_WEIGHTS = "cgcnn-64x5-mp"
 """Name of the set that ``weights=None`` means."""
 
-_TENSORS, _CARD, _CORPUS, _CURVE = "encoder.safetensors", "card.json", "corpus.safetensors", "curve.csv"
+_CARD = "card.json"
+_TENSORS, _CORPUS, _CURVE = "encoder.safetensors", "corpus.safetensors", "curve.csv"
 _FEATURES = "element_features"
 
 
@@ -167,20 +169,21 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
 
 
 @lru_cache(maxsize=8)
-def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:
+def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: ARG001
+    # The stamps are part of the cache's key alone.
     card = WeightsCard.read(folder / _CARD)
     for file, expected in card.files.items():
         _verify(folder / file, expected)
-    tensors = load_file(folder / _TENSORS)
-    features = tensors.pop(_FEATURES)
-    if element_table_hash(features.numpy()) != card.element_table_sha256:
-        raise WeightsError(f"{folder / _TENSORS}: element features are not those of the card")
     try:
+        tensors = load_file(folder / _TENSORS)
+        features = tensors.pop(_FEATURES)
         encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
         encoder.load_state_dict(tensors, strict=True)
         graph_config = GraphConfig(**card.graph)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder}: card and tensors do not fit together: {error}") from error
+    if element_table_hash(features.numpy()) != card.element_table_sha256:
+        raise WeightsError(f"{folder / _TENSORS}: element features are not those of the card")
     return PretrainedEncoder(
         card.name, encoder.eval(), graph_config, features, card.files[_TENSORS], card, folder
     )
