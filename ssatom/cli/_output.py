@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-# Of 0.3333 in a CIF file, which the reader takes for 1/3.
-HARMLESS = r"Issues encountered while parsing CIF: \d+ fractional coordinates rounded [^\n]*\Z"
+# 0.3333 in a CIF file, which the reader takes for 1/3; and noble gases, of which pymatgen wants
+# the electronegativity to put a formula in order.
+HARMLESS = (
+    r"Issues encountered while parsing CIF: \d+ fractional coordinates rounded [^\n]*\Z"
+    r"|No Pauling electronegativity for "
+)
 """Warnings, as a regular expression, that nobody needs to see."""
 
 

@@ -211,34 +211,30 @@ def parse_duration(text: str | None) -> float | None:
 def _structures(
     corpora: list[Path], n_structures: int | None, random_state: int
 ) -> Iterator[Structure | StructureError]:
-    """Structures, or why there is none, of a random draw in the order of the files."""
+    """Structures, or why there is none, of a random draw in the order of the files.
+
+    Wrong paths and numbers are refused at once, before anything is written.
+    """
+    import numpy as np
+
     from ssatom.corpora import read_structures
 
-    # Opened now, so that a wrong path is refused before anything is written.
     records = chain(*[read_structures(path, errors="keep") for path in corpora])
     if n_structures is None:
         return (record.structure for record in records)
-    return _drawn(records, corpora, n_structures, random_state)
-
-
-def _drawn(
-    records: Iterator[Any], corpora: list[Path], n_structures: int, random_state: int
-) -> Iterator[Structure | StructureError]:
-    import numpy as np
-
-    from ssatom.corpora import count_structures, read_structures
-
-    n_total = 0
-    for path in corpora:
-        count = count_structures(path)
-        if count is None:
-            count = sum(1 for _ in read_structures(path, errors="keep"))
-        n_total += count
+    n_total = sum(map(_count, corpora))
     if n_structures > n_total:
         raise ParameterError(f"n_structures={n_structures} are more than the corpus has: {n_total}")
     rng = np.random.default_rng(random_state)
     rows = set(rng.choice(n_total, n_structures, replace=False).tolist())
-    yield from (record.structure for row, record in enumerate(records) if row in rows)
+    return (record.structure for row, record in enumerate(records) if row in rows)
+
+
+def _count(path: Path) -> int:
+    from ssatom.corpora import count_structures, read_structures
+
+    count = count_structures(path)
+    return sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
 
 
 def _remember_inputs(folder: Path, corpora: list[Path]) -> None:
