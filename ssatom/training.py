@@ -61,6 +61,11 @@ class TrainingConfig:
         Seed of every draw.
     progress_bar : bool, default=True
         Whether to show progress.
+
+    Raises
+    ------
+    ParameterError
+        If a setting is out of range.
     """
 
     max_epochs: int = 100
@@ -74,53 +79,17 @@ class TrainingConfig:
     random_state: int = 0
     progress_bar: bool = True
 
-
-def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
-    """Precision in which edges are computed in training.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
-    device : str, default="cpu"
-        Where training runs.
-
-    Returns
-    -------
-    torch.dtype
-        ``torch.bfloat16`` or ``torch.float32``.
-
-    Raises
-    ------
-    ParameterError
-        If `precision` is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.training import edge_precision
-    >>> edge_precision("bfloat16")
-    torch.bfloat16
-    """
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if precision in known:
-        return known[precision]
-    if precision != "auto":
-        raise ParameterError(
-            f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
-        )
-    if device.startswith("cuda"):
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
-    return torch.bfloat16 if fast else torch.float32
-
-
-def resolve_device(device: str = "auto") -> str:
-    """Name of the device that "auto" means here: "cuda" where there is one, else "cpu"."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    def __post_init__(self) -> None:
+        rules = {
+            "max_epochs": (self.max_epochs >= 1, "at least 1"),
+            "patience": (self.patience is None or self.patience >= 1, "None or at least 1"),
+            "min_delta": (self.min_delta >= 0, "0 or more"),
+            "time_budget": (self.time_budget is None or self.time_budget >= 0, "None or 0 or more"),
+            "n_devices": (self.n_devices >= 1, "at least 1"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
 
 
 class _BatchSampler(Sampler[np.ndarray]):

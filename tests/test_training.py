@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
+from ssatom.devices import edge_precision, resolve_device
 from ssatom.exceptions import ParameterError
 from ssatom.training import (
     VALIDATION_LOSS,
     TrainingConfig,
     batch_loader,
-    edge_precision,
-    resolve_device,
     train,
 )
 
@@ -303,6 +302,14 @@ def test_gradient_clip() -> None:
     run(module, max_epochs=1, gradient_clip=1e-3)
     moved = (module.weight.detach() - start).norm()
     assert 0 < moved <= 4 * 1e-3 * 1.01  # four steps
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_epochs": 0}, {"patience": 0}, {"min_delta": -1.0}, {"n_devices": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict) -> None:
+    with pytest.raises(ParameterError, match=f"{next(iter(settings))}=.* must be"):
+        TrainingConfig(**settings)
 
 
 # Where it runs ---------------------------------------------------------------------------------

@@ -171,8 +171,8 @@ def pretrain(
 
 
 def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
+    from ssatom.devices import edge_precision
     from ssatom.pretraining import MaskedPretrainer
-    from ssatom.training import edge_precision
 
     edge_precision(options["precision"])  # refused before anything is written
     same = (

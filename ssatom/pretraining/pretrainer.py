@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from pymatgen.core import Structure
 
+from ssatom.devices import edge_precision, resolve_device
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
@@ -19,7 +20,7 @@ from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.graph_store import build_graphs, split
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
-from ssatom.training import TrainingConfig, batch_loader, edge_precision, resolve_device, train
+from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
 
@@ -171,6 +172,7 @@ class MaskedPretrainer:
             If a setting is out of range, fewer than two structures can be used, or
             `checkpoint_dir` holds a run with another recipe.
         """
+        self._check_settings()
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, corpus)
@@ -202,7 +204,7 @@ class MaskedPretrainer:
                 CrystalGraphEncoder(self._encoder_config(graph_config)),
                 graph_config,
                 self._tasks(),
-                MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction),
+                self._masking(),
                 self.learning_rate,
                 edge_dtype,
                 self.random_state,
@@ -215,6 +217,25 @@ class MaskedPretrainer:
         self.graph_config_ = graph_config
         self.precision_ = str(edge_dtype).removeprefix("torch.")
         return self
+
+    def _check_settings(self) -> None:
+        """Refuse a wrong setting now rather than after the graphs of a large corpus are built."""
+        self._tasks()
+        self._masking()
+        self._encoder_config(self.graph_config or GraphConfig())
+        self._training_config(self.device)
+        edge_precision(self.precision, self.device)
+        rules = {
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (self.learning_rate > 0, "positive"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "between 0 and 1"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
+
+    def _masking(self) -> MaskNodesAndEdges:
+        return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
 
     def _tasks(self) -> list[PretrainingTask]:
         tasks = [PeriodTask(), GroupTask(), DistanceTask()] if self.tasks is None else self.tasks
