@@ -176,6 +176,17 @@ class CrystalGraphConv(nn.Module):
         return x + messages.to(x.dtype)
 
 
+class _SiteNorm(nn.BatchNorm1d):
+    """Batch normalisation; one site alone has no variance and takes the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1 or not self.training:
+            return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 class CrystalGraphEncoder(nn.Module):
     """Crystal graph network that returns the hidden states of all its layers.
 
@@ -210,7 +221,7 @@ class CrystalGraphEncoder(nn.Module):
         self.node_embedding = nn.Linear(config.node_dim, width)
         self.edge_embedding = nn.Linear(config.edge_dim, width)
         self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(config.n_conv))
+        self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(

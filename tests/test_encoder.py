@@ -189,6 +189,15 @@ def test_training_without_edges_has_gradients_of_zero() -> None:
     assert (encoder.edge_embedding.weight.grad == 0).all()
 
 
+def test_one_site_alone_can_be_trained_on() -> None:
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 2, 4, 2)).train()
+    edges = torch.zeros(2, 5, dtype=torch.long), torch.rand(5, 2)
+    states = encoder(torch.rand(1, 3), *edges)
+    assert all(state.isfinite().all() for state in states)
+    states[-1].sum().backward()
+    assert (encoder.norms[0].running_mean == 0).all()  # and leaves the statistics alone
+
+
 def test_a_batch_of_crystals_is_each_of_them_alone(crystals: dict[str, Structure]) -> None:
     encoder = random_weights().encoder
     together = states_of(encoder, batch_of(*crystals.values()))
