@@ -156,7 +156,7 @@ class MaskedPretrainer:
         ----------
         structures : iterable of Structure, Atoms or path
             May be a generator. Rows that cannot be used are left out with one warning.
-        y : None
+        y : None, default=None
             Ignored; labels never enter pretraining.
         corpus : str, default="unnamed corpus"
             What the structures are; stands on the card of the weights.
