@@ -210,7 +210,9 @@ class MaskedPretrainer:
                 self.random_state,
             )
         started = time.perf_counter()
-        self.history_: pd.DataFrame = train(module, *loaders, self._training_config(device))
+        self.history_: pd.DataFrame = train(
+            module, loaders[0], loaders[1], self._training_config(device)
+        )
         self.seconds_ = time.perf_counter() - started
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()
@@ -277,7 +279,7 @@ class MaskedPretrainer:
     def _claim(self, folder: Path, corpus: str) -> None:
         """Refuse a folder in which another recipe runs."""
         config = self.graph_config or GraphConfig()
-        mine = {
+        mine: dict[str, Any] = {
             "corpus": corpus,
             "recipe": self.recipe(),
             "encoder": self._encoder_config(config).to_dict(),
@@ -318,7 +320,7 @@ class MaskedPretrainer:
         """
         if not hasattr(self, "encoder_"):
             raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
-        best = self.history_.loc[self.history_["validation_loss"].idxmin()]
+        best = self.history_.iloc[int(self.history_["validation_loss"].argmin())]
         return save_pretrained(
             folder,
             encoder=self.encoder_,
@@ -331,6 +333,6 @@ class MaskedPretrainer:
             },
             corpus_index=self._index,
             recipe={**self.recipe(), "epochs_run": len(self.history_)},
-            metrics={k: float(v) for k, v in best.items()},
+            metrics={str(k): float(v) for k, v in best.items()},
             curve=self.history_,
         )
