@@ -177,7 +177,8 @@ class _History(Callback):
         for schedule in trainer.lr_scheduler_configs:
             behind = schedule.reduce_on_plateau and schedule.scheduler.last_epoch < len(self.rows)
             if behind:
-                schedule.scheduler.step(self.rows[-1][schedule.monitor])
+                loss = self.rows[-1][schedule.monitor or VALIDATION_LOSS]
+                schedule.scheduler.step(loss)  # type: ignore[arg-type]
 
     def best_is_last(self) -> bool:
         """Whether no earlier epoch had a validation loss as low as the last one."""
@@ -308,6 +309,17 @@ def _callbacks(config: TrainingConfig, folder: Path, history: _History) -> list[
     return callbacks
 
 
+def _check_epochs(last: Path, history: _History, max_epochs: int) -> None:
+    """Refuse to go back behind what a checkpoint has done."""
+    kept = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    n_done = len(kept[history.state_key]["rows"])
+    if n_done > max_epochs:
+        raise ParameterError(
+            f"max_epochs={max_epochs}, but the run in {last.parent} has done {n_done}; give at "
+            "least as many, or another folder"
+        )
+
+
 def train(
     module: pl.LightningModule,
     train_loader: DataLoader,
@@ -329,6 +341,11 @@ def train(
     -------
     DataFrame
         One row an epoch: ``epoch`` and every metric that the module logged.
+
+    Raises
+    ------
+    ParameterError
+        If the run in `checkpoint_dir` has more epochs than `max_epochs`.
     """
     history = _History()
     with contextlib.ExitStack() as stack:
@@ -349,6 +366,8 @@ def train(
             default_root_dir=folder,
         )
         last = folder / _LAST
+        if last.exists():
+            _check_epochs(last, history, config.max_epochs)
         trainer.fit(
             module,
             train_loader,

@@ -326,3 +326,9 @@ def test_precision() -> None:
 def test_device() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:
+    run(checkpoint_dir=tmp_path, max_epochs=3)
+    with pytest.raises(ParameterError, match="max_epochs=2, but the run in .* has done 3"):
+        run(checkpoint_dir=tmp_path, max_epochs=2)
