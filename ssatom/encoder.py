@@ -69,6 +69,11 @@ class _EdgeLayout:
 
     def __init__(self, edge_index: Tensor, edge_weight: Tensor, n_nodes: int) -> None:
         self.source, self.target = edge_index
+        if (self.target.diff() < 0).any():
+            raise ParameterError(
+                "edge_index must be sorted by centre, its row 1; reorder the edges with "
+                "edge_index[1].argsort(stable=True), and edge_attr and edge_weight alike"
+            )
         self.weight = edge_weight[:, None]
         everyone = torch.arange(n_nodes, device=edge_index.device)
         self.by_target = torch.arange(edge_index.shape[1], device=edge_index.device)
@@ -249,6 +254,11 @@ class CrystalGraphEncoder(nn.Module):
         -------
         list of Tensor, each of shape (n_sites, hidden_dim)
             ``n_conv + 1`` hidden states.
+
+        Raises
+        ------
+        ParameterError
+            If the edges are not sorted by centre.
         """
         if edge_weight is None:
             edge_weight = edge_attr.new_ones(edge_index.shape[1])

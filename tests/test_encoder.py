@@ -236,6 +236,13 @@ def test_bfloat16_gradients_are_near_float32(crystals: dict[str, Structure]) -> 
         assert (exact - rough).abs().max() <= 0.05 * exact.abs().max() + 1e-4
 
 
+def test_unsorted_edges_are_refused() -> None:
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 2, 4, 2))
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    with pytest.raises(ParameterError, match="sorted by centre"):
+        encoder(torch.rand(2, 3), edge_index, torch.rand(2, 2))
+
+
 # Sizes -----------------------------------------------------------------------------------------
 
 
