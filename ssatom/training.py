@@ -32,6 +32,9 @@ from ssatom.exceptions import ParameterError
 VALIDATION_LOSS = "validation_loss"
 """Metric that every module must log: early stopping and the choice of the best epoch use it."""
 
+STEP_LOSS = "loss"
+"""Metric of single steps, for the progress bar alone."""
+
 _BEST, _LAST = "best.ckpt", "last.ckpt"
 
 
@@ -184,7 +187,7 @@ class _History(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k != STEP_LOSS}
         self.rows.append({"epoch": trainer.current_epoch + 1, **metrics})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -19,6 +19,8 @@ _FIRST_RADIUS = 1.45  # of the sphere that holds all places at the mean density
 class Candidates(NamedTuple):
     """All neighbours of each site out to a radius that contains every one that may be chosen.
 
+    Sorted by centre, then by distance.
+
     Attributes
     ----------
     centers, neighbors : ndarray of int, shape (n_pairs,)
@@ -42,11 +44,16 @@ def _search(points: np.ndarray, centers: np.ndarray, lattice: np.ndarray, radius
 
 
 def find_candidates(arrays: StructureArrays, config: GraphConfig) -> Candidates:
-    """Neighbours of every site out to the cutoff, or as far as the nearest ones reach.
+    """Neighbours of every site out to the cutoff, or as far as the nearest ones reach."""
+    found = _search_far_enough(arrays, config)
+    # One key for both is sorted several times faster than two; distances never reach the stride.
+    stride = 2 * config.cutoff + 1
+    order = np.argsort(found.centers * stride + found.distances)
+    return Candidates(*(column[order] for column in found))
 
-    A small sphere serves most crystals; only sites that have too few neighbours in it are
-    searched again out to the cutoff.
-    """
+
+def _search_far_enough(arrays: StructureArrays, config: GraphConfig) -> Candidates:
+    """A small sphere serves most crystals; sites that find too few there search to the cutoff."""
     n_sites = len(arrays.numbers)
     points = arrays.frac_coords @ arrays.lattice
     everyone = np.arange(n_sites)
@@ -85,10 +92,7 @@ def choose_nearest(
     weights : ndarray of float32, shape (n_edges,)
         1, or the share of a place in the last shell.
     """
-    # One key for both is sorted several times faster than two; distances never reach the stride.
-    stride = 2 * config.cutoff + 1
-    order = np.argsort(candidates.centers * stride + candidates.distances)
-    centers, neighbors, distances = (a[order] for a in candidates)
+    centers, neighbors, distances = candidates
     within = distances <= config.cutoff + _ROUNDING
     counts = np.bincount(centers[within], minlength=n_sites)
     starts = np.searchsorted(centers, np.arange(n_sites))

@@ -15,6 +15,7 @@ from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.tasks import PretrainingTask
+from ssatom.training import STEP_LOSS
 
 _VALIDATION_SEED = 1_000_003  # validation masks are the same in every epoch
 
@@ -70,7 +71,7 @@ class MaskedRecovery(pl.LightningModule):
     def training_step(self, batch: GraphBatch, batch_idx: int) -> torch.Tensor:
         seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         loss = self._step(batch, "train", seeds)
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
+        self.log(STEP_LOSS, loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         return loss
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
