@@ -155,7 +155,7 @@ class CrystalEstimator(BaseEstimator):
         seed: int,
         time_budget: float | None,
     ) -> pd.DataFrame:
-        loaders = [
+        train_loader, validation_loader = (
             batch_loader(
                 data.batch,
                 chosen,
@@ -165,7 +165,7 @@ class CrystalEstimator(BaseEstimator):
                 seed=seed,
             )
             for chosen, shuffle in zip(rows, (True, False), strict=True)
-        ]
+        )
         config = TrainingConfig(
             max_epochs=self.max_epochs,
             patience=self.patience,
@@ -175,7 +175,7 @@ class CrystalEstimator(BaseEstimator):
             random_state=seed,
             progress_bar=self.progress_bar,
         )
-        history = train(module, *loaders, config)
+        history = train(module, train_loader, validation_loader, config)
         if not np.isfinite(history[VALIDATION_LOSS].min()):
             raise ParameterError(
                 f"training diverged at learning_rate={self.learning_rate!r}: the validation loss "

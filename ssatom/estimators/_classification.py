@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ssatom.estimators._base import CrystalEstimator
 from ssatom.estimators._targets import check_classes, check_sample_weight
+from ssatom.exceptions import StructureError
 
 
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -18,6 +20,11 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _hits(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.argmax(dim=1) == targets).float()
+
+
+def _probabilities(outputs: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 class CrystalClassifier(ClassifierMixin, CrystalEstimator):
@@ -79,9 +86,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         StructureError
             At the first bad row.
         """
-        outputs = self._all_outputs(X)
-        exponentials = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        return (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=1)
+        return _probabilities(self._all_outputs(X)).mean(axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.
@@ -105,3 +110,29 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         probabilities = self.predict_proba(X)  # before classes_ is looked for, if not fitted
         return self.classes_[probabilities.argmax(axis=1)]
+
+    def iter_predict(self, X: Any) -> Iterator[Any]:
+        """Classes one at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            As for `fit`; read in chunks.
+
+        Yields
+        ------
+        class of ``classes_``, or StructureError
+            A bad row gives its error, which is not raised.
+
+        Raises
+        ------
+        NotFittedError
+            At once, if `fit` was not called.
+        """
+        rows = self._outputs(X)
+        return (
+            row
+            if isinstance(row, StructureError)
+            else self.classes_[_probabilities(row.astype(np.float64)).mean(axis=0).argmax()]
+            for row in rows
+        )

@@ -40,7 +40,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with every tensor on `device`."""
-        return Batch(*(None if x is None else x.to(device) for x in self))
+        moved = {name: x.to(device) for name, x in self._asdict().items() if x is not None}
+        return self._replace(**moved)
 
 
 def read_rows(X: Any, level: str) -> Iterator[Row | StructureError]:

@@ -64,11 +64,17 @@ class PropertyModule(pl.LightningModule):
         self.metric_name, self.row_metric = metric
         self.settings = settings
         self._sums: dict[str, Tensor] = {}  # loss, metric and weight; stage by stage
+        self._rate = settings.learning_rate
+
+    def on_train_epoch_start(self) -> None:
+        # Schedules by the epoch move on before the metrics of that epoch are told.
+        self._rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         edge_attr = self.basis(batch.graphs.distances).to(self.settings.edge_dtype)
         outputs = forward(self.network, self.source, batch, edge_attr)
         assert batch.weights is not None
+        assert batch.targets is not None
         losses = self.row_loss(outputs, batch.targets) * batch.weights
         with torch.no_grad():
             metric = self.row_metric(outputs, batch.targets) * batch.weights
@@ -86,13 +92,12 @@ class PropertyModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         # Validation closes each epoch, so the sums of training are complete here too.
-        metrics = {"learning_rate": self.optimizers().param_groups[0]["lr"]}  # type: ignore[union-attr]
+        metrics = {"learning_rate": self._rate}
         for stage, sums in self._sums.items():
             loss, metric, weight = sums.tolist()
             metrics[f"{stage}_loss"] = loss / weight
             metrics[f"{stage}_{self.metric_name}"] = metric / weight
         self._sums = {}
-        assert VALIDATION_LOSS in metrics
         for name, value in metrics.items():
             self.log(name, value, prog_bar=name.startswith("validation"))
 

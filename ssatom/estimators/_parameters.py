@@ -20,7 +20,7 @@ PARAMETER_GRID: dict[str, list[Any]] = {
 
 def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
     def allowed(value: Any) -> bool:
-        return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+        return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
     return allowed, f"an int from {least} on"
 

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from ssatom.estimators._base import CrystalEstimator
 from ssatom.estimators._module import RowFunction
-from ssatom.estimators._targets import TargetScaler, check_continuous, check_sample_weight
+from ssatom.estimators._targets import (
+    TargetScaler,
+    as_columns,
+    check_continuous,
+    check_sample_weight,
+    refuse_constant,
+)
 from ssatom.exceptions import ParameterError, StructureError
 
 HUBER_DELTA = 0.3
@@ -72,10 +78,10 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         self._check_parameters()
         targets = check_continuous(y)
         weights = check_sample_weight(sample_weight, len(targets))
-        columns = targets.reshape(len(targets), -1)
-        if not len(columns):
-            self._refuse_few(0)
-        scaler = TargetScaler.of(columns)
+        columns = as_columns(targets)
+        kept = columns[weights > 0]
+        refuse_constant(kept)
+        scaler = TargetScaler.of(kept)
         metric = partial(_absolute, scale=torch.from_numpy(scaler.scale.astype(np.float32)))
         self._fit(
             X,

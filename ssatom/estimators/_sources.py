@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from ssatom.embeddings import embed, parse_layers, resolve_weights
 from ssatom.estimators._nodes import ElementNodes, EncoderNodes, NodePlan
 from ssatom.exceptions import StructureError, WeightsError
 from ssatom.graph import GraphConfig
-from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
 
@@ -52,7 +50,8 @@ class Embeddings:
     random_state: Any
 
     def _node_plan(self) -> NodePlan:
-        self._weights_seed = self.random_state if isinstance(self.random_state, Integral) else 0
+        seed = self.random_state
+        self._weights_seed = int(seed) if isinstance(seed, int | np.integer) else 0
         weights = resolve_weights(self.weights, self._weights_seed)
         self.layers_ = parse_layers(self.layers, weights.n_layers)
         self.weights_ = _reference(self.weights, weights)
@@ -60,7 +59,7 @@ class Embeddings:
         trained = self.encoder == "fine-tune"
         layers = self.layers_
 
-        def vectors(arrays: Sequence[StructureArrays]) -> Iterator[np.ndarray]:
+        def vectors(arrays: Sequence[Any]) -> Iterator[np.ndarray]:
             for row in embed(arrays, weights, device=self.device, memory=self.memory):
                 if isinstance(row, StructureError):
                     raise row

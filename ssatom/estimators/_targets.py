@@ -46,7 +46,7 @@ def check_continuous(y: Any) -> np.ndarray:
     Raises
     ------
     ParameterError
-        If they are None, no numbers, of more than two dimensions, not finite or constant.
+        If they are None, no numbers, of more than two dimensions or not finite.
     """
     _refuse_none(y)
     try:
@@ -59,7 +59,7 @@ def check_continuous(y: Any) -> np.ndarray:
         raise ParameterError(
             f"y has shape {y.shape}; allowed: (n_rows,), or (n_rows, n_targets) for several targets"
         )
-    columns = y.reshape(len(y), -1)
+    columns = as_columns(y)
     finite = np.isfinite(columns)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
@@ -68,13 +68,21 @@ def check_continuous(y: Any) -> np.ndarray:
             f"{where} is {columns[row, column]} ({(~finite).sum()} of {y.size} values are not "
             "finite); leave these rows out, for instance with df.dropna(subset=[target])"
         )
-    _refuse_constant(columns)
     return y
 
 
-def _refuse_constant(columns: np.ndarray) -> None:
-    if len(columns) == 0:
-        return  # too few rows, which is told with their number
+def as_columns(y: np.ndarray) -> np.ndarray:
+    """Targets with one column each, shape (n_rows, n_outputs)."""
+    return y[:, None] if y.ndim == 1 else y
+
+
+def refuse_constant(columns: np.ndarray) -> None:
+    """Raise ParameterError for the first column that is the same in all rows."""
+    if len(columns) < 2:
+        raise ParameterError(
+            f"y has {len(columns)} rows (of weight above 0); give at least 2, and 20 or more to "
+            "learn anything"
+        )
     constant = np.ptp(columns, axis=0) <= 1e-12 * np.abs(columns).max(axis=0)
     if constant.any():
         column = int(np.argmax(constant))
@@ -129,7 +137,7 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
             f"sample_weight has shape {weights.shape}; allowed: ({n_rows},), one for each y"
         )
     bad = ~(np.isfinite(weights) & (weights >= 0))
-    if bad.any() or not weights.any():
+    if bad.any() or (n_rows and not weights.any()):
         i = int(np.argmax(bad))
         raise ParameterError(
             f"sample_weight[{i}] is {weights[i]:g}; weights must be finite, from 0 on, "
