@@ -11,7 +11,11 @@ _ROWS = [
     ("embedding over neighbour search", "embedding_over_neighbor_search", "at most 3"),
     ("matminer's OFM over embedding, one core each", "ofm_over_embedding", "at least 500"),
     ("one structure in a warm process, ms", "single_structure_ms", "under 5"),
-    ("featurizing of a grid search over one transform", "grid_search_over_transform", "at most 1.3"),
+    (
+        "featurizing of a grid search over one transform",
+        "grid_search_over_transform",
+        "at most 1.3",
+    ),
     ("pretraining, structures per second", "pretraining_structures_per_s", "at least 900"),
 ]
 

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 from ssatom import GraphEmbeddingFeaturizer, MaskedPretrainer, load_example_crystals
-from ssatom.plots import plot_curves
 
 structures = list(load_example_crystals()["structure"])
 pretrainer = MaskedPretrainer(
@@ -24,8 +23,12 @@ pretrainer.fit(structures, corpus="example crystals of ssatom")
 
 # %%
 # One row an epoch; losses and accuracies of every task, in training and on structures held back.
+# ``ssatom.plots.plot_curves`` draws them all.
 
-figure = plot_curves(pretrainer.history_)
+curves = pretrainer.history_.set_index("epoch")
+axes = curves[["train_loss", "validation_loss"]].plot(figsize=(5, 3.4))
+axes.set_ylabel("sum of the cross-entropies, nats")
+axes.figure.tight_layout()
 first, last = pretrainer.history_.iloc[0], pretrainer.history_.iloc[-1]
 print(f"loss {first['train_loss']:.2f} -> {last['train_loss']:.2f}")
 assert last["train_loss"] < 0.8 * first["train_loss"]

@@ -69,6 +69,11 @@ class _EdgeLayout:
 
     def __init__(self, edge_index: Tensor, edge_weight: Tensor, n_nodes: int) -> None:
         self.source, self.target = edge_index
+        if (self.target.diff() < 0).any():
+            raise ParameterError(
+                "edge_index must be sorted by centre, its row 1; reorder the edges with "
+                "edge_index[1].argsort(stable=True), and edge_attr and edge_weight alike"
+            )
         self.weight = edge_weight[:, None]
         everyone = torch.arange(n_nodes, device=edge_index.device)
         self.by_target = torch.arange(edge_index.shape[1], device=edge_index.device)
@@ -176,6 +181,17 @@ class CrystalGraphConv(nn.Module):
         return x + messages.to(x.dtype)
 
 
+class _SiteNorm(nn.BatchNorm1d):
+    """Batch normalisation; one site alone has no variance and takes the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1 or not self.training:
+            return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 class CrystalGraphEncoder(nn.Module):
     """Crystal graph network that returns the hidden states of all its layers.
 
@@ -210,7 +226,7 @@ class CrystalGraphEncoder(nn.Module):
         self.node_embedding = nn.Linear(config.node_dim, width)
         self.edge_embedding = nn.Linear(config.edge_dim, width)
         self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(config.n_conv))
+        self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -238,6 +254,11 @@ class CrystalGraphEncoder(nn.Module):
         -------
         list of Tensor, each of shape (n_sites, hidden_dim)
             ``n_conv + 1`` hidden states.
+
+        Raises
+        ------
+        ParameterError
+            If the edges are not sorted by centre.
         """
         if edge_weight is None:
             edge_weight = edge_attr.new_ones(edge_index.shape[1])

@@ -29,26 +29,87 @@ class SsatomError(Exception):
 
 
 class StructureError(SsatomError, ValueError):
-    """A structure, a site or a collection of them that cannot be used."""
+    """A structure, a site or a collection of them that cannot be used.
+
+    Examples
+    --------
+    >>> from ssatom import StructureError
+    >>> from ssatom.structures import check_structures
+    >>> try:
+    ...     check_structures([None])
+    ... except StructureError as error:
+    ...     print(str(error).split(";")[0])
+    structures[0] is None, a missing value
+    """
 
 
 class StructureFileError(StructureError, OSError):
-    """A file of structures that exists and cannot be read as one, or cannot be written."""
+    """A file of structures that exists and cannot be read as one, or cannot be written.
+
+    Examples
+    --------
+    >>> from ssatom import StructureError, StructureFileError
+    >>> issubclass(StructureFileError, StructureError) and issubclass(StructureFileError, OSError)
+    True
+    """
 
     # OSError prints "[Errno ...] ..." when it is given two arguments; ours always get one message.
 
 
 class MissingFileError(StructureFileError, FileNotFoundError):
-    """A path to a structure that leads nowhere."""
+    """A path to a structure that leads nowhere.
+
+    Examples
+    --------
+    >>> from ssatom import read_structures
+    >>> try:
+    ...     list(read_structures("nowhere.cif"))
+    ... except FileNotFoundError as error:
+    ...     print(type(error).__name__)
+    MissingFileError
+    """
 
 
 class WeightsError(SsatomError, ValueError):
-    """Weights that are unknown, damaged, altered or of another format."""
+    """Weights that are unknown, damaged, altered or of another format.
+
+    Examples
+    --------
+    >>> from ssatom import WeightsError, load_pretrained
+    >>> try:
+    ...     load_pretrained("no-such-weights")
+    ... except WeightsError as error:
+    ...     print(str(error).split(";")[0])
+    weights='no-such-weights' is neither a shipped set nor a folder
+    """
 
 
 class ParameterError(SsatomError, ValueError):
-    """A parameter of a class or function with a value that is not allowed."""
+    """A parameter of a class or function with a value that is not allowed.
+
+    Examples
+    --------
+    >>> from ssatom import GraphConfig, ParameterError
+    >>> try:
+    ...     GraphConfig(cutoff=-1.0)
+    ... except ParameterError as error:
+    ...     print(error)
+    cutoff=-1.0 must be positive
+    """
 
 
 class GraphWarning(UserWarning):
-    """A graph that is valid and perhaps not what was meant, such as an atom without neighbors."""
+    """A graph that is valid and perhaps not what was meant, such as an atom without neighbors.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from ssatom import CrystalGraphConverter, GraphWarning
+    >>> atom = Structure(Lattice.cubic(20.0), ["Ar"], [[0, 0, 0]])
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", GraphWarning)  # an atom alone is what is meant
+    ...     graphs = CrystalGraphConverter().convert([atom])
+    >>> graphs.n_edges
+    0
+    """

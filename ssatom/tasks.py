@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -178,5 +178,5 @@ class DistanceTask(PretrainingTask):
             hidden[-1].index_select(0, sites)
             for sites in masked.graphs.edge_index.index_select(1, masked.hidden_edges)
         )
-        bins = head.basis.bins(masked.graphs.distances[masked.hidden_edges])
+        bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[masked.hidden_edges])
         return _classify(head(first, second), bins)

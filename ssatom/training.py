@@ -61,6 +61,11 @@ class TrainingConfig:
         Seed of every draw.
     progress_bar : bool, default=True
         Whether to show progress.
+
+    Raises
+    ------
+    ParameterError
+        If a setting is out of range.
     """
 
     max_epochs: int = 100
@@ -74,53 +79,17 @@ class TrainingConfig:
     random_state: int = 0
     progress_bar: bool = True
 
-
-def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
-    """Precision in which edges are computed in training.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
-    device : str, default="cpu"
-        Where training runs.
-
-    Returns
-    -------
-    torch.dtype
-        ``torch.bfloat16`` or ``torch.float32``.
-
-    Raises
-    ------
-    ParameterError
-        If `precision` is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.training import edge_precision
-    >>> edge_precision("bfloat16")
-    torch.bfloat16
-    """
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if precision in known:
-        return known[precision]
-    if precision != "auto":
-        raise ParameterError(
-            f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
-        )
-    if device.startswith("cuda"):
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
-    return torch.bfloat16 if fast else torch.float32
-
-
-def resolve_device(device: str = "auto") -> str:
-    """Name of the device that "auto" means here: "cuda" where there is one, else "cpu"."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    def __post_init__(self) -> None:
+        rules = {
+            "max_epochs": (self.max_epochs >= 1, "at least 1"),
+            "patience": (self.patience is None or self.patience >= 1, "None or at least 1"),
+            "min_delta": (self.min_delta >= 0, "0 or more"),
+            "time_budget": (self.time_budget is None or self.time_budget >= 0, "None or 0 or more"),
+            "n_devices": (self.n_devices >= 1, "at least 1"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
 
 
 class _BatchSampler(Sampler[np.ndarray]):
@@ -208,7 +177,8 @@ class _History(Callback):
         for schedule in trainer.lr_scheduler_configs:
             behind = schedule.reduce_on_plateau and schedule.scheduler.last_epoch < len(self.rows)
             if behind:
-                schedule.scheduler.step(self.rows[-1][schedule.monitor])
+                loss = self.rows[-1][schedule.monitor or VALIDATION_LOSS]
+                schedule.scheduler.step(loss)  # type: ignore[arg-type]
 
     def best_is_last(self) -> bool:
         """Whether no earlier epoch had a validation loss as low as the last one."""
@@ -340,6 +310,17 @@ def _callbacks(config: TrainingConfig, checkpoints: _Checkpoints) -> list[Callba
     return callbacks + ([TQDMProgressBar()] if config.progress_bar else [])
 
 
+def _check_epochs(last: Path, history: _History, max_epochs: int) -> None:
+    """Refuse to go back behind what a checkpoint has done."""
+    kept = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    n_done = len(kept[history.state_key]["rows"])
+    if n_done > max_epochs:
+        raise ParameterError(
+            f"max_epochs={max_epochs}, but the run in {last.parent} has done {n_done}; give at "
+            "least as many, or another folder"
+        )
+
+
 def train(
     module: pl.LightningModule,
     train_loader: DataLoader,
@@ -361,6 +342,11 @@ def train(
     -------
     DataFrame
         One row an epoch: ``epoch`` and every metric that the module logged.
+
+    Raises
+    ------
+    ParameterError
+        If the run in `checkpoint_dir` has more epochs than `max_epochs`.
     """
     history = _History()
     with contextlib.ExitStack() as stack:
@@ -384,6 +370,8 @@ def train(
             default_root_dir=folder,
         )
         last = folder / _LAST
+        if last.exists():
+            _check_epochs(last, history, config.max_epochs)
         trainer.fit(
             module,
             train_loader,

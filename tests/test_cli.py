@@ -602,3 +602,13 @@ def test_part_folder_starts_whole(tmp_path: Path) -> None:
     folder = PartFolder(tmp_path / "t.csv.part", {"layers": "012"})
     assert folder.files() == []
     assert os.listdir(tmp_path) == ["t.csv.part"]
+
+
+def test_benchmark_writes_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {"embedding_ms_per_structure": 0.5, "weights": "some"}
+    monkeypatch.setattr("ssatom.evaluation.run_benchmark", lambda *arguments: taken)
+    output = tmp_path / "speed.json"
+    done = run("benchmark", "--n-structures", 3, "-o", output)
+    assert done.exit_code == 0
+    assert json.loads(output.read_text()) == taken
+    assert "embedding ms per structure  0.5" in done.output

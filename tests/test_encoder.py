@@ -189,6 +189,15 @@ def test_training_without_edges_has_gradients_of_zero() -> None:
     assert (encoder.edge_embedding.weight.grad == 0).all()
 
 
+def test_one_site_alone_can_be_trained_on() -> None:
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 2, 4, 2)).train()
+    edges = torch.zeros(2, 5, dtype=torch.long), torch.rand(5, 2)
+    states = encoder(torch.rand(1, 3), *edges)
+    assert all(state.isfinite().all() for state in states)
+    states[-1].sum().backward()
+    assert (encoder.norms[0].running_mean == 0).all()  # and leaves the statistics alone
+
+
 def test_a_batch_of_crystals_is_each_of_them_alone(crystals: dict[str, Structure]) -> None:
     encoder = random_weights().encoder
     together = states_of(encoder, batch_of(*crystals.values()))
@@ -225,6 +234,13 @@ def test_bfloat16_gradients_are_near_float32(crystals: dict[str, Structure]) -> 
         gradients.append(torch.autograd.grad(states[-1].square().sum(), encoder.parameters()))
     for exact, rough in zip(*gradients, strict=True):
         assert (exact - rough).abs().max() <= 0.05 * exact.abs().max() + 1e-4
+
+
+def test_unsorted_edges_are_refused() -> None:
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 2, 4, 2))
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    with pytest.raises(ParameterError, match="sorted by centre"):
+        encoder(torch.rand(2, 3), edge_index, torch.rand(2, 2))
 
 
 # Sizes -----------------------------------------------------------------------------------------

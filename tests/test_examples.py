@@ -40,7 +40,7 @@ def test_readme_blocks_run_in_order(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     namespace: dict = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+        exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["X"].shape == (20, 192)
     assert namespace["site"].shape == (1, 128)
     assert len(namespace["both"]) == 3

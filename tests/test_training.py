@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
+from ssatom.devices import edge_precision, resolve_device
 from ssatom.exceptions import ParameterError
 from ssatom.training import (
     VALIDATION_LOSS,
     TrainingConfig,
     batch_loader,
-    edge_precision,
-    resolve_device,
     train,
 )
 
@@ -305,6 +304,14 @@ def test_gradient_clip() -> None:
     assert 0 < moved <= 4 * 1e-3 * 1.01  # four steps
 
 
+@pytest.mark.parametrize(
+    "settings", [{"max_epochs": 0}, {"patience": 0}, {"min_delta": -1.0}, {"n_devices": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict) -> None:
+    with pytest.raises(ParameterError, match=f"{next(iter(settings))}=.* must be"):
+        TrainingConfig(**settings)
+
+
 # Where it runs ---------------------------------------------------------------------------------
 
 
@@ -319,3 +326,9 @@ def test_precision() -> None:
 def test_device() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:
+    run(checkpoint_dir=tmp_path, max_epochs=3)
+    with pytest.raises(ParameterError, match="max_epochs=2, but the run in .* has done 3"):
+        run(checkpoint_dir=tmp_path, max_epochs=2)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ssatom
-from ssatom.cli import featurize, pretrain, weights
+from ssatom.cli import benchmark, featurize, pretrain, weights
 from ssatom.cli._output import HARMLESS
 from ssatom.exceptions import ParameterError, SsatomError
 
@@ -58,6 +58,7 @@ app = typer.Typer(
 app.command("featurize", epilog=featurize.EPILOG)(featurize.featurize)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.add_typer(weights.app, name="weights")
+app.command("benchmark", epilog=benchmark.EPILOG)(benchmark.benchmark)
 
 
 def _show_version(asked: bool) -> None:

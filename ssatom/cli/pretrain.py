@@ -31,8 +31,8 @@ EPILOG = """
 - `ssatom featurize cifs/ --weights my-weights -o features.csv`: use them
 
 **Cut off?** Give the same command again: graphs and checkpoints are kept in `--checkpoint-dir`, and
-the run goes on exactly as it would have. A finished run goes on for more epochs with a larger
-`--max-epochs`, a larger `--patience` or `--time-budget`, and `--overwrite`.
+the run goes on exactly as it would have. A finished run goes on with a larger `--max-epochs` or
+`--patience`, or with another `--time-budget`, and `--overwrite`.
 """
 
 _UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
@@ -119,7 +119,7 @@ def pretrain(
     time_budget: Annotated[
         str | None,
         _run(
-            "The epoch under way then is the last one: 8h, 90m, 1h30m, or seconds.",
+            "The epoch under way then is the last: 8h, 90m, 1h30m, or seconds.",
             metavar="TIME",
             show_default="none",
         ),
@@ -156,7 +156,7 @@ def pretrain(
     if n_structures is not None:
         description += f"; {n_structures:,} structures drawn with random_state {random_state}"
     structures = _structures(corpora, n_structures, random_state)
-    _remember_inputs(Path(str(trainer.checkpoint_dir)), corpora)
+    structures = _same_corpora(structures, Path(str(trainer.checkpoint_dir)), corpora)
     try:
         trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
@@ -172,9 +172,7 @@ def pretrain(
 
 def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
     from ssatom.pretraining import MaskedPretrainer
-    from ssatom.training import edge_precision
 
-    edge_precision(options["precision"])  # refused before anything is written
     same = (
         "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
         "min_delta", "batch_size", "learning_rate", "validation_fraction", "precision", "device",
@@ -237,8 +235,8 @@ def _count(path: Path) -> int:
     return sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
 
 
-def _remember_inputs(folder: Path, corpora: list[Path]) -> None:
-    """Refuse to go on with a run whose corpus is another one now."""
+def _same_corpora(structures: Iterator[Any], folder: Path, corpora: list[Path]) -> Iterator[Any]:
+    """The structures; refuses a folder whose graphs are of other corpora, or of changed ones."""
     from ssatom.cli._parts import input_stamp
 
     stamps = [input_stamp(path) for path in corpora]
@@ -248,8 +246,12 @@ def _remember_inputs(folder: Path, corpora: list[Path]) -> None:
             f"{folder} holds a run on another corpus, or its files were changed since; give "
             "another --checkpoint-dir, or remove this one to start anew"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(stamps))
+
+    def noted() -> Iterator[Any]:  # once the trainer has found its settings right and reads
+        file.write_text(json.dumps(stamps))
+        yield from structures
+
+    return noted()
 
 
 def _is_child() -> bool:

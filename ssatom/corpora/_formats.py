@@ -99,7 +99,7 @@ def _line(line: bytes, where: str) -> StructureRecord:
 
 
 def _json(path: Path, name: str) -> Iterator[StructureRecord]:
-    """One structure, a list of rows, or a frame as matminer and pandas (orient="split") store it."""
+    """One structure, a list of rows, or a frame as matminer and pandas ("split") store it."""
     try:
         with open_binary(path) as file:
             content = _loads(file.read())
@@ -128,7 +128,7 @@ def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
         where = name if lone else f"{name}@{number}"
         try:
             atoms = next(frames, None)
-        except Exception as error:  # noqa: BLE001  (the reader fails in many ways)
+        except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             break
         if atoms is None:

@@ -109,7 +109,7 @@ def _is_structure(value: Any) -> bool:
 def _build(body: dict[str, Any], where: str) -> Structure:
     try:
         structure = Structure.from_dict(body) if "sites" in body else _plain_structure(body)
-    except Exception as error:  # noqa: BLE001  (what a row may hold is without limit)
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     else:
         structure_arrays(structure, where)

@@ -43,10 +43,10 @@ def write_structures(
         replaced once the new one is complete.
     structures : iterable of Structure, Atoms or path
         As `check_structures` takes them; a generator is streamed.
-    ids : iterable of str, optional
+    ids : iterable of str, default=None
         One a structure, for CIF its file's name. Without them JSON lines and frames go by
         their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
-    properties : iterable of dict, or DataFrame, optional
+    properties : iterable of dict, or DataFrame, default=None
         What else to keep of each structure.
 
     Raises

@@ -93,8 +93,8 @@ def load_example_crystals() -> pd.DataFrame:
     True
     """
     table = _read_table()
-    table["structure"] = [_build_structure(row) for row in table.to_dict("records")]
-    return table[COLUMNS]
+    structures = [_build_structure(row) for row in table.to_dict("records")]
+    return table.assign(structure=pd.Series(structures, dtype=object))[COLUMNS]
 
 
 def _read_table() -> pd.DataFrame:

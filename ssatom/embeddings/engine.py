@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ssatom.devices import resolve_device
 from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
-from ssatom.training import resolve_device
 from ssatom.weights import PretrainedEncoder
 
 _IMPORTED_IN = os.getpid()

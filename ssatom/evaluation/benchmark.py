@@ -122,7 +122,7 @@ class _TimedFeaturizing:
             finally:
                 self.seconds += time.perf_counter() - start
 
-        GraphEmbeddingFeaturizer.transform = transform  # type: ignore[method-assign]
+        GraphEmbeddingFeaturizer.transform = transform  # type: ignore[assignment, method-assign]
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -41,7 +41,8 @@ class GraphBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> GraphBatch:
         """The batch with every tensor on `device`."""
-        return GraphBatch(*(x.to(device) if isinstance(x, Tensor) else x for x in self))
+        tensors = {k: x.to(device) for k, x in self._asdict().items() if isinstance(x, Tensor)}
+        return self._replace(**tensors)  # type: ignore[arg-type]
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:
@@ -179,7 +180,7 @@ class CrystalGraphs:
         return cls(**{name: _open(Path(folder) / f"{name}.bin", d) for name, d in _DTYPES.items()})
 
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype] = {
     "numbers": np.dtype("u1"),
     "site_counts": np.dtype("<i4"),
     "neighbor_counts": np.dtype("<i4"),

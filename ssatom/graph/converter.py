@@ -132,7 +132,9 @@ class CrystalGraphConverter:
         starts = np.concatenate([[0], np.cumsum(site_counts)])
         empty = [np.empty(0, dtype=np.int64)]
         joined = Candidates(
-            np.concatenate([c.centers + s for c, s in zip(candidates, starts)] or empty),
+            np.concatenate(
+                [c.centers + s for c, s in zip(candidates, starts[:-1], strict=True)] or empty
+            ),
             np.concatenate([c.neighbors for c in candidates] or empty),
             np.concatenate([c.distances for c in candidates] or empty),
         )

@@ -32,7 +32,9 @@ def build_graphs(
     """
     if folder is not None and (folder / _MARKER).exists():
         return CrystalGraphs.load(folder), CorpusIndex.load(folder / "corpus.safetensors")
-    parts, indices, skipped = [], [], []
+    parts: list[CrystalGraphs] = []
+    indices: list[CorpusIndex] = []
+    skipped: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)  # isolated atoms are fine to learn from
         for arrays, candidates in _chunks(structures, converter, skipped, progress_bar):

@@ -23,6 +23,8 @@ _VALIDATION_SEED = 1_000_003  # validation masks are the same in every epoch
 class MaskedRecovery(pl.LightningModule):
     """Encoder and heads, with the losses of all tasks summed."""
 
+    element_features: torch.Tensor
+
     def __init__(
         self,
         encoder: CrystalGraphEncoder,

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from pymatgen.core import Structure
 
+from ssatom.devices import edge_precision, resolve_device
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
@@ -19,7 +20,7 @@ from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.graph_store import build_graphs, split
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
-from ssatom.training import TrainingConfig, batch_loader, edge_precision, resolve_device, train
+from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
 
@@ -155,7 +156,7 @@ class MaskedPretrainer:
         ----------
         structures : iterable of Structure, Atoms or path
             May be a generator. Rows that cannot be used are left out with one warning.
-        y : None
+        y : None, default=None
             Ignored; labels never enter pretraining.
         corpus : str, default="unnamed corpus"
             What the structures are; stands on the card of the weights.
@@ -171,6 +172,7 @@ class MaskedPretrainer:
             If a setting is out of range, fewer than two structures can be used, or
             `checkpoint_dir` holds a run with another recipe.
         """
+        self._check_settings()
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, corpus)
@@ -202,19 +204,40 @@ class MaskedPretrainer:
                 CrystalGraphEncoder(self._encoder_config(graph_config)),
                 graph_config,
                 self._tasks(),
-                MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction),
+                self._masking(),
                 self.learning_rate,
                 edge_dtype,
                 self.random_state,
             )
         started = time.perf_counter()
-        self.history_: pd.DataFrame = train(module, *loaders, self._training_config(device))
+        self.history_: pd.DataFrame = train(
+            module, loaders[0], loaders[1], self._training_config(device)
+        )
         self.seconds_ = time.perf_counter() - started
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()
         self.graph_config_ = graph_config
         self.precision_ = str(edge_dtype).removeprefix("torch.")
         return self
+
+    def _check_settings(self) -> None:
+        """Refuse a wrong setting now rather than after the graphs of a large corpus are built."""
+        self._tasks()
+        self._masking()
+        self._encoder_config(self.graph_config or GraphConfig())
+        self._training_config(self.device)
+        edge_precision(self.precision, self.device)
+        rules = {
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (self.learning_rate > 0, "positive"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "between 0 and 1"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
+
+    def _masking(self) -> MaskNodesAndEdges:
+        return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
 
     def _tasks(self) -> list[PretrainingTask]:
         tasks = [PeriodTask(), GroupTask(), DistanceTask()] if self.tasks is None else self.tasks
@@ -256,7 +279,7 @@ class MaskedPretrainer:
     def _claim(self, folder: Path, corpus: str) -> None:
         """Refuse a folder in which another recipe runs."""
         config = self.graph_config or GraphConfig()
-        mine = {
+        mine: dict[str, Any] = {
             "corpus": corpus,
             "recipe": self.recipe(),
             "encoder": self._encoder_config(config).to_dict(),
@@ -297,7 +320,7 @@ class MaskedPretrainer:
         """
         if not hasattr(self, "encoder_"):
             raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
-        best = self.history_.loc[self.history_["validation_loss"].idxmin()]
+        best = self.history_.iloc[int(self.history_["validation_loss"].argmin())]
         return save_pretrained(
             folder,
             encoder=self.encoder_,
@@ -310,6 +333,6 @@ class MaskedPretrainer:
             },
             corpus_index=self._index,
             recipe={**self.recipe(), "epochs_run": len(self.history_)},
-            metrics={k: float(v) for k, v in best.items()},
+            metrics={str(k): float(v) for k, v in best.items()},
             curve=self.history_,
         )

@@ -12,6 +12,7 @@ from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError
+from ssatom.structures._arrays import StructureArrays
 from ssatom.structures._convert import (
     ALLOWED,
     ARRAY_OF_SITES,
@@ -19,7 +20,6 @@ from ssatom.structures._convert import (
     to_arrays,
     to_structure,
 )
-from ssatom.structures._arrays import StructureArrays
 
 _Row = TypeVar("_Row")
 
@@ -234,8 +234,8 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         )
     if isinstance(container, Mapping | AbstractSet) or not isinstance(container, Iterable):
         raise StructureError(
-            f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, object "
-            f"array or generator, such as {example}"
+            f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, "
+            f"object array or generator, such as {example}"
         )
     if hasattr(container, "itertuples"):
         return _frame_rows(container, name, n_columns)

@@ -148,7 +148,7 @@ def structure_from_file(path: str | os.PathLike[str], where: str = "structure") 
         )
     try:
         return Structure.from_file(os.fspath(path))
-    except Exception as error:  # noqa: BLE001  (readers of many formats fail in many ways)
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     # Raised out here so that no reader's frames, with the whole file, stay alive behind it.
     raise StructureFileError(

@@ -40,8 +40,7 @@ def render_readme(card: WeightsCard) -> str:
         ),
         recipe=", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in card.recipe.items()),
         metrics=", ".join(
-            f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}"
-            for k, v in metrics.items()
+            f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}" for k, v in metrics.items()
         ),
         description=card.corpus["description"],
         n_structures=card.corpus["n_structures"],

@@ -1,0 +1,72 @@
+"""What "auto" means on this machine: the device, and the precision that is fast on it."""
+
+from __future__ import annotations
+
+import torch
+
+from ssatom.exceptions import ParameterError
+
+
+def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
+    """Precision in which edges are computed in training.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
+    device : str, default="cpu"
+        Where training runs.
+
+    Returns
+    -------
+    torch.dtype
+        ``torch.bfloat16`` or ``torch.float32``.
+
+    Raises
+    ------
+    ParameterError
+        If `precision` is unknown.
+
+    Examples
+    --------
+    >>> from ssatom.devices import edge_precision
+    >>> edge_precision("bfloat16")
+    torch.bfloat16
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision in known:
+        return known[precision]
+    if precision != "auto":
+        raise ParameterError(
+            f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
+        )
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def resolve_device(device: str = "auto") -> str:
+    """Name of a device, "auto" resolved.
+
+    Parameters
+    ----------
+    device : str, default="auto"
+        "auto" is "cuda" where there is one, else "cpu"; other names are handed back.
+
+    Returns
+    -------
+    str
+        A name that torch knows.
+
+    Examples
+    --------
+    >>> from ssatom.devices import resolve_device
+    >>> resolve_device("cpu")
+    'cpu'
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

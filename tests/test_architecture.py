@@ -1,0 +1,225 @@
+"""The rooms of the house and who may import whom, held against the code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import ssatom
+
+PACKAGE = Path(ssatom.__file__).parent
+
+# Each room with the rooms it may import, lowest first: all of them stand above it in this table.
+# The family of errors may be imported by all.
+MAY_IMPORT = {
+    "exceptions": "",
+    "devices": "",
+    "encoder": "",
+    "plots": "",
+    "structures": "",
+    "elements": "",
+    "training": "",
+    "corpora": "structures",
+    "graph": "elements structures",
+    "masking": "elements graph",
+    "tasks": "elements graph masking",
+    "weights": "encoder elements structures graph",
+    "pretraining": "devices encoder structures elements training graph masking tasks weights",
+    "embeddings": "devices structures graph weights",
+    "featurizers": "structures weights embeddings",
+    "negnn": "devices encoder structures graph weights embeddings",
+    "estimators": "devices encoder structures training graph weights embeddings negnn",
+    "evaluation": "plots structures corpora weights pretraining embeddings featurizers estimators",
+    "cli": "*",
+}
+ROOMS = list(MAY_IMPORT)
+
+
+class Import(NamedTuple):
+    """One import statement: the module or name it asks for, and where it stands."""
+
+    name: str
+    file: Path
+    line: int
+    at_load: bool
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(PACKAGE)}:{self.line} imports {self.name}"
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def runs_later(block: ast.AST) -> bool:
+    """Whether a block is a function's, or for type checkers alone."""
+    if isinstance(block, ast.If):
+        return isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+    return isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def imports_in(path: Path) -> Iterator[Import]:
+    """Every import of a file, those inside functions included; relative ones spelled out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    later = {id(node) for block in ast.walk(tree) if runs_later(block) for node in ast.walk(block)}
+    package = ["ssatom", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            # `from ssatom import graph` names a room, `from ssatom.graph import X` is in one.
+            names = [f"{module}.{a.name}" if module == "ssatom" else module for a in node.names]
+        else:
+            continue
+        yield from (Import(name, path, node.lineno, id(node) not in later) for name in names)
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+IMPORTS = [found for path in FILES for found in imports_in(path)]
+
+
+def imported_room(name: str) -> str | None:
+    """The room that an import leads to; None for another package or ssatom itself."""
+    parts = name.split(".")
+    if parts[0] != "ssatom" or len(parts) == 1:
+        return None
+    return ssatom._ROOM_OF.get(parts[1], parts[1])  # a public name leads to its room
+
+
+def allowed(room: str) -> set[str]:
+    rooms = MAY_IMPORT[room]
+    return set(ROOMS) if rooms == "*" else {room, "exceptions", *rooms.split()}
+
+
+def reachable(room: str) -> set[str]:
+    """All rooms that importing this one may load, by the table."""
+    found: set[str] = set()
+    waiting = [room]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting += allowed(current)
+    return found
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(path) for path in FILES} <= set(ROOMS)
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_table_has_no_arrow_upward_and_so_no_circle(room: str) -> None:
+    assert allowed(room) <= {*ROOMS[: ROOMS.index(room) + 1]}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_are_those_of_the_table(room: str) -> None:
+    leads = [(found, imported_room(found.name)) for found in IMPORTS if room_of(found.file) == room]
+    wrong = [str(found) for found, to in leads if to is not None and to not in allowed(room)]
+    assert not wrong
+
+
+def test_the_package_itself_gives_its_version_alone() -> None:
+    """`import ssatom` inside a room must not become a back door to the lazy names."""
+    used = {
+        node.attr
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "ssatom"
+    }
+    assert used <= {"__version__", "__file__"}
+
+
+def top_level(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("room", ["encoder", "plots", "exceptions", "devices", "training"])
+def test_rooms_that_know_no_crystals(room: str) -> None:
+    """Neither by themselves nor through a room they import."""
+    assert reachable(room) <= {room, "exceptions"}
+    names = {top_level(found.name) for found in IMPORTS if room_of(found.file) == room}
+    assert not names & {"pymatgen", "ase", "matminer"}
+
+
+def test_encoder_is_torch_alone() -> None:
+    names = {top_level(found.name) for found in IMPORTS if room_of(found.file) == "encoder"}
+    assert names - set(sys.stdlib_module_names) <= {"torch", "torch_geometric", "ssatom"}
+
+
+def test_matplotlib_is_imported_when_it_draws() -> None:
+    found = [found for found in IMPORTS if top_level(found.name) == "matplotlib"]
+    assert {room_of(one.file) for one in found} <= {"plots"}
+    assert not [str(one) for one in found if one.at_load]
+
+
+def test_featurizers_need_no_pretraining() -> None:
+    needed = reachable("featurizers")
+    assert not needed & {"pretraining", "training", "masking", "tasks"}
+
+
+def test_lightning_stays_where_it_trains() -> None:
+    rooms = {room_of(f.file) for f in IMPORTS if top_level(f.name).endswith("lightning")}
+    assert rooms <= {"training", "pretraining", "estimators"}
+
+
+def test_pymatgen_is_imported_from_its_core() -> None:
+    names = {found.name for found in IMPORTS if top_level(found.name) == "pymatgen"}
+    assert names == {"pymatgen.core", "pymatgen.optimization.neighbors"}
+
+
+# What `import ssatom` does ---------------------------------------------------------------------
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    return set(done.stdout.split())
+
+
+def test_import_is_light() -> None:
+    heavy = {"torch", "pymatgen", "numpy", "pandas", "sklearn", "matminer", "lightning"}
+    assert not modules_after("import ssatom; dir(ssatom)") & heavy
+
+
+def test_featurizers_load_no_lightning() -> None:
+    loaded = modules_after("from ssatom import GraphEmbeddingFeaturizer")
+    assert "torch" in loaded
+    assert "lightning" not in loaded
+
+
+@pytest.mark.parametrize("name", ssatom.__all__)
+def test_public_names_are_there(name: str) -> None:
+    value = getattr(ssatom, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith(f"ssatom.{ssatom._ROOM_OF[name]}")
+    assert name in dir(ssatom)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="module 'ssatom' has no attribute 'nothing'"):
+        _ = ssatom.nothing
+    with pytest.raises(ImportError):
+        from ssatom import nothing  # noqa: F401
+
+
+def test_files_are_short() -> None:
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: n for name, n in lengths.items() if n > 400} == {}

@@ -1,0 +1,325 @@
+"""Pretraining on 144 tiny crystals with a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from ssatom import MaskedPretrainer, load_pretrained
+from ssatom.exceptions import ParameterError, SsatomError, StructureError
+from ssatom.graph import GraphConfig
+from ssatom.pretraining.graph_store import split
+from ssatom.tasks import DistanceTask, GroupTask, PeriodTask
+
+TINY = {
+    "hidden_dim": 8,
+    "n_conv": 2,
+    "max_epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "precision": "float32",
+    "device": "cpu",
+    "progress_bar": False,
+}
+DISORDERED = Structure(Lattice.cubic(2.9), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+OVERLAPPING = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.01, 0, 0]])
+
+
+def pretrain(structures: object, y: None = None, **settings: object) -> MaskedPretrainer:
+    return MaskedPretrainer(**{**TINY, **settings}).fit(structures, y)
+
+
+def assert_same_run(first: MaskedPretrainer, second: MaskedPretrainer) -> None:
+    pd.testing.assert_frame_equal(first.history_, second.history_, check_exact=True)
+    mine, other = first.encoder_.state_dict(), second.encoder_.state_dict()
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: list[Structure]) -> MaskedPretrainer:
+    return pretrain(corpus, max_epochs=12, patience=None, validation_fraction=0.2)
+
+
+@pytest.fixture(scope="module")
+def begun(corpus: list[Structure], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of one epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    pretrain(corpus, max_epochs=1, checkpoint_dir=folder)
+    return folder
+
+
+# It learns -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["period", "group", "distance"])
+@pytest.mark.parametrize("stage", ["train", "validation"])
+def test_every_loss_falls(trained: MaskedPretrainer, stage: str, task: str) -> None:
+    loss = trained.history_[f"{stage}_{task}_loss"]
+    assert loss.iloc[-3:].mean() < 0.9 * loss.iloc[0]
+
+
+def test_history(trained: MaskedPretrainer) -> None:
+    history = trained.history_
+    tasks = ("period", "group", "distance")
+    expected = {"epoch", "learning_rate", "train_loss", "validation_loss"} | {
+        f"{stage}_{task}_{what}"
+        for stage in ("train", "validation")
+        for task in tasks
+        for what in ("loss", "accuracy")
+    }
+    assert expected <= set(history) <= expected | {"loss"}
+    assert history["epoch"].tolist() == list(range(1, 13))
+    for stage in ("train", "validation"):
+        total = sum(history[f"{stage}_{task}_loss"] for task in tasks)
+        np.testing.assert_allclose(history[f"{stage}_loss"], total, rtol=1e-5)
+        accuracies = history[[f"{stage}_{task}_accuracy" for task in tasks]]
+        assert accuracies.min(axis=None) >= 0
+        assert accuracies.max(axis=None) <= 1
+
+
+def test_first_losses_are_those_of_a_guess(corpus: list[Structure]) -> None:
+    """Before it learned anything: about the logarithm of the number of classes."""
+    history = pretrain(corpus, max_epochs=1, learning_rate=1e-6).history_
+    for task, n_classes in (("period", 9), ("group", 18), ("distance", 41)):
+        assert history[f"train_{task}_loss"][0] == pytest.approx(np.log(n_classes), abs=0.8)
+
+
+def test_tasks_may_be_chosen(corpus: list[Structure]) -> None:
+    history = pretrain(corpus, tasks=[GroupTask()], max_epochs=1).history_
+    assert {c for c in history if c.endswith("accuracy")} == {
+        "train_group_accuracy",
+        "validation_group_accuracy",
+    }
+
+
+def test_bfloat16(corpus: list[Structure]) -> None:
+    rough = pretrain(corpus, precision="bfloat16").history_
+    exact = pretrain(corpus).history_
+    assert not rough.equals(exact)
+    np.testing.assert_allclose(rough["train_loss"], exact["train_loss"], rtol=0.05)
+
+
+# It repeats ------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_numbers(corpus: list[Structure]) -> None:
+    torch.manual_seed(1)
+    first = pretrain(corpus, random_state=3)
+    torch.manual_seed(2)
+    assert_same_run(first, pretrain(iter(corpus), random_state=3))
+    other = pretrain(corpus, random_state=4)
+    assert not first.history_.equals(other.history_)
+
+
+def test_global_random_state_is_left_alone(corpus: list[Structure]) -> None:
+    before = torch.get_rng_state()
+    pretrain(corpus, max_epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resumed_run_is_the_uninterrupted_one(
+    corpus: list[Structure], tmp_path: Path, dropout: float
+) -> None:
+    whole = pretrain(corpus, max_epochs=5, dropout=dropout)
+    for epochs in (2, 5):
+        resumed = pretrain(corpus, max_epochs=epochs, dropout=dropout, checkpoint_dir=tmp_path)
+    assert_same_run(resumed, whole)
+
+
+def test_resumed_run_reads_its_graphs_from_disk(corpus: list[Structure], tmp_path: Path) -> None:
+    first = pretrain(corpus, checkpoint_dir=tmp_path)
+    again = pretrain(corpus, checkpoint_dir=tmp_path)
+    assert_same_run(first, again)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.ckpt", "graphs", "last.ckpt", "settings.json"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"mask_fraction": 0.3}, "recipe"),
+        ({"random_state": 1}, "recipe"),
+        ({"tasks": [PeriodTask(), GroupTask()]}, "recipe"),
+        ({"hidden_dim": 16}, "encoder"),
+        ({"dropout": 0.1}, "encoder"),
+        ({"graph_config": GraphConfig(cutoff=6.0)}, "encoder and graph"),
+    ],
+)
+def test_folder_of_another_recipe_is_refused(
+    corpus: list[Structure], begun: Path, change: dict, what: str
+) -> None:
+    before = {path: path.read_bytes() for path in begun.rglob("*.*")}
+    with pytest.raises(ParameterError, match=f"holds a run with another {what};"):
+        pretrain(corpus, checkpoint_dir=begun, **change)
+    assert {path: path.read_bytes() for path in begun.rglob("*.*")} == before
+
+
+def test_folder_of_another_corpus_is_refused(corpus: list[Structure], tmp_path: Path) -> None:
+    MaskedPretrainer(**TINY, checkpoint_dir=tmp_path).fit(corpus, corpus="mine")
+    with pytest.raises(ParameterError, match="another corpus"):
+        MaskedPretrainer(**TINY, checkpoint_dir=tmp_path).fit(corpus, corpus="yours")
+
+
+def test_longer_and_more_patient_is_the_same_run(corpus: list[Structure], tmp_path: Path) -> None:
+    pretrain(corpus, checkpoint_dir=tmp_path)
+    more = pretrain(corpus, max_epochs=4, patience=None, min_delta=0.0, checkpoint_dir=tmp_path)
+    assert len(more.history_) == 4
+
+
+# What goes in ----------------------------------------------------------------------------------
+
+
+def test_bad_rows_are_left_out_with_one_warning(corpus: list[Structure]) -> None:
+    rows = [*corpus[:20], None, *corpus[20:40], DISORDERED, OVERLAPPING, "nowhere.cif"]
+    with pytest.warns(UserWarning, match="4 structures were left out: ") as caught:
+        mixed = pretrain(rows)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__  # the line that called fit
+    message = str(caught[0].message)
+    for part in ("structures[20]", "structures[41]", "structures[42]", "nowhere.cif"):
+        assert part in message
+    assert mixed.n_structures_ == 40
+    assert_same_run(mixed, pretrain(corpus[:40]))
+
+
+def test_many_bad_rows_give_a_short_message(corpus: list[Structure]) -> None:
+    with pytest.warns(UserWarning, match="30 structures were left out") as caught:
+        pretrain([*corpus[:10], *[None] * 30], max_epochs=1)
+    assert len(str(caught[0].message)) < 1000
+
+
+def test_no_usable_row() -> None:
+    with pytest.raises(ParameterError, match=r"no usable structure.*partial occupancy"):
+        pretrain([DISORDERED])
+
+
+def test_one_structure_is_too_few(corpus: list[Structure]) -> None:
+    with pytest.raises(ParameterError, match="1 structures are too few"):
+        pretrain(corpus[:1])
+
+
+def test_one_structure_where_a_list_belongs(corpus: list[Structure]) -> None:
+    with pytest.raises(StructureError, match="where a list belongs"):
+        pretrain(corpus[0])
+
+
+def test_isolated_atoms_are_fine(corpus: list[Structure], crystals: dict[str, Structure]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = [*corpus[:20], crystals["argon"], crystals["water"]]
+        assert pretrain(rows, max_epochs=1).n_structures_ == 22
+
+
+def test_labels_never_enter(corpus: list[Structure]) -> None:
+    """Neither as y nor as what a structure carries along."""
+    labelled = []
+    for i, structure in enumerate(corpus):
+        copy = structure.copy(site_properties={"moment": [float(i)] * len(structure)})
+        copy.properties = {"band_gap": float(i)}
+        labelled.append(copy)
+    labels = np.arange(len(corpus))
+    plain = pretrain(corpus, max_epochs=2)
+    assert_same_run(plain, pretrain(labelled, labels, max_epochs=2))
+
+
+def test_split_is_a_partition() -> None:
+    training, validation = split(100, 0.05, seed=0)
+    assert (len(training), len(validation)) == (95, 5)
+    assert sorted([*training, *validation]) == list(range(100))
+    assert split(100, 0.05, seed=1)[1].tolist() != validation.tolist()
+    assert [len(part) for part in split(2, 0.05, seed=0)] == [1, 1]
+
+
+# Settings that are wrong are said at once --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": []}, "tasks must be at least one"),
+        ({"tasks": [GroupTask(), GroupTask()]}, "different names"),
+        ({"mask_fraction": 1.5}, "mask_fraction=1.5"),
+        ({"hidden_edge_fraction": -1}, "hidden_edge_fraction=-1"),
+        ({"hidden_dim": 0}, "hidden_dim=0"),
+        ({"n_conv": 0}, "n_conv=0"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"precision": "half"}, "precision='half'"),
+        ({"max_epochs": 0}, "max_epochs=0"),
+        ({"patience": 0}, "patience=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"learning_rate": 0}, "learning_rate=0"),
+        ({"min_delta": -1.0}, "min_delta=-1.0"),
+        ({"validation_fraction": 0.0}, "validation_fraction=0.0"),
+        ({"validation_fraction": 1.0}, "validation_fraction=1.0"),
+        ({"time_budget": -1}, "time_budget=-1"),
+    ],
+)
+def test_wrong_settings(tmp_path: Path, settings: dict, message: str) -> None:
+    def never():
+        raise AssertionError("the corpus was read before the settings were checked")
+        yield
+
+    with pytest.raises(ParameterError, match=message):
+        pretrain(never(), checkpoint_dir=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_site_in_the_last_batch(corpus: list[Structure]) -> None:
+    """Batch normalisation cannot learn from a single site; such a batch must not end a run."""
+    polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
+    assert len(pretrain([polonium] * 6, batch_size=4, validation_fraction=0.2).history_) == 3
+
+
+# What comes out --------------------------------------------------------------------------------
+
+
+def test_save_before_fit() -> None:
+    with pytest.raises(SsatomError, match="call fit first"):
+        MaskedPretrainer().save("nowhere")
+
+
+def test_save(trained: MaskedPretrainer, corpus: list[Structure], tmp_path: Path) -> None:
+    folder = trained.save(tmp_path / "mine", terms="free")
+    loaded = load_pretrained(folder)
+    mine, kept = trained.encoder_.state_dict(), loaded.encoder.state_dict()
+    assert all(torch.equal(mine[name], kept[name]) for name in mine)
+    best = trained.history_["validation_loss"].idxmin()
+    assert loaded.card.metrics["epoch"] == best + 1
+    assert loaded.card.metrics["validation_loss"] == trained.history_["validation_loss"][best]
+    assert loaded.card.corpus == {
+        "description": "unnamed corpus", "n_structures": 144, "terms": "free"
+    }  # fmt: skip
+    assert loaded.card.recipe["tasks"] == ["period", "group", "distance"]
+    assert loaded.card.recipe["random_state"] == 0
+    assert loaded.overlap(corpus[:5]).all()
+    curve = pd.read_csv(folder / "curve.csv")
+    pd.testing.assert_frame_equal(curve, trained.history_, rtol=1e-5, check_dtype=False)
+
+
+def test_only_the_checkpoint_folder_is_written(
+    corpus: list[Structure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pretrain(corpus, max_epochs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_printed(corpus: list[Structure], capfd: pytest.CaptureFixture) -> None:
+    pretrain(corpus, max_epochs=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_defaults_are_the_papers_recipe() -> None:
+    recipe = MaskedPretrainer().recipe()
+    assert recipe["tasks"] == [t.name for t in (PeriodTask(), GroupTask(), DistanceTask())]
+    assert (recipe["mask_fraction"], recipe["max_epochs"]) == (0.15, 100)
+    json.dumps(recipe)
