@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ssatom.devices import edge_precision, resolve_device
 from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows, split
 from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import Optimisation, PropertyModule, RowFunction
@@ -23,17 +24,7 @@ from ssatom.estimators._predict import Predictor
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
-from ssatom.training import (
-    VALIDATION_LOSS,
-    TrainingConfig,
-    batch_loader,
-    edge_precision,
-    resolve_device,
-    train,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ssatom.training import VALIDATION_LOSS, TrainingConfig, batch_loader, train
 
 MIN_STRUCTURES = 4
 """Fewer can neither be trained on nor held back."""
@@ -78,7 +69,7 @@ class CrystalEstimator(BaseEstimator):
     def _node_plan(self) -> NodePlan:
         """Where node vectors come from; refuses parameters that are not allowed."""
 
-    def plot_history(self) -> Figure:
+    def plot_history(self) -> Any:
         """Loss of each epoch in training and validation.
 
         Returns

@@ -111,7 +111,7 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
     Examples
     --------
     >>> from ssatom import NEGNNClassifier, load_example_crystals
-    >>> table = load_example_crystals().dropna(subset="band_gap_eV")[:40]
+    >>> table = load_example_crystals().dropna(subset="band_gap_eV")[::4]
     >>> metal = table["band_gap_eV"] == 0
     >>> model = NEGNNClassifier(hidden_dim=16, max_epochs=2, random_state=0)
     >>> model.fit(table["structure"], metal).predict_proba(table["structure"][:3]).shape
@@ -232,7 +232,7 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
     Examples
     --------
     >>> from ssatom import CGCNNClassifier, load_example_crystals
-    >>> table = load_example_crystals().dropna(subset="band_gap_eV")[:40]
+    >>> table = load_example_crystals().dropna(subset="band_gap_eV")[::4]
     >>> metal = table["band_gap_eV"] == 0
     >>> model = CGCNNClassifier(hidden_dim=16, max_epochs=2, random_state=0)
     >>> model.fit(table["structure"], metal).predict_proba(table["structure"][:3]).shape
