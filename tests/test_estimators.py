@@ -291,6 +291,22 @@ def test_plot_history(fitted: dict) -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
 
 
+def test_nothing_is_printed_or_written(
+    structures: list,
+    volumes: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make().fit(structures, volumes).predict(structures)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    make(progress_bar=True).fit(structures, volumes)
+    assert "Epoch 1" in "".join(capfd.readouterr())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_early_stopping(structures: list, volumes: np.ndarray) -> None:
     model = make(max_epochs=200, patience=2, learning_rate=0.1).fit(structures, volumes)
     assert len(model.history_) < 200
