@@ -73,9 +73,7 @@ def test_pooling_is_the_mean_of_the_convolved_sites(crystals: dict) -> None:
     torch.testing.assert_close(seen[0], torch.nn.functional.softplus(expected))
 
 
-def test_chosen_sites_are_those_of_one_site_crystals(crystals: dict) -> None:
-    """All sites of NaCl's sublattices are alike, so each pair of sites averages to the crystal's
-    hidden state only if sites are picked where they are."""
+def test_sites_are_picked_where_they_are(crystals: dict) -> None:
     network = make(n_outputs=2)
     arguments = inputs([crystals["Cu"], crystals["CsCl"]])
     outputs = network(*arguments, torch.tensor([5, 4, 0, 3, 5]))
