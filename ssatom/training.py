@@ -93,7 +93,11 @@ class TrainingConfig:
 
 
 class _BatchSampler(Sampler[np.ndarray]):
-    """Index arrays of batches, shuffled anew each epoch from the seed and the epoch alone."""
+    """Index arrays of batches, shuffled anew each epoch from the seed and the epoch alone.
+
+    Processes that train side by side take turns at the batches of one order; the last ones
+    begin again from the first, so that all have as many.
+    """
 
     def __init__(self, indices: np.ndarray, batch_size: int, shuffle: bool, seed: int) -> None:
         self.indices = np.asarray(indices)
@@ -107,14 +111,26 @@ class _BatchSampler(Sampler[np.ndarray]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.batch_size)
+        return -(-len(self._starts()) // _processes()[1])
+
+    def _starts(self) -> range:
+        return range(0, len(self.indices), self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         indices = self.indices
         if self.shuffle:
             indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
-        for start in range(0, len(indices), self.batch_size):
+        (rank, n_processes), starts = _processes(), self._starts()
+        for turn in range(len(self)):
+            start = starts[(rank + turn * n_processes) % len(starts)]
             yield indices[start : start + self.batch_size]
+
+
+def _processes() -> tuple[int, int]:
+    """Rank of this process among those that train side by side, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 class _BatchDataset(Dataset):
@@ -366,6 +382,7 @@ def train(
             enable_progress_bar=config.progress_bar,
             enable_model_summary=False,
             logger=False,
+            use_distributed_sampler=False,  # ours knows of the other processes
             num_sanity_val_steps=0,
             default_root_dir=folder,
         )

@@ -51,7 +51,7 @@ def trained(corpus: list[Structure]) -> MaskedPretrainer:
 def begun(corpus: list[Structure], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run of one epoch."""
     folder = tmp_path_factory.mktemp("begun")
-    pretrain(corpus, max_epochs=1, checkpoint_dir=folder)
+    pretrain(corpus, time_budget=1e-3, checkpoint_dir=folder)
     return folder
 
 
@@ -128,10 +128,31 @@ def test_global_random_state_is_left_alone(corpus: list[Structure]) -> None:
 def test_resumed_run_is_the_uninterrupted_one(
     corpus: list[Structure], tmp_path: Path, dropout: float
 ) -> None:
-    whole = pretrain(corpus, max_epochs=5, dropout=dropout)
+    settings = {"dropout": dropout, "decay_fraction": 0.0}
+    whole = pretrain(corpus, max_epochs=5, **settings)
     for epochs in (2, 5):
-        resumed = pretrain(corpus, max_epochs=epochs, dropout=dropout, checkpoint_dir=tmp_path)
+        resumed = pretrain(corpus, max_epochs=epochs, **settings, checkpoint_dir=tmp_path)
     assert_same_run(resumed, whole)
+
+
+def test_learning_rate_falls_over_the_last_epochs(corpus: list[Structure]) -> None:
+    history = pretrain(corpus, max_epochs=4, decay_fraction=0.5).history_
+    assert history["learning_rate"].tolist() == pytest.approx([0.01, 0.01, 0.02 / 3, 0.01 / 3])
+
+
+def test_falling_rate_resumes_exactly(corpus: list[Structure], tmp_path: Path) -> None:
+    settings = {"max_epochs": 4, "decay_fraction": 0.5}
+    whole = pretrain(corpus, **settings)
+    pretrain(corpus, **settings, checkpoint_dir=tmp_path, time_budget=1e-3)
+    assert_same_run(pretrain(corpus, **settings, checkpoint_dir=tmp_path), whole)
+
+
+def test_other_structures_under_the_same_name_are_refused(
+    corpus: list[Structure], tmp_path: Path
+) -> None:
+    pretrain(corpus, max_epochs=1, checkpoint_dir=tmp_path)
+    with pytest.raises(ParameterError, match="graphs of other structures"):
+        pretrain(corpus[1:], max_epochs=1, checkpoint_dir=tmp_path)
 
 
 def test_resumed_run_reads_its_graphs_from_disk(corpus: list[Structure], tmp_path: Path) -> None:
@@ -148,6 +169,7 @@ def test_resumed_run_reads_its_graphs_from_disk(corpus: list[Structure], tmp_pat
     [
         ({"mask_fraction": 0.3}, "recipe"),
         ({"random_state": 1}, "recipe"),
+        ({"max_epochs": 2}, "recipe"),
         ({"tasks": [PeriodTask(), GroupTask()]}, "recipe"),
         ({"hidden_dim": 16}, "encoder"),
         ({"dropout": 0.1}, "encoder"),
@@ -170,9 +192,18 @@ def test_folder_of_another_corpus_is_refused(corpus: list[Structure], tmp_path: 
 
 
 def test_longer_and_more_patient_is_the_same_run(corpus: list[Structure], tmp_path: Path) -> None:
-    pretrain(corpus, checkpoint_dir=tmp_path)
-    more = pretrain(corpus, max_epochs=4, patience=None, min_delta=0.0, checkpoint_dir=tmp_path)
+    settings = {"decay_fraction": 0.0, "checkpoint_dir": tmp_path}
+    pretrain(corpus, **settings)
+    more = pretrain(corpus, max_epochs=4, patience=None, min_delta=0.0, **settings)
     assert len(more.history_) == 4
+
+
+def test_longer_is_another_run_where_the_rate_falls(
+    corpus: list[Structure], tmp_path: Path
+) -> None:
+    pretrain(corpus, checkpoint_dir=tmp_path)
+    with pytest.raises(ParameterError, match="another recipe"):
+        pretrain(corpus, max_epochs=4, checkpoint_dir=tmp_path)
 
 
 # What goes in ----------------------------------------------------------------------------------

@@ -332,3 +332,14 @@ def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:
     run(checkpoint_dir=tmp_path, max_epochs=3)
     with pytest.raises(ParameterError, match="max_epochs=2, but the run in .* has done 3"):
         run(checkpoint_dir=tmp_path, max_epochs=2)
+
+
+def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [b.tolist() for b in batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5)]
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr("ssatom.training._processes", lambda rank=rank: (rank, 3))
+        loader = batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5)
+        shares.append([batch.tolist() for batch in loader])
+        assert len(loader) == len(shares[-1]) == 2
+    assert [share[0] for share in shares] + [shares[0][1]] == whole

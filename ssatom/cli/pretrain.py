@@ -31,8 +31,9 @@ EPILOG = """
 - `ssatom featurize cifs/ --weights my-weights -o features.csv`: use them
 
 **Cut off?** Give the same command again: graphs and checkpoints are kept in `--checkpoint-dir`, and
-the run goes on exactly as it would have. A finished run goes on with a larger `--max-epochs` or
-`--patience`, or with another `--time-budget`, and `--overwrite`.
+the run goes on exactly as it would have. A run that ended early goes on with a larger
+`--patience` or another `--time-budget`, and `--overwrite`; with `--decay-fraction 0` also with a
+larger `--max-epochs`.
 """
 
 _UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
@@ -107,9 +108,10 @@ def pretrain(
     n_conv: Annotated[int, _recipe("Convolutions.", min=1)] = 5,
     dropout: Annotated[float, _recipe("Dropout between convolutions.", min=0, max=1)] = 0.0,
     batch_size: Annotated[int, _recipe("Structures of a step.", min=1)] = 64,
-    learning_rate: Annotated[
-        float, _recipe("Of Adam; halved when the loss stalls.", min=0)
-    ] = 0.001,
+    learning_rate: Annotated[float, _recipe("Of Adam.", min=0)] = 0.001,
+    decay_fraction: Annotated[
+        float, _recipe("Share of the epochs over which it falls to zero.", min=0, max=1)
+    ] = 0.3,
     validation_fraction: Annotated[float, _recipe("Share held back.", min=0, max=1)] = 0.05,
     max_epochs: Annotated[int, _recipe("Epochs at most.", min=1)] = 100,
     patience: Annotated[
@@ -175,8 +177,8 @@ def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
 
     same = (
         "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
-        "min_delta", "batch_size", "learning_rate", "validation_fraction", "precision", "device",
-        "n_devices", "random_state",
+        "min_delta", "batch_size", "learning_rate", "decay_fraction", "validation_fraction",
+        "precision", "device", "n_devices", "random_state",
     )  # fmt: skip
     return MaskedPretrainer(
         **{name: options[name] for name in same},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from ssatom.exceptions import GraphWarning, ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs
-from ssatom.structures import StructureArrays, StructureLike, iter_arrays
+from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time
@@ -30,14 +31,18 @@ def build_graphs(
     With a `folder` they are written there part by part and stay on disk, so that a corpus may
     be larger than memory; what a finished earlier call wrote is opened instead.
     """
+    rows = iter_arrays(structures)
+    first = next(rows, None)
+    key = structure_key(first).hex() if isinstance(first, StructureArrays) else ""
     if folder is not None and (folder / _MARKER).exists():
-        return CrystalGraphs.load(folder), CorpusIndex.load(folder / "corpus.safetensors")
+        return _reopen(folder, key)
+    rows = chain(() if first is None else (first,), rows)
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
     skipped: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)  # isolated atoms are fine to learn from
-        for arrays, candidates in _chunks(structures, converter, skipped, progress_bar):
+        for arrays, candidates in _chunks(rows, converter, skipped, progress_bar):
             part = converter.assemble(arrays, candidates)
             if folder is not None:
                 part.save(folder, append=bool(indices))
@@ -52,8 +57,18 @@ def build_graphs(
     if folder is None:
         return CrystalGraphs.concatenate(parts), index
     index.save(folder / "corpus.safetensors")
-    (folder / _MARKER).write_text(json.dumps({"n_structures": len(index)}))
+    (folder / _MARKER).write_text(json.dumps({"n_structures": len(index), "first_structure": key}))
     return CrystalGraphs.load(folder), index
+
+
+def _reopen(folder: Path, key: str) -> tuple[CrystalGraphs, CorpusIndex]:
+    """Graphs of an earlier call, if it was given the same structures, as far as the first tells."""
+    if json.loads((folder / _MARKER).read_text())["first_structure"] != key:
+        raise ParameterError(
+            f"{folder} holds graphs of other structures; give another checkpoint_dir, or the "
+            "same structures to go on with that run"
+        )
+    return CrystalGraphs.load(folder), CorpusIndex.load(folder / "corpus.safetensors")
 
 
 def _because(skipped: list[str]) -> str:
@@ -61,17 +76,15 @@ def _because(skipped: list[str]) -> str:
 
 
 def _chunks(
-    structures: Iterable[StructureLike],
+    rows: Iterable[StructureArrays | StructureError],
     converter: CrystalGraphConverter,
     skipped: list[str],
     progress_bar: bool,
 ) -> Iterator[tuple[list[StructureArrays], list]]:
     arrays: list[StructureArrays] = []
     candidates: list = []
-    rows = tqdm(
-        iter_arrays(structures), desc="graphs", unit=" structures", disable=not progress_bar
-    )
-    for i, row in enumerate(rows):
+    bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
+    for i, row in enumerate(bar):
         try:
             if isinstance(row, StructureError):
                 raise row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,7 +15,6 @@ from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.tasks import PretrainingTask
-from ssatom.training import VALIDATION_LOSS
 
 _VALIDATION_SEED = 1_000_003  # validation masks are the same in every epoch
 
@@ -31,7 +30,7 @@ class MaskedRecovery(pl.LightningModule):
         graph_config: GraphConfig,
         tasks: Sequence[PretrainingTask],
         masking: MaskNodesAndEdges,
-        learning_rate: float,
+        learning_rate: Callable[[int], float],
         edge_dtype: torch.dtype,
         seed: int,
     ) -> None:
@@ -79,7 +78,7 @@ class MaskedRecovery(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         # Validation closes each epoch, so the sums of training are complete here too.
-        metrics = {"learning_rate": self.optimizers().param_groups[0]["lr"]}  # type: ignore[union-attr]
+        metrics = {"learning_rate": self.learning_rate(self.current_epoch)}
         for stage, tasks in self._sums.items():
             metrics[f"{stage}_loss"] = 0.0
             for name, (loss, correct, n_items) in tasks.items():
@@ -93,14 +92,9 @@ class MaskedRecovery(pl.LightningModule):
         self.log_dict({k: v for k, v in metrics.items() if k not in shown}, sync_dist=distributed)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
-        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=0.5, patience=2, threshold=1e-3, min_lr=1e-5
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": VALIDATION_LOSS},
-        }
+        optimizer = torch.optim.Adam(self.parameters(), lr=1.0, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def transfer_batch_to_device(self, batch: GraphBatch, device: Any, dataloader_idx: int) -> Any:
         return batch.to(device)

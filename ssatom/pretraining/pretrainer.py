@@ -23,6 +23,8 @@ from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
 from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
+_LENGTHS = ("max_epochs", "patience", "min_delta")
+
 
 class MaskedPretrainer:
     """Train an encoder on crystals without labels, by masking.
@@ -56,7 +58,10 @@ class MaskedPretrainer:
     batch_size : int, default=64
         Structures of a step.
     learning_rate : float, default=0.001
-        Of Adam; halved when the validation loss has been flat for three epochs.
+        Of Adam.
+    decay_fraction : float, default=0.3
+        Share of `max_epochs`, the last ones, over which the learning rate falls linearly towards
+        zero; 0 keeps it constant.
     validation_fraction : float, default=0.05
         Share of the structures held back.
     time_budget : float or None, default=None
@@ -117,6 +122,7 @@ class MaskedPretrainer:
         min_delta: float = 0.001,
         batch_size: int = 64,
         learning_rate: float = 0.001,
+        decay_fraction: float = 0.3,
         validation_fraction: float = 0.05,
         time_budget: float | None = None,
         precision: str = "auto",
@@ -138,6 +144,7 @@ class MaskedPretrainer:
         self.min_delta = min_delta
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.decay_fraction = decay_fraction
         self.validation_fraction = validation_fraction
         self.time_budget = time_budget
         self.precision = precision
@@ -205,7 +212,7 @@ class MaskedPretrainer:
                 graph_config,
                 self._tasks(),
                 self._masking(),
-                self.learning_rate,
+                self._learning_rate_at,
                 edge_dtype,
                 self.random_state,
             )
@@ -230,11 +237,19 @@ class MaskedPretrainer:
         rules = {
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "learning_rate": (self.learning_rate > 0, "positive"),
+            "decay_fraction": (0 <= self.decay_fraction <= 1, "between 0 and 1"),
             "validation_fraction": (0 < self.validation_fraction < 1, "between 0 and 1"),
         }
         for name, (holds, allowed) in rules.items():
             if not holds:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
+
+    def _learning_rate_at(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
+        n_decay = round(self.decay_fraction * self.max_epochs)
+        if not n_decay:
+            return self.learning_rate
+        return self.learning_rate * min(1.0, (self.max_epochs - epoch) / (n_decay + 1))
 
     def _masking(self) -> MaskNodesAndEdges:
         return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
@@ -271,7 +286,8 @@ class MaskedPretrainer:
         """Settings that decide the result, as plain values for a card."""
         names = (
             "mask_fraction", "hidden_edge_fraction", "max_epochs", "patience", "min_delta",
-            "batch_size", "learning_rate", "validation_fraction", "precision", "random_state",
+            "batch_size", "learning_rate", "decay_fraction", "validation_fraction", "precision",
+            "random_state",
         )  # fmt: skip
         recipe = {name: getattr(self, name) for name in names}
         return {"tasks": [task.name for task in self._tasks()], **recipe}
@@ -285,8 +301,8 @@ class MaskedPretrainer:
             "encoder": self._encoder_config(config).to_dict(),
             "graph": config.to_dict(),
         }
-        # How long a run may last is no part of what it is.
-        for name in ("max_epochs", "patience", "min_delta"):
+        # How long a run may last is no part of what it is, unless the learning rate heads for it.
+        for name in ("patience", "min_delta") if self.decay_fraction else _LENGTHS:
             mine["recipe"].pop(name)
         path = folder / "settings.json"
         if path.exists() and (kept := json.loads(path.read_text())) != mine:
