@@ -320,12 +320,6 @@ def _keep_freed_memory() -> Iterator[None]:
         trim(0)
 
 
-def _callbacks(config: TrainingConfig, checkpoints: _Checkpoints) -> list[Callback]:
-    history = checkpoints.history
-    callbacks = [history, _Stop(history, config), _Reseed(config.random_state), checkpoints]
-    return callbacks + ([TQDMProgressBar()] if config.progress_bar else [])
-
-
 def _check_epochs(last: Path, history: _History, max_epochs: int) -> None:
     """Refuse to go back behind what a checkpoint has done."""
     kept = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
@@ -370,14 +364,16 @@ def train(
         stack.enter_context(_keep_freed_memory())
         stack.enter_context(torch.random.fork_rng())
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
-        # Several processes meet in files.
-        in_memory = config.checkpoint_dir is None and config.n_devices == 1
+        in_memory = config.checkpoint_dir is None and config.n_devices == 1  # processes need files
         checkpoints = _Checkpoints(None if in_memory else folder, history)
+        callbacks = [history, _Stop(history, config), _Reseed(config.random_state), checkpoints]
+        if config.progress_bar:
+            callbacks.append(TQDMProgressBar())
         trainer = pl.Trainer(
             accelerator=config.device,
             devices=config.n_devices,
             max_epochs=config.max_epochs,
-            callbacks=_callbacks(config, checkpoints),
+            callbacks=callbacks,
             gradient_clip_val=config.gradient_clip,
             enable_progress_bar=config.progress_bar,
             enable_model_summary=False,

@@ -25,9 +25,6 @@ from ssatom import CGCNNClassifier, CGCNNRegressor, NEGNNClassifier, NEGNNRegres
 from ssatom.estimators import PARAMETER_GRID
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 
-pytest_plugins = ["estimator_fixtures"]
-
-
 # Parameters ------------------------------------------------------------------------------------
 
 

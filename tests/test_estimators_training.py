@@ -19,9 +19,6 @@ from ssatom import CGCNNClassifier, CGCNNRegressor, NEGNNClassifier, NEGNNRegres
 from ssatom.embeddings import resolve_weights
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 
-pytest_plugins = ["estimator_fixtures"]
-
-
 # Training --------------------------------------------------------------------------------------
 
 
