@@ -74,6 +74,70 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def plot_history(history: pd.DataFrame) -> Figure:
+    """Loss of an estimator's training, and its error or accuracy, epoch by epoch.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch, as in ``NEGNNRegressor.history_``: ``epoch``, ``train_loss``,
+        ``validation_loss`` and the same of ``mae`` or ``accuracy``; ``member`` where several
+        networks were trained.
+
+    Returns
+    -------
+    Figure
+        Two panels; dotted lines are the epochs whose networks are kept. Independent of pyplot,
+        so nothing needs closing.
+
+    Raises
+    ------
+    ValueError
+        If there is no epoch, or no column of losses.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ssatom.plots import plot_history
+    >>> history = pd.DataFrame({"epoch": [1, 2], "train_loss": [2, 1], "validation_loss": [2, 1.5]})
+    >>> history[["train_mae", "validation_mae"]] = [[0.4, 0.5], [0.3, 0.4]]
+    >>> plot_history(history).axes[1].get_ylabel()
+    'mean absolute error'
+    """
+    from matplotlib.figure import Figure
+
+    labels = {"loss": "loss", "mae": "mean absolute error", "accuracy": "accuracy"}
+    quantities = [name for name in labels if f"validation_{name}" in history]
+    if history.empty or "loss" not in quantities:
+        raise ValueError(
+            "history needs at least one epoch and the column 'validation_loss'; "
+            f"got {len(history)} rows of {list(history.columns)}"
+        )
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, quantity in zip(panels, quantities, strict=True):
+        _draw_members(axes, history, quantity)
+        if quantity != "accuracy" and (history[f"validation_{quantity}"] > 0).all():
+            axes.set_yscale("log")
+        axes.set(xlabel="epoch", ylabel=labels[quantity])
+        axes.grid(alpha=0.25)
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def _draw_members(axes: Axes, history: pd.DataFrame, quantity: str) -> None:
+    members = history["member"] if "member" in history else history["epoch"] * 0
+    for i, (_, rows) in enumerate(history.groupby(members)):
+        color = _COLORS[i % len(_COLORS)]
+        for stage, style in _STYLES.items():
+            if f"{stage}_{quantity}" in rows:
+                label = stage.replace("train", "training") if i == 0 else None
+                values = rows[f"{stage}_{quantity}"]
+                axes.plot(rows["epoch"], values, color=color, linestyle=style, label=label)
+        best = rows["epoch"].iloc[int(rows["validation_loss"].to_numpy().argmin())]
+        axes.axvline(best, color=color, linestyle=":", linewidth=1)
+
+
 def _draw(axes: Axes, history: pd.DataFrame, tasks: list[str], quantity: str) -> None:
     for i, task in enumerate(tasks):
         for stage, style in _STYLES.items():

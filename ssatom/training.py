@@ -216,14 +216,21 @@ class _Checkpoints(Checkpoint):
     """Write every epoch's state over the last one's, and keep that of the best epoch too.
 
     The best goes first: cut off in between, a resumed run repeats the epoch and writes both.
+    Without a folder the best stays in memory, since files take longer than a small epoch.
     """
 
-    def __init__(self, folder: Path, history: _History) -> None:
+    def __init__(self, folder: Path | None, history: _History) -> None:
         self.folder = folder
         self.history = history
+        self.best: dict[str, torch.Tensor] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.history.best_is_last():
+        is_best = self.history.best_is_last()
+        if self.folder is None:
+            if is_best:
+                self.best = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+            return
+        if is_best:
             trainer.save_checkpoint(self.folder / _BEST)
         trainer.save_checkpoint(self.folder / _LAST)
 
@@ -316,18 +323,6 @@ def _keep_freed_memory() -> Iterator[None]:
         trim(0)
 
 
-def _callbacks(config: TrainingConfig, folder: Path, history: _History) -> list[Callback]:
-    callbacks: list[Callback] = [
-        history,
-        _Stop(history, config),
-        _Reseed(config.random_state),
-        _Checkpoints(folder, history),
-    ]
-    if config.progress_bar:
-        callbacks.append(TQDMProgressBar())
-    return callbacks
-
-
 def _check_epochs(last: Path, history: _History, max_epochs: int) -> None:
     """Refuse to go back behind what a checkpoint has done."""
     kept = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
@@ -372,11 +367,16 @@ def train(
         stack.enter_context(_keep_freed_memory())
         stack.enter_context(torch.random.fork_rng())
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
+        in_memory = config.checkpoint_dir is None and config.n_devices == 1  # processes need files
+        checkpoints = _Checkpoints(None if in_memory else folder, history)
+        callbacks = [history, _Stop(history, config), _Reseed(config.random_state), checkpoints]
+        if config.progress_bar:
+            callbacks.append(TQDMProgressBar())
         trainer = pl.Trainer(
             accelerator=config.device,
             devices=config.n_devices,
             max_epochs=config.max_epochs,
-            callbacks=_callbacks(config, folder, history),
+            callbacks=callbacks,
             gradient_clip_val=config.gradient_clip,
             enable_progress_bar=config.progress_bar,
             enable_model_summary=False,
@@ -395,6 +395,8 @@ def train(
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
-        best = torch.load(folder / _BEST, map_location="cpu", weights_only=True)
-        module.load_state_dict(best["state_dict"])
+        best = checkpoints.best
+        if not in_memory:
+            best = torch.load(folder / _BEST, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(best)
     return pd.DataFrame(history.rows)

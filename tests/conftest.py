@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+import ssatom
 from ssatom.elements import atomic_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.graph import GraphConfig
@@ -133,3 +135,33 @@ def make_weights() -> Callable[..., Path]:
 def weights_folder(tmp_path: Path, make_weights: Callable[..., Path]) -> Path:
     """A fresh folder of tiny random weights, called "tiny"; tests may change it."""
     return make_weights(tmp_path / "tiny")
+
+
+# What the tests of the estimators share. Names of classes instead of classes, so that the other
+# tests need not wait for Lightning.
+
+
+@pytest.fixture(params=["NEGNNRegressor", "CGCNNRegressor", "NEGNNClassifier", "CGCNNClassifier"])
+def cls(request: pytest.FixtureRequest) -> type:
+    """Each estimator in turn."""
+    return getattr(ssatom, request.param)
+
+
+@pytest.fixture(scope="session")
+def structures(corpus: list[Structure]) -> list[Structure]:
+    """24 small crystals."""
+    return corpus[:24]
+
+
+@pytest.fixture(scope="session")
+def volumes(structures: list[Structure]) -> np.ndarray:
+    """Å³ per site."""
+    return np.array([s.volume / len(s) for s in structures])
+
+
+@pytest.fixture(scope="session")
+def fitted(structures: list[Structure], volumes: np.ndarray) -> dict[type, Any]:
+    """One estimator of each class, fitted; not to be changed."""
+    from estimator_cases import CLASSES, make, target
+
+    return {cls: make(cls).fit(structures, target(cls, volumes)) for cls in CLASSES}

@@ -33,8 +33,8 @@ MAY_IMPORT = {
     "pretraining": "devices encoder structures elements training graph masking tasks weights",
     "embeddings": "devices structures graph weights",
     "featurizers": "structures weights embeddings",
-    "negnn": "devices encoder structures graph weights embeddings",
-    "estimators": "devices encoder structures training graph weights embeddings negnn",
+    "negnn": "encoder",
+    "estimators": "devices plots structures elements training graph weights embeddings negnn",
     "evaluation": "plots structures corpora weights pretraining embeddings featurizers estimators",
     "cli": "*",
 }

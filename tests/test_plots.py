@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssatom.plots import plot_curves
+from ssatom.plots import plot_curves, plot_history
 
 
 @pytest.fixture
@@ -54,6 +54,23 @@ def test_nothing_to_draw(rows: int, history: pd.DataFrame) -> None:
     bad = history.head(0) if rows == 0 else history[["epoch", "validation_loss"]]
     with pytest.raises(ValueError, match=f"got {rows} rows"):
         plot_curves(bad)
+
+
+@pytest.mark.parametrize("metric", ["mae", "accuracy"])
+def test_history_of_members(metric: str) -> None:
+    losses = [3.0, 2.0, 2.5]
+    columns = {f"{s}_{q}": 2 * losses for s in ("train", "validation") for q in ("loss", metric)}
+    history = pd.DataFrame({"member": [0, 0, 0, 1, 1, 1], "epoch": 2 * [1, 2, 3], **columns})
+    loss, other = plot_history(history).axes
+    assert len(loss.lines) == len(other.lines) == 6  # two curves and the epoch kept, each twice
+    assert [list(line.get_xdata()) for line in loss.lines[2::3]] == [[2, 2], [2, 2]]
+    assert (other.get_yscale() == "log") == (metric == "mae")
+
+
+def test_no_history_to_draw() -> None:
+    for bad in (pd.DataFrame({"epoch": [1]}), pd.DataFrame({"validation_loss": []})):
+        with pytest.raises(ValueError, match=r"validation_loss'; got \d rows"):
+            plot_history(bad)
 
 
 def test_matplotlib_is_imported_late() -> None:

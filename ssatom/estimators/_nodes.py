@@ -1,0 +1,102 @@
+"""Where node vectors come from: the table of elements, or a pretrained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssatom.graph import GraphBatch, GraphConfig
+from ssatom.structures import StructureArrays
+from ssatom.weights import PretrainedEncoder
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """Node vectors of one kind.
+
+    Attributes
+    ----------
+    graph_config : GraphConfig
+        Graphs they belong to.
+    node_dim : int
+        Length of a node vector.
+    n_parts : int
+        Layers side by side in a node vector.
+    make_source : callable
+        A module that makes node vectors from graphs.
+    trained : bool
+        Whether that module is trained with the network.
+    vectors : callable or None
+        From structures to the node vectors of each, where these are looked up in a cache.
+    """
+
+    graph_config: GraphConfig
+    node_dim: int
+    n_parts: int
+    make_source: Callable[[], nn.Module]
+    trained: bool = False
+    vectors: Callable[[Sequence[StructureArrays]], Iterator[np.ndarray]] | None = None
+
+
+class ElementNodes(nn.Module):
+    """Raw features of each site's element.
+
+    Parameters
+    ----------
+    features : Tensor, shape (101, node_dim)
+        By atomic number.
+    """
+
+    features: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("features", features, persistent=False)
+        self.node_dim = features.shape[1]
+
+    def forward(self, graphs: GraphBatch, edge_attr: Tensor) -> Tensor:
+        """Node vectors, shape (n_sites, node_dim)."""
+        return self.features[graphs.numbers]
+
+
+class EncoderNodes(nn.Module):
+    """Hidden states of an encoder, layers side by side.
+
+    Parameters
+    ----------
+    weights : PretrainedEncoder
+        The encoder. It is copied if it is to be trained.
+    layers : tuple of int
+        Layers whose hidden states are joined.
+    trainable : bool, default=False
+        Whether to train a copy of the encoder.
+    """
+
+    features: Tensor
+
+    def __init__(
+        self, weights: PretrainedEncoder, layers: tuple[int, ...], trainable: bool = False
+    ) -> None:
+        super().__init__()
+        self.register_buffer("features", weights.element_features, persistent=False)
+        self.layers = layers
+        self.node_dim = len(layers) * weights.hidden_dim
+        self.encoder = weights.encoder
+        if trainable:
+            self.encoder = type(weights.encoder)(weights.encoder.config)
+            self.encoder.load_state_dict(weights.encoder.state_dict())
+        self.eval()
+
+    def train(self, mode: bool = True) -> EncoderNodes:
+        """Stay in evaluation mode: the statistics of pretraining are better than a batch's."""
+        return super().train(False)
+
+    def forward(self, graphs: GraphBatch, edge_attr: Tensor) -> Tensor:
+        """Node vectors, shape (n_sites, node_dim)."""
+        x = self.features[graphs.numbers]
+        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight)
+        return torch.cat([hidden[layer] for layer in self.layers], dim=1)

@@ -1,0 +1,172 @@
+"""What the regressors share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from torch import Tensor, nn
+
+from ssatom.estimators._base import CrystalEstimator
+from ssatom.estimators._module import RowFunction
+from ssatom.estimators._targets import (
+    TargetScaler,
+    as_columns,
+    check_continuous,
+    check_sample_weight,
+    refuse_constant,
+)
+from ssatom.exceptions import ParameterError, StructureError
+
+HUBER_DELTA = 0.3
+"""Errors above are counted linearly, in standard deviations of the target."""
+
+
+def _huber(outputs: Tensor, targets: Tensor) -> Tensor:
+    return nn.functional.huber_loss(outputs, targets, reduction="none", delta=HUBER_DELTA).mean(
+        dim=1
+    )
+
+
+def _squared(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).square().mean(dim=1)
+
+
+def _absolute(outputs: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+    return ((outputs - targets).abs() * scale.to(outputs.device)).mean(dim=1)
+
+
+_LOSSES: dict[str, RowFunction] = {"huber": _huber, "squared": _squared}
+
+
+class CrystalRegressor(RegressorMixin, CrystalEstimator):
+    """Base of the regressors."""
+
+    loss: str
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CrystalRegressor:
+        """Train on structures, or on sites.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            Structures; with ``level="site"`` pairs of structure and site index.
+        y : array-like of float, shape (n_rows,) or (n_rows, n_targets)
+            Targets.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Weight of each row in loss and early stopping; None for 1. Rows of weight 0 are left
+            out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        StructureError
+            At the first bad row.
+        ParameterError
+            If a parameter is not allowed, lengths differ, there are fewer than four structures,
+            `y` is not finite or constant, a weight is negative, or training diverges.
+        WeightsError
+            If the weights of the encoder are unknown or damaged.
+        """
+        self._check_parameters()
+        targets = check_continuous(y)
+        weights = check_sample_weight(sample_weight, len(targets))
+        columns = as_columns(targets)
+        kept = columns[weights > 0]
+        refuse_constant(kept)
+        scaler = TargetScaler.of(kept)
+        metric = partial(_absolute, scale=torch.from_numpy(scaler.scale.astype(np.float32)))
+        self._fit(
+            X,
+            scaler.scaled(columns),
+            weights,
+            columns.shape[1],
+            _LOSSES[self.loss],
+            ("mae", metric),
+        )
+        self.target_scaler_ = scaler
+        self.target_shape_ = targets.shape[1:]
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predictions for structures, or sites.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            As for `fit`. A generator is read in chunks, never held as a whole.
+        return_std : bool, default=False
+            Whether to give the standard deviation over the members too.
+
+        Returns
+        -------
+        y : ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
+            Means over the members.
+        std : ndarray of float64, same shape
+            Only with `return_std`.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        StructureError
+            At the first bad row.
+        ParameterError
+            If `return_std` is asked of a single network.
+        """
+        outputs = self._all_outputs(X)
+        if return_std:
+            self._refuse_single()
+        y = self._in_units(outputs.mean(axis=1))
+        if not return_std:
+            return y
+        std = outputs.std(axis=1, ddof=1) * self.target_scaler_.scale
+        return y, std.reshape(-1, *self.target_shape_)
+
+    def iter_predict(self, X: Any) -> Iterator[float | np.ndarray | StructureError]:
+        """Predictions one at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            As for `fit`; read in chunks.
+
+        Yields
+        ------
+        float64, or ndarray of shape (n_targets,), or StructureError
+            A bad row gives its error, which is not raised.
+
+        Raises
+        ------
+        NotFittedError
+            At once, if `fit` was not called.
+        """
+        rows = self._outputs(X)
+        return (
+            row
+            if isinstance(row, StructureError)
+            else self._in_units(row.astype(np.float64).mean(axis=0, keepdims=True))[0]
+            for row in rows
+        )
+
+    def _in_units(self, outputs: np.ndarray) -> np.ndarray:
+        return self.target_scaler_.unscaled(outputs).reshape(-1, *self.target_shape_)
+
+    def _refuse_single(self) -> None:
+        if len(self.networks_) < 2:
+            raise ParameterError(
+                "return_std=True needs an ensemble, and this was fitted with n_members=1; "
+                "fit with n_members=5"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,94 @@
+"""The two kinds of node vectors, as parts of an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssatom.elements import atomic_features
+from ssatom.embeddings import embed, parse_layers, resolve_weights
+from ssatom.estimators._nodes import ElementNodes, EncoderNodes, NodePlan
+from ssatom.exceptions import StructureError, WeightsError
+from ssatom.graph import GraphConfig
+from ssatom.weights import PretrainedEncoder
+
+
+class RawFeatures:
+    """CGCNN: the 92 features of each element."""
+
+    def _node_plan(self) -> NodePlan:
+        source = self._fitted_source()
+        return NodePlan(GraphConfig(), source.node_dim, 1, lambda: source)
+
+    def _fitted_source(self) -> ElementNodes:
+        return ElementNodes(torch.from_numpy(atomic_features().copy()))
+
+
+class Embeddings:
+    """NEGNN: hidden states of a pretrained encoder.
+
+    Attributes
+    ----------
+    weights_ : str or PretrainedEncoder
+        What `weights` was in fitting, by name or absolute folder.
+    weights_sha256_ : str
+        Its hash.
+    layers_ : tuple of int
+        Layers used.
+    """
+
+    layers: str | int | Sequence[int]
+    weights: Any
+    encoder: str
+    memory: Any
+    device: str
+    random_state: Any
+
+    def _node_plan(self) -> NodePlan:
+        seed = self.random_state
+        self._weights_seed = int(seed) if isinstance(seed, int | np.integer) else 0
+        weights = resolve_weights(self.weights, self._weights_seed)
+        self.layers_ = parse_layers(self.layers, weights.n_layers)
+        self.weights_ = _reference(self.weights, weights)
+        self.weights_sha256_ = weights.sha256
+        trained = self.encoder == "fine-tune"
+        layers = self.layers_
+
+        def vectors(arrays: Sequence[Any]) -> Iterator[np.ndarray]:
+            for row in embed(arrays, weights, device=self.device, memory=self.memory):
+                if isinstance(row, StructureError):
+                    raise row
+                yield row[:, list(layers)].reshape(len(row), -1)
+
+        return NodePlan(
+            weights.graph_config,
+            len(layers) * weights.hidden_dim,
+            len(layers),
+            lambda: EncoderNodes(weights, layers, trainable=trained),
+            trained,
+            vectors,
+        )
+
+    def _fitted_source(self) -> nn.Module:
+        weights = resolve_weights(self.weights_, self._weights_seed)
+        if weights.sha256 != self.weights_sha256_:
+            raise WeightsError(
+                f"weights {weights.name!r} are not those of fitting: their sha256 is "
+                f"{weights.sha256[:12]}…, this {type(self).__name__} was fitted on "
+                f"{self.weights_sha256_[:12]}…; install those again, or fit again"
+            )
+        return EncoderNodes(weights, self.layers_)
+
+
+def _reference(weights: Any, loaded: PretrainedEncoder) -> Any:
+    """What finds the weights again: a name, an absolute folder, or the weights themselves."""
+    if weights is None:
+        return loaded.name
+    if isinstance(weights, PretrainedEncoder) or weights == "random":
+        return weights
+    return str(Path(weights).resolve()) if Path(weights).is_dir() else str(weights)
