@@ -1,0 +1,339 @@
+"""The paper's protocol: splits, scaling, hyper-parameters, metrics, over and over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_array, has_fit_parameter
+from tqdm.auto import tqdm
+
+import ssatom
+from ssatom.embeddings import resolve_weights
+from ssatom.evaluation._checks import check_target
+from ssatom.evaluation.datasets import Dataset
+from ssatom.evaluation.kernel_ridge import KernelRidgeCV
+from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
+from ssatom.exceptions import ParameterError
+from ssatom.weights import PretrainedEncoder
+
+_SPLITTERS = {"random": ShuffleSplit, "grouped": GroupShuffleSplit}
+
+
+def evaluate(
+    features: Any,
+    y: Any,
+    *,
+    groups: Any = None,
+    model: BaseEstimator | None = None,
+    n_seeds: int = 5,
+    test_size: float = 0.2,
+    splits: Sequence[str] | None = None,
+    scale: bool = True,
+    name: str | None = None,
+    data: Dataset | Mapping[str, Any] | None = None,
+    weights: str | PretrainedEncoder | None = None,
+    result_file: str | os.PathLike[str] | None = None,
+    keep_predictions: bool = False,
+    n_jobs: int | None = None,
+    progress_bar: bool = True,
+) -> EvaluationResult:
+    """Measure how well features tell a property, by the paper's protocol.
+
+    For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
+    by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
+    Beside random splits there are grouped ones, where no group is in both parts: rows of one
+    formula resemble each other, so that random splits flatter.
+
+    Parameters
+    ----------
+    features : array-like of float, shape (n_rows, n_features)
+        Of structures or sites.
+    y : array-like of float, shape (n_rows,)
+        Labels.
+    groups : array-like, shape (n_rows,), default=None
+        Such as reduced formulas. Grouped splits also keep groups together in the folds inside
+        the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
+    model : estimator, default=None
+        Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
+        `random_state`, if it has one, becomes the seed of the split.
+    n_seeds : int, default=5
+        Splits of each kind, with seeds 0, 1, …
+    test_size : float, default=0.2
+        Share of rows (of groups, for grouped splits) in the test part.
+    splits : sequence of {"random", "grouped"}, default=None
+        Kinds of splits; None is random ones, and grouped ones if there are groups.
+    scale : bool, default=True
+        Shift and scale each feature to mean 0 and variance 1 over the training part.
+    name : str, default=None
+        What the features are called, for the result file.
+    data : Dataset or mapping, default=None
+        Where rows come from, for the result file: name, target and hash.
+    weights : str or PretrainedEncoder, default=None
+        Weights that made the features, for the result file; None: none did.
+    result_file : path, default=None
+        JSON file to which each finished split is added at once. If there is one of the same
+        evaluation already, only missing splits are computed.
+    keep_predictions : bool, default=False
+        Keep row numbers and predictions of the test parts.
+    n_jobs : int, default=None
+        Processes over splits; None is one, -1 as many as cores.
+    progress_bar : bool, default=True
+        Show splits done.
+
+    Returns
+    -------
+    EvaluationResult
+        Scores of each split, their means and standard deviations.
+
+    Raises
+    ------
+    ParameterError
+        If labels are NaN, constant or of another length, or a parameter is not allowed; also if
+        the result file belongs to another evaluation or is something else, which is never
+        overwritten. A half-written one is done again, with a warning.
+
+    References
+    ----------
+    .. [1] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
+       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom import KernelRidgeCV, evaluate
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> model = KernelRidgeCV(["rbf"], gammas=[0.1, 1], alphas=[1e-4], cv=3)
+    >>> result = evaluate(X, X[:, 0] ** 2, model=model, n_seeds=2, progress_bar=False)
+    >>> result.mean("r2") > 0.5
+    True
+    """
+    X = check_array(features, dtype=np.float64, input_name="features")
+    y = check_target(y, len(X))
+    groups = None if groups is None else _check_groups(groups, len(X))
+    kinds = _check_kinds(splits, groups)
+    _check_numbers(n_seeds, test_size)
+    model = KernelRidgeCV() if model is None else model
+    identity = _identity(X, y, groups, model, test_size, scale, keep_predictions)
+    settings = _settings(name, data, weights, X.shape)
+    finished = [] if result_file is None else resume(result_file, identity)
+    wanted = [(kind, seed) for kind in kinds for seed in range(n_seeds)]
+    done = {split.key: split for split in finished}
+    missing = [key for key in wanted if key not in done]
+    jobs = (
+        delayed(_run_split)(X, y, groups, model, key, test_size, scale, keep_predictions)
+        for key in missing
+    )
+    new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs) if missing else []
+    bar = tqdm(new, desc=name or "splits", total=len(wanted), initial=len(wanted) - len(missing),
+               disable=not progress_bar)  # fmt: skip
+    for split in bar:
+        done[split.key] = split
+        if result_file is not None:
+            # Splits that this call does not want stay in the file for those that do.
+            EvaluationResult(identity, settings, _ordered(done)).save(result_file)
+        bar.set_postfix(mae=f"{split.mae:.4g}")
+    return EvaluationResult(identity, settings, [done[key] for key in wanted])
+
+
+def split_rows(
+    kind: str, seed: int, n_rows: int, groups: np.ndarray | None = None, test_size: float = 0.2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows of one split, the same for all features of one data set.
+
+    Parameters
+    ----------
+    kind : {"random", "grouped"}
+        Of the split.
+    seed : int
+        From 0 on.
+    n_rows : int
+        Number of rows.
+    groups : ndarray, shape (n_rows,), default=None
+        For grouped splits.
+    test_size : float, default=0.2
+        Share of rows, or of groups, in the test part.
+
+    Returns
+    -------
+    train, test : ndarray of int
+        Row numbers.
+
+    Examples
+    --------
+    >>> from ssatom.evaluation import split_rows
+    >>> train, test = split_rows("random", seed=0, n_rows=10)
+    >>> len(train), len(test)
+    (8, 2)
+    """
+    splitter = _SPLITTERS[kind](1, test_size=test_size, random_state=seed)
+    rows = np.zeros((n_rows, 1))
+    train, test = next(splitter.split(rows, groups=groups if kind == "grouped" else None))
+    return np.sort(train), np.sort(test)
+
+
+def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """The paper's four metrics.
+
+    Parameters
+    ----------
+    y, predictions : ndarray of float, shape (n_rows,)
+        Labels, and what was predicted.
+
+    Returns
+    -------
+    dict of float
+        "mae", "mse", "r2" and "pcc"; the last is NaN where either is constant, R² where there
+        are fewer than two rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.evaluation import score_predictions
+    >>> score_predictions(np.array([0.0, 1.0]), np.array([0.0, 2.0]))["mae"]
+    0.5
+    """
+    constant = np.ptp(y) == 0 or np.ptp(predictions) == 0
+    return {
+        "mae": float(mean_absolute_error(y, predictions)),
+        "mse": float(mean_squared_error(y, predictions)),
+        "r2": float(r2_score(y, predictions)) if len(y) > 1 else np.nan,
+        "pcc": np.nan if constant else float(np.corrcoef(y, predictions)[0, 1]),
+    }
+
+
+def _run_split(
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    model: Any,
+    key: tuple[str, int],
+    test_size: float,
+    scale: bool,
+    keep_predictions: bool,
+) -> SplitScores:
+    kind, seed = key
+    train, test = split_rows(kind, seed, len(X), groups, test_size)
+    start = time.perf_counter()
+    X_train, X_test = X[train], X[test]
+    if scale:
+        scaler = StandardScaler().fit(X_train)  # never sees a test row
+        X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+    model = clone(model)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=seed)
+    inner = {}
+    if groups is not None and kind == "grouped" and has_fit_parameter(model, "groups"):
+        inner["groups"] = groups[train]
+    predictions = np.asarray(model.fit(X_train, y[train], **inner).predict(X_test), dtype=float)
+    seconds = time.perf_counter() - start
+    return SplitScores(
+        kind=kind,
+        seed=seed,
+        n_train=len(train),
+        n_test=len(test),
+        **score_predictions(y[test], predictions),
+        best_params=dict(getattr(model, "best_params_", {})),
+        cv_score=float(getattr(model, "best_score_", np.nan)),
+        seconds=seconds,
+        test_rows=test.tolist() if keep_predictions else None,
+        predictions=predictions.tolist() if keep_predictions else None,
+    )
+
+
+def _ordered(done: dict[tuple[str, int], SplitScores]) -> list[SplitScores]:
+    kinds = list(_SPLITTERS)
+    return [done[key] for key in sorted(done, key=lambda key: (kinds.index(key[0]), key[1]))]
+
+
+def _identity(
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    model: Any,
+    test_size: float,
+    scale: bool,
+    keep_predictions: bool,
+) -> dict[str, Any]:
+    """All that decides the numbers of a split, apart from its kind and seed."""
+    params = {k: v for k, v in model.get_params().items() if k not in ("random_state", "n_jobs")}
+    return {
+        "features_sha256": _sha256(X),
+        "labels_sha256": _sha256(y),
+        "groups_sha256": None if groups is None else _sha256(groups.astype(str)),
+        "model": type(model).__name__,
+        "model_params": json.loads(json.dumps(params, default=repr)),
+        "test_size": test_size,
+        "scaler": "StandardScaler of the training part" if scale else None,
+        "keep_predictions": keep_predictions,
+    }
+
+
+def _settings(
+    name: str | None,
+    data: Dataset | Mapping[str, Any] | None,
+    weights: str | PretrainedEncoder | None,
+    shape: tuple[int, ...],
+) -> dict[str, Any]:
+    if weights is not None:
+        encoder = resolve_weights(weights)
+        made_by = {"name": encoder.name, "sha256": encoder.sha256}
+    return {
+        "features": name,
+        "n_rows": shape[0],
+        "n_features": shape[1],
+        "data": data.provenance() if isinstance(data, Dataset) else data,
+        "weights": None if weights is None else made_by,
+        "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
+        "standard_deviation": "over seeds, n - 1 in the denominator",
+        "ssatom": ssatom.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _sha256(array: np.ndarray) -> str:
+    array = np.ascontiguousarray(array)
+    head = f"{array.dtype.kind}{array.shape}".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ParameterError(
+            f"groups has shape {groups.shape}; allowed is one group a row, ({n_rows},)"
+        )
+    return groups
+
+
+def _check_kinds(splits: Sequence[str] | None, groups: np.ndarray | None) -> list[str]:
+    if splits is None:
+        return ["random"] if groups is None else ["random", "grouped"]
+    kinds = [splits] if isinstance(splits, str) else list(splits)
+    if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(_SPLITTERS):
+        raise ParameterError(
+            f"splits={splits!r}; allowed are different ones of 'random', 'grouped'"
+        )
+    if "grouped" in kinds and groups is None:
+        raise ParameterError("splits has 'grouped', which needs groups, such as reduced formulas")
+    if "grouped" in kinds and len(np.unique(groups)) < 2:  # type: ignore[arg-type]
+        raise ParameterError("groups are all the same; a grouped split needs at least two")
+    return kinds
+
+
+def _check_numbers(n_seeds: int, test_size: float) -> None:
+    if isinstance(n_seeds, bool) or not isinstance(n_seeds, int | np.integer) or n_seeds < 1:
+        raise ParameterError(f"n_seeds={n_seeds!r}; allowed is a whole number from 1 on")
+    if not isinstance(test_size, float) or not 0 < test_size < 1:
+        raise ParameterError(f"test_size={test_size!r}; allowed is a share between 0 and 1")
