@@ -182,9 +182,8 @@ def load_dataset(
     >>> from ssatom.evaluation import load_dataset
     >>> crystals = load_example_crystals()["structure"][:3]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_structures(
-    ...         f"{folder}/dielectric.jsonl.gz", crystals, properties={"n": [1.5, 2.0, 2.5]}
-    ...     )
+    ...     labels = [{"n": 1.5}, {"n": 2.0}, {"n": 2.5}]
+    ...     write_structures(f"{folder}/dielectric.jsonl.gz", crystals, properties=labels)
     ...     load_dataset("dielectric", folder).y
     array([1.5, 2. , 2.5])
     """

@@ -168,7 +168,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
             If `X` is no finite two-dimensional array.
         """
         kernels, gammas, alphas = self._grid()
-        if np.ndim(y) == 1 and hasattr(X, "shape") and len(X.shape) == 2:
+        if np.asarray(y).ndim == 1 and len(getattr(X, "shape", ())) == 2 and X.shape[0] > 1:
             check_target(y, X.shape[0])  # with our words before scikit-learn's
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         y = check_target(y, len(X))

@@ -319,7 +319,7 @@ def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
 
 def _check_kinds(splits: Sequence[str] | None, groups: np.ndarray | None) -> list[str]:
     if splits is None:
-        return ["random"] if groups is None else ["random", "grouped"]
+        splits = ["random"] if groups is None else ["random", "grouped"]
     kinds = [splits] if isinstance(splits, str) else list(splits)
     if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(_SPLITTERS):
         raise ParameterError(
