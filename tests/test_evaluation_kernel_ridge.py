@@ -10,7 +10,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSpli
 from sklearn.utils.estimator_checks import check_estimator
 
 from ssatom.evaluation import KernelRidgeCV
-from ssatom.evaluation.kernel_ridge import DECADES, pairwise_distances
+from ssatom.evaluation.kernel_algebra import pairwise_distances
+from ssatom.evaluation.kernel_ridge import DECADES
 from ssatom.exceptions import ParameterError
 
 GAMMAS = [1e-3, 1e-2, 1e-1, 1.0]
@@ -110,6 +111,27 @@ def test_coarse_to_fine_tries_every_other_width_and_those_beside_the_best(data):
     for i, params in enumerate(model.cv_results_["params"]):
         j = full.cv_results_["params"].index(params)
         assert model.cv_results_["mean_test_score"][i] == full.cv_results_["mean_test_score"][j]
+
+
+@pytest.mark.parametrize("search", ["full", "coarse-to-fine"])
+def test_several_labels_at_once_are_as_one_by_one(data, search):
+    X, y = data
+    Y = np.column_stack([y, X[:, 2] + 1, np.sign(X[:, 0])])
+    model = KernelRidgeCV(gammas=DECADES[3:], alphas=ALPHAS, search=search)
+    groups = np.arange(len(y)) % 20
+    for column, together in zip(Y.T, model.fit_columns(X, Y, groups), strict=True):
+        alone = clone(model).fit(X, column, groups)
+        assert together.best_params_ == alone.best_params_
+        assert together.cv_results_["params"] == alone.cv_results_["params"]
+        np.testing.assert_array_equal(together.cv_results_["stage"], alone.cv_results_["stage"])
+        for name in ("mean_test_score", "split3_test_score"):
+            np.testing.assert_allclose(together.cv_results_[name], alone.cv_results_[name])
+        np.testing.assert_allclose(together.predict(X), alone.predict(X))
+    assert not hasattr(model, "best_params_")
+    with pytest.raises(ParameterError, match=r"Y has shape \(83,\)"):
+        model.fit_columns(X, y)
+    with pytest.raises(ParameterError, match=r"Y\[:, 1\] is constant"):
+        model.fit_columns(X, np.column_stack([y, y * 0]))
 
 
 def test_threads_and_blocks_change_nothing():

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ssatom.evaluation._checks import check_target
+from ssatom.evaluation.kernel_algebra import METRICS, blocks, grid_line, pairwise_distances
 from ssatom.exceptions import ParameterError
 
 DECADES = tuple(float(f"1e{exponent}") for exponent in range(-10, 1))
 """1e-10, 1e-9, …, 1: the paper's Table I, for γ and for α."""
 
-METRICS = {"laplacian": "cityblock", "rbf": "sqeuclidean"}
-"""Kernels, exp(-γ d), and their distance d as SciPy calls it."""
-
 _SEARCHES = ("full", "coarse-to-fine")
-_CHUNK = 256  # rows of a block of distances
-
-Fold = np.ndarray
+_Key = tuple[str, float]  # kernel and γ
 
 
 class _GridLine(NamedTuple):
@@ -167,21 +161,69 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         ValueError
             If `X` is no finite two-dimensional array.
         """
-        kernels, gammas, alphas = self._grid()
         if np.asarray(y).ndim == 1 and len(getattr(X, "shape", ())) == 2 and X.shape[0] > 1:
             check_target(y, X.shape[0])  # with our words before scikit-learn's
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
-        y = check_target(y, len(X))
-        folds = self._folds(X, y, groups)
-        self.seconds_ = {"distances": 0.0, "search": 0.0}
-        lines = self._search(X, y, folds, kernels, gammas, alphas)
-        self._collect(lines, alphas, len(folds))
-        best = self.best_params_
-        line = lines[best["kernel"], best["gamma"]]
-        self.dual_coef_ = line.coefficients[:, alphas.index(best["alpha"])].copy()
-        self.X_fit_ = X
-        self.n_splits_ = len(folds)
+        self._fit([self], X, check_target(y, len(X))[:, None], groups)
         return self
+
+    def fit_columns(self, X: Any, Y: Any, groups: Any = None) -> list[KernelRidgeCV]:
+        """Fit a model to each of several labels in hardly more time than to one.
+
+        Each gets the hyper-parameters, scores and predictions that `fit` would give it; they
+        share the decompositions, which depend on the rows alone.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+            Features, scaled as they should be.
+        Y : array-like of float, shape (n_rows, n_labels)
+            Labels, all of them known in all rows.
+        groups : array-like, shape (n_rows,), default=None
+            Rows of one group are always in one fold.
+
+        Returns
+        -------
+        list of KernelRidgeCV
+            Fitted clones, one a column; this estimator itself stays unfitted.
+
+        Raises
+        ------
+        ParameterError, ValueError
+            As from `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ssatom import KernelRidgeCV
+        >>> X = np.linspace(0, 6, 60)[:, None]
+        >>> models = KernelRidgeCV().fit_columns(X, np.hstack([np.sin(X), np.cos(X)]))
+        >>> [model.predict([[1.5]]).round(2) for model in models]
+        [array([1.]), array([0.07])]
+        """
+        Y = np.asarray(Y)
+        if Y.ndim != 2 or not Y.shape[1]:
+            raise ParameterError(f"Y has shape {Y.shape}; allowed is a column for each label")
+        models = [clone(self) for _ in range(Y.shape[1])]
+        for model in models:
+            checked = validate_data(model, X, dtype=np.float64, ensure_min_samples=2)
+        columns = [check_target(Y[:, t], len(checked), f"Y[:, {t}]") for t in range(Y.shape[1])]
+        self._fit(models, checked, np.column_stack(columns), groups)
+        return models
+
+    def _fit(self, models: list[KernelRidgeCV], X: np.ndarray, Y: np.ndarray, groups: Any) -> None:
+        """Give each model the results of its column."""
+        kernels, gammas, alphas = self._grid()
+        folds = self._folds(X, Y[:, 0], groups)
+        searches, seconds = self._search(X, Y, folds, kernels, gammas, alphas)
+        for model, lines in zip(models, searches, strict=True):
+            model._collect(lines, alphas, len(folds))
+            best = model.best_params_
+            line = lines[best["kernel"], best["gamma"]]
+            model.dual_coef_ = line.coefficients[:, alphas.index(best["alpha"])].copy()
+            model.X_fit_ = X
+            model.n_splits_ = len(folds)
+            model.seconds_ = dict(seconds)
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels of new rows.
@@ -200,7 +242,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         kernel, gamma = self.best_params_["kernel"], self.best_params_["gamma"]
         predictions = np.empty(len(X))
-        for rows in _blocks(len(X)):
+        for rows in blocks(len(X)):
             distances = cdist(X[rows], self.X_fit_, METRICS[kernel])
             predictions[rows] = np.exp(-gamma * distances) @ self.dual_coef_
         return predictions
@@ -218,7 +260,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
             )
         return kernels, _axis("gammas", self.gammas), _axis("alphas", self.alphas)
 
-    def _folds(self, X: np.ndarray, y: np.ndarray, groups: Any) -> list[Fold]:
+    def _folds(self, X: np.ndarray, y: np.ndarray, groups: Any) -> list[np.ndarray]:
         """Tested rows of each fold."""
         cv = self.cv
         if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
@@ -238,40 +280,49 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     def _search(
         self,
         X: np.ndarray,
-        y: np.ndarray,
-        folds: list[Fold],
+        Y: np.ndarray,
+        folds: list[np.ndarray],
         kernels: list[str],
         gammas: list[float],
         alphas: list[float],
-    ) -> dict[tuple[str, float], _GridLine]:
-        """Lines of the grid by kernel and γ."""
-        coarse = self.search == "coarse-to-fine"
-        lines: dict[tuple[str, float], _GridLine] = {}
+    ) -> tuple[list[dict[_Key, _GridLine]], dict[str, float]]:
+        """For each column of labels the lines of its search; and times."""
+        seconds = {"distances": 0.0, "search": 0.0}
         distances: dict[str, np.ndarray] = {}
+        computed: dict[_Key, tuple[np.ndarray, np.ndarray]] = {}
 
-        def compute(kernel: str, chosen: Iterable[float], stage: str) -> None:
-            start = time.perf_counter()
-            if kernel not in distances:
-                distances[kernel] = pairwise_distances(X, METRICS[kernel], self.n_jobs)
-            middle = time.perf_counter()
-            for gamma in chosen:
-                errors, coefficients = _grid_line(distances[kernel], gamma, y, folds, alphas)
-                lines[kernel, gamma] = _GridLine(errors, coefficients, stage)
-            self.seconds_["distances"] += middle - start
-            self.seconds_["search"] += time.perf_counter() - middle
+        def compute(keys: list[_Key]) -> None:
+            for kernel, gamma in keys:
+                start = time.perf_counter()
+                if kernel not in distances:
+                    distances[kernel] = pairwise_distances(X, METRICS[kernel], self.n_jobs)
+                middle = time.perf_counter()
+                if (kernel, gamma) not in computed:
+                    computed[kernel, gamma] = grid_line(distances[kernel], gamma, Y, folds, alphas)
+                seconds["distances"] += middle - start
+                seconds["search"] += time.perf_counter() - middle
 
-        for kernel in kernels:
-            compute(kernel, gammas[:: 2 if coarse else 1], "coarse" if coarse else "full")
-        if coarse:
-            kernel, gamma = min(lines, key=lambda key: lines[key].errors.mean(axis=1).min())
-            place = gammas.index(gamma)
-            beside = [*gammas[max(place - 1, 0) : place], *gammas[place + 1 : place + 2]]
-            compute(kernel, beside, "fine")
-        return lines
+        coarse = self.search == "coarse-to-fine"
+        first = [(kernel, gamma) for kernel in kernels for gamma in gammas[:: 2 if coarse else 1]]
+        compute(first)
+        searches = []
+        for t in range(Y.shape[1]):
+            stages = dict.fromkeys(first, "coarse" if coarse else "full")
+            if coarse:
+                kernel, gamma = min(first, key=lambda key: computed[key][0][t].mean(axis=1).min())
+                place = gammas.index(gamma)
+                beside = [*gammas[max(place - 1, 0) : place], *gammas[place + 1 : place + 2]]
+                compute([(kernel, other) for other in beside])
+                stages |= {(kernel, other): "fine" for other in beside}
+            searches.append(
+                {
+                    key: _GridLine(computed[key][0][t], computed[key][1][t], stage)
+                    for key, stage in stages.items()
+                }
+            )
+        return searches, seconds
 
-    def _collect(
-        self, lines: dict[tuple[str, float], _GridLine], alphas: list[float], n_folds: int
-    ) -> None:
+    def _collect(self, lines: dict[_Key, _GridLine], alphas: list[float], n_folds: int) -> None:
         """`cv_results_` and the choice, in the order of scikit-learn's ParameterGrid."""
         kernels = list(dict.fromkeys(kernel for kernel, _ in lines))
         gammas = sorted({gamma for _, gamma in lines})
@@ -293,77 +344,6 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         self.best_index_ = int(np.argmax(mean))
         self.best_params_ = {k: params[self.best_index_][k] for k in ("kernel", "gamma", "alpha")}
         self.best_score_ = float(mean[self.best_index_])
-
-
-def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) -> np.ndarray:
-    """Distances between all rows, half of them computed and then mirrored.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        The rows.
-    metric : {"cityblock", "sqeuclidean"}
-        As in SciPy.
-    n_jobs : int, default=None
-        Threads; None is one, -1 all.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows, n_rows)
-        Symmetric to the last bit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation.kernel_ridge import pairwise_distances
-    >>> pairwise_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), "cityblock")
-    array([[0., 7.],
-           [7., 0.]])
-    """
-    distances = np.empty((len(X), len(X)))
-
-    def fill(rows: slice) -> None:
-        block = distances[rows, rows.start :]
-        block[...] = cdist(X[rows], X[rows.start :], metric)
-        distances[rows.stop :, rows] = block[:, rows.stop - rows.start :].T
-
-    # SciPy lets other threads run while it computes.
-    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(rows) for rows in _blocks(len(X)))
-    return distances
-
-
-def _blocks(n_rows: int) -> list[slice]:
-    return [slice(i, min(i + _CHUNK, n_rows)) for i in range(0, n_rows, _CHUNK)]
-
-
-def _grid_line(
-    distances: np.ndarray, gamma: float, y: np.ndarray, folds: list[Fold], alphas: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean absolute errors (n_alphas, n_folds) and coefficients (n_rows, n_alphas)."""
-    kernel = np.multiply(distances, -gamma)
-    np.exp(kernel, out=kernel)
-    # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
-    values, vectors = eigh(kernel.T, overwrite_a=True, check_finite=False, driver="evd")
-    inverse = 1.0 / (np.maximum(values, 0.0)[:, None] + np.asarray(alphas))
-    coefficients = vectors @ (inverse * (vectors.T @ y)[:, None])  # G y, for every α
-    roots = np.sqrt(inverse)
-    errors = np.empty((len(alphas), len(folds)))
-    for k, fold in enumerate(folds):
-        rows = np.ascontiguousarray(vectors[fold])
-        for a in range(len(alphas)):
-            half = rows * roots[:, a]
-            # Written as a product with its own transpose, it takes half the multiplications.
-            residuals = _solve(half @ half.T, coefficients[fold, a])
-            errors[a, k] = np.abs(residuals).mean()
-    return np.where(np.isfinite(errors), errors, np.inf), coefficients
-
-
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solution of a positive definite system, which rounding may have made singular."""
-    try:
-        return cho_solve(cho_factor(matrix, check_finite=False), right, check_finite=False)
-    except LinAlgError:
-        return np.linalg.lstsq(matrix, right, rcond=None)[0]
 
 
 def _axis(name: str, values: Sequence[float]) -> list[float]:
