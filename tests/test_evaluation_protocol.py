@@ -20,6 +20,7 @@ from ssatom.evaluation import (
     EvaluationResult,
     KernelRidgeCV,
     evaluate,
+    evaluate_columns,
     load_result,
     protocol,
     score_predictions,
@@ -141,6 +142,25 @@ def test_any_regressor_and_several_workers(data):
     assert math.isnan(one.splits[0].cv_score)
 
 
+def test_several_labels_are_as_one_by_one_and_resume_apart(data, tmp_path, monkeypatch):
+    X, y, groups = data
+    targets = {"a": y, "b": X[:, 1] + 1}
+    files = {name: tmp_path / f"{name}.json" for name in targets}
+    settings = {"groups": groups, "model": SMALL, "n_seeds": 2, "progress_bar": False}
+    first = run(data, result_file=files["a"], n_seeds=1)
+    together = evaluate_columns(X, targets, result_files=files, **settings)
+    assert together["a"].splits[0] == first.splits[0]
+    for name in targets:
+        alone = run((X, targets[name], groups))
+        assert [s.key for s in alone.splits] == [s.key for s in together[name].splits]
+        for one, other in zip(alone.splits, together[name].splits, strict=True):
+            assert one.mae == pytest.approx(other.mae, rel=1e-9)
+            assert one.best_params == other.best_params
+        assert load_result(files[name]).splits == together[name].splits
+    monkeypatch.setattr(protocol._Run, "split", None)  # nothing is left to do
+    assert evaluate_columns(X, targets, result_files=files, **settings) == together
+
+
 def test_result_file_names_everything_and_reads_back(data, tmp_path):
     weights = resolve_weights("random")
     path = tmp_path / "new" / "result.json"
@@ -161,16 +181,16 @@ def test_result_file_names_everything_and_reads_back(data, tmp_path):
 
 def test_finished_splits_are_saved_at_once_and_not_done_again(data, tmp_path, monkeypatch):
     path = tmp_path / "result.json"
-    original = protocol._run_split
+    original = protocol._Run.split
     calls = []
 
-    def stops_at_the_third(*arguments):
-        calls.append(arguments[4])
+    def stops_at_the_third(self, kind, seed, targets):
+        calls.append((kind, seed))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(*arguments)
+        return original(self, kind, seed, targets)
 
-    monkeypatch.setattr(protocol, "_run_split", stops_at_the_third)
+    monkeypatch.setattr(protocol._Run, "split", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run(data, result_file=path)
     assert [s.key for s in load_result(path).splits] == [("random", 0), ("random", 1)]

@@ -8,7 +8,7 @@ from ssatom.evaluation.descriptors import (
     SineMatrixFeaturizer,
 )
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
-from ssatom.evaluation.protocol import evaluate, score_predictions, split_rows
+from ssatom.evaluation.protocol import evaluate, evaluate_columns, score_predictions, split_rows
 from ssatom.evaluation.radial import RadialDistributionFeaturizer
 from ssatom.evaluation.results import EvaluationResult, SplitScores, load_result
 from ssatom.evaluation.soap import SoapFeaturizer
@@ -26,6 +26,7 @@ __all__ = [
     "SoapFeaturizer",
     "SplitScores",
     "evaluate",
+    "evaluate_columns",
     "load_dataset",
     "load_result",
     "run_benchmark",

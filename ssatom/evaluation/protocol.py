@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -119,32 +120,118 @@ def evaluate(
     >>> result.mean("r2") > 0.5
     True
     """
+    results = evaluate_columns(
+        features,
+        {"y": y},
+        groups=groups,
+        model=model,
+        n_seeds=n_seeds,
+        test_size=test_size,
+        splits=splits,
+        scale=scale,
+        name=name,
+        data={"y": data},
+        weights=weights,
+        result_files={} if result_file is None else {"y": result_file},
+        keep_predictions=keep_predictions,
+        n_jobs=n_jobs,
+        progress_bar=progress_bar,
+    )
+    return results["y"]
+
+
+def evaluate_columns(
+    features: Any,
+    targets: Mapping[str, Any],
+    *,
+    groups: Any = None,
+    model: BaseEstimator | None = None,
+    n_seeds: int = 5,
+    test_size: float = 0.2,
+    splits: Sequence[str] | None = None,
+    scale: bool = True,
+    name: str | None = None,
+    data: Mapping[str, Dataset | Mapping[str, Any] | None] | None = None,
+    weights: str | PretrainedEncoder | None = None,
+    result_files: Mapping[str, str | os.PathLike[str]] | None = None,
+    keep_predictions: bool = False,
+    n_jobs: int | None = None,
+    progress_bar: bool = True,
+) -> dict[str, EvaluationResult]:
+    """Evaluate one set of features on several labels of the same rows.
+
+    The numbers are those of `evaluate` on each label; with `KernelRidgeCV` they take hardly
+    longer than one, since the decompositions are shared.
+
+    Parameters
+    ----------
+    features, groups, model, n_seeds, test_size, splits, scale, name, weights, keep_predictions, \
+    n_jobs, progress_bar
+        As for `evaluate`.
+    targets : mapping of str to array-like of float, shape (n_rows,)
+        Labels by name, all of them known in all rows.
+    data : mapping of str to Dataset or mapping, default=None
+        By the same names, as for `evaluate`.
+    result_files : mapping of str to path, default=None
+        By the same names, as for `evaluate`.
+
+    Returns
+    -------
+    dict of EvaluationResult
+        By the same names.
+
+    Raises
+    ------
+    ParameterError
+        As from `evaluate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom import KernelRidgeCV
+    >>> from ssatom.evaluation import evaluate_columns
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> model = KernelRidgeCV(["rbf"], gammas=[0.1, 1], alphas=[1e-4], cv=3)
+    >>> labels = {"a": X[:, 0], "b": X[:, 1] ** 2}
+    >>> results = evaluate_columns(X, labels, model=model, n_seeds=1, progress_bar=False)
+    >>> {target: result.mean("r2") > 0.5 for target, result in results.items()}
+    {'a': True, 'b': True}
+    """
     X = check_array(features, dtype=np.float64, input_name="features")
-    y = check_target(y, len(X))
+    columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
     groups = None if groups is None else _check_groups(groups, len(X))
     kinds = _check_kinds(splits, groups)
     _check_numbers(n_seeds, test_size)
     model = KernelRidgeCV() if model is None else model
-    identity = _identity(X, y, groups, model, test_size, scale, keep_predictions)
-    settings = _settings(name, data, weights, X.shape)
-    finished = [] if result_file is None else resume(result_file, identity)
+    run = _Run(X, columns, groups, model, test_size, scale, keep_predictions)
+    files = {} if result_files is None else dict(result_files)
+    kept = {
+        target: EvaluationResult(
+            run.identity(target),
+            _settings(name, None if data is None else data.get(target), weights, X.shape),
+        )
+        for target in columns
+    }
+    done = {
+        (target, *split.key): split
+        for target, file in files.items()
+        for split in resume(file, kept[target].identity)
+    }
     wanted = [(kind, seed) for kind in kinds for seed in range(n_seeds)]
-    done = {split.key: split for split in finished}
-    missing = [key for key in wanted if key not in done]
-    jobs = (
-        delayed(_run_split)(X, y, groups, model, key, test_size, scale, keep_predictions)
-        for key in missing
-    )
-    new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs) if missing else []
-    bar = tqdm(new, desc=name or "splits", total=len(wanted), initial=len(wanted) - len(missing),
-               disable=not progress_bar)  # fmt: skip
-    for split in bar:
-        done[split.key] = split
-        if result_file is not None:
-            # Splits that this call does not want stay in the file for those that do.
-            EvaluationResult(identity, settings, _ordered(done)).save(result_file)
-        bar.set_postfix(mae=f"{split.mae:.4g}")
-    return EvaluationResult(identity, settings, [done[key] for key in wanted])
+    jobs = {key: [target for target in columns if (target, *key) not in done] for key in wanted}
+    missing = [delayed(run.split)(*key, todo) for key, todo in jobs.items() if todo]
+    new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(missing) if missing else []
+    counts = {"total": len(wanted), "initial": len(wanted) - len(missing)}
+    for scores in tqdm(new, desc=name or "splits", **counts, disable=not progress_bar):
+        for target, split in scores.items():
+            done[target, *split.key] = split
+            if target in files:
+                # Splits that this call does not want stay in the file for those that do.
+                kept[target].splits = _ordered(done, target)
+                kept[target].save(files[target])
+    for target, result in kept.items():
+        result.splits = [done[target, *key] for key in wanted]
+    return kept
 
 
 def split_rows(
@@ -213,71 +300,83 @@ def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float
     }
 
 
-def _run_split(
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    model: Any,
-    key: tuple[str, int],
-    test_size: float,
-    scale: bool,
-    keep_predictions: bool,
-) -> SplitScores:
-    kind, seed = key
-    train, test = split_rows(kind, seed, len(X), groups, test_size)
-    start = time.perf_counter()
-    X_train, X_test = X[train], X[test]
-    if scale:
-        scaler = StandardScaler().fit(X_train)  # never sees a test row
-        X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
-    model = clone(model)
-    if "random_state" in model.get_params():
-        model.set_params(random_state=seed)
-    inner = {}
-    if groups is not None and kind == "grouped" and has_fit_parameter(model, "groups"):
-        inner["groups"] = groups[train]
-    predictions = np.asarray(model.fit(X_train, y[train], **inner).predict(X_test), dtype=float)
-    seconds = time.perf_counter() - start
-    return SplitScores(
-        kind=kind,
-        seed=seed,
-        n_train=len(train),
-        n_test=len(test),
-        **score_predictions(y[test], predictions),
-        best_params=dict(getattr(model, "best_params_", {})),
-        cv_score=float(getattr(model, "best_score_", np.nan)),
-        seconds=seconds,
-        test_rows=test.tolist() if keep_predictions else None,
-        predictions=predictions.tolist() if keep_predictions else None,
-    )
+@dataclass(frozen=True)
+class _Run:
+    """What all splits of an evaluation have in common."""
+
+    X: np.ndarray
+    columns: dict[str, np.ndarray]
+    groups: np.ndarray | None
+    model: Any
+    test_size: float
+    scale: bool
+    keep_predictions: bool
+
+    def split(self, kind: str, seed: int, targets: list[str]) -> dict[str, SplitScores]:
+        """Scores of one split, for some of the labels."""
+        train, test = split_rows(kind, seed, len(self.X), self.groups, self.test_size)
+        start = time.perf_counter()
+        X_train, X_test = self.X[train], self.X[test]
+        if self.scale:
+            scaler = StandardScaler().fit(X_train)  # never sees a test row
+            X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+        model = clone(self.model)
+        if "random_state" in model.get_params():
+            model.set_params(random_state=seed)
+        inner = {}
+        if kind == "grouped" and self.groups is not None and has_fit_parameter(model, "groups"):
+            inner["groups"] = self.groups[train]
+        labels = [self.columns[target] for target in targets]
+        models = _fit(model, X_train, [y[train] for y in labels], inner)
+        predictions = [np.asarray(m.predict(X_test), dtype=np.float64) for m in models]
+        seconds = (time.perf_counter() - start) / len(targets)
+        return {
+            target: SplitScores(
+                kind=kind,
+                seed=seed,
+                n_train=len(train),
+                n_test=len(test),
+                **score_predictions(y[test], predicted),
+                best_params=dict(getattr(fitted, "best_params_", {})),
+                cv_score=float(getattr(fitted, "best_score_", np.nan)),
+                seconds=seconds,
+                test_rows=test.tolist() if self.keep_predictions else None,
+                predictions=predicted.tolist() if self.keep_predictions else None,
+            )
+            for target, y, fitted, predicted in zip(
+                targets, labels, models, predictions, strict=True
+            )
+        }
+
+    def identity(self, target: str) -> dict[str, Any]:
+        """All that decides the numbers of a split, apart from its kind and seed."""
+        params = self.model.get_params()
+        kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
+        return {
+            "features_sha256": _sha256(self.X),
+            "labels_sha256": _sha256(self.columns[target]),
+            "groups_sha256": None if self.groups is None else _sha256(self.groups.astype(str)),
+            "model": type(self.model).__name__,
+            "model_params": json.loads(json.dumps(kept, default=repr)),
+            "test_size": self.test_size,
+            "scaler": "StandardScaler of the training part" if self.scale else None,
+            "keep_predictions": self.keep_predictions,
+        }
 
 
-def _ordered(done: dict[tuple[str, int], SplitScores]) -> list[SplitScores]:
+def _fit(
+    model: Any, X: np.ndarray, labels: list[np.ndarray], inner: dict[str, np.ndarray]
+) -> list[Any]:
+    """A fitted model for each label, together where the model knows how to."""
+    if len(labels) > 1 and hasattr(model, "fit_columns"):
+        return model.fit_columns(X, np.column_stack(labels), **inner)
+    return [clone(model).fit(X, y, **inner) for y in labels]
+
+
+def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list[SplitScores]:
     kinds = list(_SPLITTERS)
-    return [done[key] for key in sorted(done, key=lambda key: (kinds.index(key[0]), key[1]))]
-
-
-def _identity(
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    model: Any,
-    test_size: float,
-    scale: bool,
-    keep_predictions: bool,
-) -> dict[str, Any]:
-    """All that decides the numbers of a split, apart from its kind and seed."""
-    params = {k: v for k, v in model.get_params().items() if k not in ("random_state", "n_jobs")}
-    return {
-        "features_sha256": _sha256(X),
-        "labels_sha256": _sha256(y),
-        "groups_sha256": None if groups is None else _sha256(groups.astype(str)),
-        "model": type(model).__name__,
-        "model_params": json.loads(json.dumps(params, default=repr)),
-        "test_size": test_size,
-        "scaler": "StandardScaler of the training part" if scale else None,
-        "keep_predictions": keep_predictions,
-    }
+    mine = [split for key, split in done.items() if key[0] == target]
+    return sorted(mine, key=lambda split: (kinds.index(split.kind), split.seed))
 
 
 def _settings(
