@@ -99,7 +99,7 @@ def test_composition_features_are_matminers(structures):
 
 def test_radial_distribution_is_the_sum_over_pairs(crystals):
     structure = crystals["CsCl"]
-    featurizer = RadialDistributionFeaturizer(cutoff=5.0, step=0.5, width=0.3)
+    featurizer = RadialDistributionFeaturizer(start=0.5, cutoff=5.0, step=0.5, width=0.3)
     features = featurizer.transform([structure])[0]
     table = _property_table(PROPERTIES)
     grid = np.arange(1, 11) * 0.5
@@ -129,6 +129,7 @@ def test_radial_distribution_does_not_depend_on_the_cell(crystals):
     [
         ({"cutoff": 0}, "cutoff=0 must be positive"),
         ({"width": -1.0}, "width=-1.0 must be positive"),
+        ({"cutoff": 0.5}, "must not be below start=1.0"),
         ({"properties": ["Taste"]}, "no 'Taste'; allowed: .*Electronegativity"),
     ],
 )

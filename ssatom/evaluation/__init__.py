@@ -8,10 +8,11 @@ from ssatom.evaluation.descriptors import (
     SineMatrixFeaturizer,
 )
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
-from ssatom.evaluation.protocol import evaluate, evaluate_columns, score_predictions, split_rows
+from ssatom.evaluation.protocol import evaluate, evaluate_columns
 from ssatom.evaluation.radial import RadialDistributionFeaturizer
 from ssatom.evaluation.results import EvaluationResult, SplitScores, load_result
 from ssatom.evaluation.soap import SoapFeaturizer
+from ssatom.evaluation.splits import score_predictions, split_rows
 
 __all__ = [
     "DATASETS",

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, has_fit_parameter
 from tqdm.auto import tqdm
@@ -26,10 +24,15 @@ from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.datasets import Dataset
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
+from ssatom.evaluation.splits import (
+    SPLITTERS,
+    check_groups,
+    check_kinds,
+    score_predictions,
+    split_rows,
+)
 from ssatom.exceptions import ParameterError
 from ssatom.weights import PretrainedEncoder
-
-_SPLITTERS = {"random": ShuffleSplit, "grouped": GroupShuffleSplit}
 
 
 def evaluate(
@@ -199,8 +202,8 @@ def evaluate_columns(
     """
     X = check_array(features, dtype=np.float64, input_name="features")
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
-    groups = None if groups is None else _check_groups(groups, len(X))
-    kinds = _check_kinds(splits, groups)
+    groups = None if groups is None else check_groups(groups, len(X))
+    kinds = check_kinds(splits, groups)
     _check_numbers(n_seeds, test_size)
     model = KernelRidgeCV() if model is None else model
     run = _Run(X, columns, groups, model, test_size, scale, keep_predictions)
@@ -232,72 +235,6 @@ def evaluate_columns(
     for target, result in kept.items():
         result.splits = [done[target, *key] for key in wanted]
     return kept
-
-
-def split_rows(
-    kind: str, seed: int, n_rows: int, groups: np.ndarray | None = None, test_size: float = 0.2
-) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test rows of one split, the same for all features of one data set.
-
-    Parameters
-    ----------
-    kind : {"random", "grouped"}
-        Of the split.
-    seed : int
-        From 0 on.
-    n_rows : int
-        Number of rows.
-    groups : ndarray, shape (n_rows,), default=None
-        For grouped splits.
-    test_size : float, default=0.2
-        Share of rows, or of groups, in the test part.
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Row numbers.
-
-    Examples
-    --------
-    >>> from ssatom.evaluation import split_rows
-    >>> train, test = split_rows("random", seed=0, n_rows=10)
-    >>> len(train), len(test)
-    (8, 2)
-    """
-    splitter = _SPLITTERS[kind](1, test_size=test_size, random_state=seed)
-    rows = np.zeros((n_rows, 1))
-    train, test = next(splitter.split(rows, groups=groups if kind == "grouped" else None))
-    return np.sort(train), np.sort(test)
-
-
-def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The paper's four metrics.
-
-    Parameters
-    ----------
-    y, predictions : ndarray of float, shape (n_rows,)
-        Labels, and what was predicted.
-
-    Returns
-    -------
-    dict of float
-        "mae", "mse", "r2" and "pcc"; the last is NaN where either is constant, R² where there
-        are fewer than two rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation import score_predictions
-    >>> score_predictions(np.array([0.0, 1.0]), np.array([0.0, 2.0]))["mae"]
-    0.5
-    """
-    constant = np.ptp(y) == 0 or np.ptp(predictions) == 0
-    return {
-        "mae": float(mean_absolute_error(y, predictions)),
-        "mse": float(mean_squared_error(y, predictions)),
-        "r2": float(r2_score(y, predictions)) if len(y) > 1 else np.nan,
-        "pcc": np.nan if constant else float(np.corrcoef(y, predictions)[0, 1]),
-    }
 
 
 @dataclass(frozen=True)
@@ -374,7 +311,7 @@ def _fit(
 
 
 def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list[SplitScores]:
-    kinds = list(_SPLITTERS)
+    kinds = list(SPLITTERS)
     mine = [split for key, split in done.items() if key[0] == target]
     return sorted(mine, key=lambda split: (kinds.index(split.kind), split.seed))
 
@@ -405,30 +342,6 @@ def _sha256(array: np.ndarray) -> str:
     array = np.ascontiguousarray(array)
     head = f"{array.dtype.kind}{array.shape}".encode()
     return hashlib.sha256(head + array.tobytes()).hexdigest()
-
-
-def _check_groups(groups: Any, n_rows: int) -> np.ndarray:
-    groups = np.asarray(groups)
-    if groups.shape != (n_rows,):
-        raise ParameterError(
-            f"groups has shape {groups.shape}; allowed is one group a row, ({n_rows},)"
-        )
-    return groups
-
-
-def _check_kinds(splits: Sequence[str] | None, groups: np.ndarray | None) -> list[str]:
-    if splits is None:
-        splits = ["random"] if groups is None else ["random", "grouped"]
-    kinds = [splits] if isinstance(splits, str) else list(splits)
-    if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(_SPLITTERS):
-        raise ParameterError(
-            f"splits={splits!r}; allowed are different ones of 'random', 'grouped'"
-        )
-    if "grouped" in kinds and groups is None:
-        raise ParameterError("splits has 'grouped', which needs groups, such as reduced formulas")
-    if "grouped" in kinds and len(np.unique(groups)) < 2:  # type: ignore[arg-type]
-        raise ParameterError("groups are all the same; a grouped split needs at least two")
-    return kinds
 
 
 def _check_numbers(n_seeds: int, test_size: float) -> None:

@@ -18,6 +18,7 @@ PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
 """Elemental properties of the Magpie table that weigh pairs."""
 
 _MIN_DISTANCE = 0.3  # Å
+_TAIL = 1e-6
 
 
 class RadialDistributionFeaturizer(Descriptor):
@@ -29,6 +30,8 @@ class RadialDistributionFeaturizer(Descriptor):
 
     Parameters
     ----------
+    start : float, default=1.0
+        Smallest r, Å; hardly any atoms are closer.
     cutoff : float, default=6.0
         Largest r, Å.
     step : float, default=0.2
@@ -47,13 +50,14 @@ class RadialDistributionFeaturizer(Descriptor):
     >>> from pymatgen.core import Lattice, Structure
     >>> from ssatom.evaluation import RadialDistributionFeaturizer
     >>> salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    >>> RadialDistributionFeaturizer().fit_transform([salt]).shape  # 5 weights × 30 r + 100
-    (1, 250)
+    >>> RadialDistributionFeaturizer().fit_transform([salt]).shape  # 5 weights × 26 r + 100
+    (1, 230)
     """
 
     def __init__(
         self,
         *,
+        start: float = 1.0,
         cutoff: float = 6.0,
         step: float = 0.2,
         width: float = 0.2,
@@ -61,6 +65,7 @@ class RadialDistributionFeaturizer(Descriptor):
         fractions: bool = True,
         errors: str = "raise",
     ) -> None:
+        self.start = start
         self.cutoff = cutoff
         self.step = step
         self.width = width
@@ -92,12 +97,15 @@ class RadialDistributionFeaturizer(Descriptor):
         return magpie().citations()
 
     def _grid(self) -> np.ndarray:
-        return self.step * np.arange(1, round(self.cutoff / self.step) + 1)
+        n_steps = int((self.cutoff - self.start) / self.step + 1e-6)
+        return self.start + self.step * np.arange(n_steps + 1)
 
     def _check_parameters(self) -> None:
-        for name in ("cutoff", "step", "width"):
+        for name in ("start", "cutoff", "step", "width"):
             if not getattr(self, name) > 0:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be positive, in Å")
+        if self.cutoff < self.start:
+            raise ParameterError(f"cutoff={self.cutoff} must not be below start={self.start}, in Å")
         _property_table(tuple(self.properties))
 
     def _row(self, structure: Structure, where: str) -> np.ndarray:
@@ -112,6 +120,8 @@ class RadialDistributionFeaturizer(Descriptor):
         weights = _property_table(tuple(self.properties))[numbers]
         pairs = weights[centers] * weights[neighbors]
         smeared = np.exp(-(((distances[:, None] - self._grid()) / self.width) ** 2) / 2)
+        # A scaler would blow the farthest tails of Gaussians up to the size of true features.
+        smeared[smeared < _TAIL] = 0.0
         features = (pairs.T @ smeared).ravel() / len(numbers)
         return (
             np.concatenate([features, element_fractions(numbers)]) if self.fractions else features
