@@ -71,6 +71,11 @@ def test_rows_of_sites_share_their_structure(tmp_path, crystals):
     assert data.sites.tolist() == [3, 0, 0]
     assert data.rows[0][0] is data.rows[1][0]
     assert [(len(s), i) for s, i in data.rows] == [(4, 3), (4, 0), (2, 0)]
+    fewer = data.select(data.y > 1)
+    assert fewer.y.tolist() == [1.5, 3.0]
+    assert [(len(s), i) for s, i in fewer.rows] == [(4, 0), (2, 0)]
+    assert fewer.provenance()["n_left_out"] == 1
+    assert data.select([2, 0]).ids.tolist() == ["b", "a"]
 
 
 def test_the_files_own_division_is_kept(tmp_path, crystals):

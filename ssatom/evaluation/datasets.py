@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ class Dataset:
         Of the file as it is, in hexadecimal.
     n_without_label : int
         Crystals left out since the file has no value for them.
+    n_left_out : int
+        Rows left out by `select`.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Dataset:
     path: Path
     sha256: str
     n_without_label: int
+    n_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.y)
@@ -120,6 +123,32 @@ class Dataset:
         if self.sites is None:
             return self.structures
         return list(zip(self.structures, self.sites.tolist(), strict=True))
+
+    def select(self, chosen: Any) -> Dataset:
+        """Some of the rows, such as those for which all rival features exist.
+
+        Parameters
+        ----------
+        chosen : array-like of bool, shape (n_rows,), or of int
+            Rows to keep: a mask, or row numbers in the order wanted.
+
+        Returns
+        -------
+        Dataset
+            Its `provenance` counts the rows that are left out.
+        """
+        places = np.arange(len(self))[np.asarray(chosen)]
+        columns = {
+            name: None if column is None else column[places]
+            for name in ("y", "sites", "groups", "ids", "parts")
+            for column in [getattr(self, name)]
+        }
+        return replace(
+            self,
+            structures=[self.structures[i] for i in places],
+            n_left_out=self.n_left_out + len(self) - len(places),
+            **columns,
+        )
 
     def provenance(self) -> dict[str, Any]:
         """What a result file says of its data.
@@ -138,6 +167,7 @@ class Dataset:
             "n_rows": len(self),
             "n_groups": len(np.unique(self.groups)),
             "n_without_label": self.n_without_label,
+            "n_left_out": self.n_left_out,
         }
 
 

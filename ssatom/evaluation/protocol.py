@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 import ssatom
 from ssatom.embeddings import resolve_weights
+from ssatom.embeddings.choices import Weights
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.datasets import Dataset
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
@@ -32,7 +33,6 @@ from ssatom.evaluation.splits import (
     split_rows,
 )
 from ssatom.exceptions import ParameterError
-from ssatom.weights import PretrainedEncoder
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
     scale: bool = True,
     name: str | None = None,
     data: Dataset | Mapping[str, Any] | None = None,
-    weights: str | PretrainedEncoder | None = None,
+    weights: Weights = None,
     result_file: str | os.PathLike[str] | None = None,
     keep_predictions: bool = False,
     n_jobs: int | None = None,
@@ -84,8 +84,9 @@ def evaluate(
         What the features are called, for the result file.
     data : Dataset or mapping, default=None
         Where rows come from, for the result file: name, target and hash.
-    weights : str or PretrainedEncoder, default=None
-        Weights that made the features, for the result file; None: none did.
+    weights : str, path or PretrainedEncoder, default=None
+        Weights that made the features, for the result file, as for the featurizers; None means
+        here that none did.
     result_file : path, default=None
         JSON file to which each finished split is added at once. If there is one of the same
         evaluation already, only missing splits are computed.
@@ -155,7 +156,7 @@ def evaluate_columns(
     scale: bool = True,
     name: str | None = None,
     data: Mapping[str, Dataset | Mapping[str, Any] | None] | None = None,
-    weights: str | PretrainedEncoder | None = None,
+    weights: Weights = None,
     result_files: Mapping[str, str | os.PathLike[str]] | None = None,
     keep_predictions: bool = False,
     n_jobs: int | None = None,
@@ -319,7 +320,7 @@ def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list
 def _settings(
     name: str | None,
     data: Dataset | Mapping[str, Any] | None,
-    weights: str | PretrainedEncoder | None,
+    weights: Weights,
     shape: tuple[int, ...],
 ) -> dict[str, Any]:
     if weights is not None:
