@@ -138,7 +138,7 @@ class Dataset:
             Its `provenance` counts the rows that are left out.
         """
         places = np.arange(len(self))[np.asarray(chosen)]
-        columns = {
+        columns: dict[str, Any] = {
             name: None if column is None else column[places]
             for name in ("y", "sites", "groups", "ids", "parts")
             for column in [getattr(self, name)]
