@@ -25,6 +25,7 @@ _ROOMS = {
     "weights": ("list_weights", "load_pretrained"),
     "pretraining": ("MaskedPretrainer",),
     "embeddings": ("graph_embeddings", "site_embeddings"),
+    "evaluation": ("KernelRidgeCV", "evaluate"),
     "featurizers": (
         "GraphEmbeddingFeaturizer",
         "OrbitalFieldMatrixTransformer",

@@ -1,0 +1,65 @@
+"""What a column of labels has to be before anything is fitted to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ssatom.exceptions import ParameterError
+
+
+def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
+    """Labels as float64, refused where nothing could be learned from them.
+
+    Parameters
+    ----------
+    y : array-like of float, shape (n_rows,)
+        The labels.
+    n_rows : int
+        How many there should be.
+    name : str, default="y"
+        What messages call them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+        A new array.
+
+    Raises
+    ------
+    ParameterError
+        If they are no numbers, of another length, not finite, or all the same.
+
+    Examples
+    --------
+    >>> from ssatom.evaluation._checks import check_target
+    >>> check_target([1, 2], n_rows=2)
+    array([1., 2.])
+    """
+    if np.iscomplexobj(y):
+        raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
+    try:
+        target = np.array(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} holds something that is no number ({error})") from None
+    if target.ndim != 1:
+        raise ParameterError(
+            f"{name} has shape {target.shape}; allowed is one number a row, shape ({n_rows},)"
+        )
+    if len(target) != n_rows:
+        raise ParameterError(
+            f"{name} has {len(target)} values for {n_rows} rows of features; give one value a row, "
+            "in the same order"
+        )
+    if (bad := np.flatnonzero(~np.isfinite(target))).size:
+        raise ParameterError(
+            f"{name}[{bad[0]}] is {target[bad[0]]}, as are {bad.size} of {n_rows} values; labels "
+            "must be finite: leave these rows out, of the features too"
+        )
+    if n_rows and np.ptp(target) == 0:
+        raise ParameterError(
+            f"{name} is constant ({target[0]:g} in all {n_rows} rows); there is nothing to learn: "
+            "is this the right column?"
+        )
+    return target

@@ -1,0 +1,127 @@
+"""The algebra behind kernel ridge: distances once, one decomposition a kernel width.
+
+With G = (K + αI)⁻¹ of all rows, the residuals of a fold F that is left out are
+y_F − ŷ_F = (G_FF)⁻¹ (G y)_F, so that no fold is solved by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.spatial.distance import cdist
+
+METRICS = {"laplacian": "cityblock", "rbf": "sqeuclidean"}
+"""Kernels, exp(-γ d), and their distance d as SciPy calls it."""
+
+_CHUNK = 256  # rows of a block of distances
+
+
+def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) -> np.ndarray:
+    """Distances between all rows, half of them computed and then mirrored.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n_rows, n_features)
+        The rows.
+    metric : {"cityblock", "sqeuclidean"}
+        As in SciPy.
+    n_jobs : int, default=None
+        Threads; None is one, -1 all.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_rows)
+        Symmetric to the last bit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.evaluation.kernel_algebra import pairwise_distances
+    >>> pairwise_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), "cityblock")
+    array([[0., 7.],
+           [7., 0.]])
+    """
+    distances = np.empty((len(X), len(X)))
+
+    def fill(rows: slice) -> None:
+        block = distances[rows, rows.start :]
+        block[...] = cdist(X[rows], X[rows.start :], metric)
+        distances[rows.stop :, rows] = block[:, rows.stop - rows.start :].T
+
+    # SciPy lets other threads run while it computes.
+    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(rows) for rows in blocks(len(X)))
+    return distances
+
+
+def blocks(n_rows: int) -> list[slice]:
+    """Rows in portions whose distances to all others take little memory."""
+    return [slice(i, min(i + _CHUNK, n_rows)) for i in range(0, n_rows, _CHUNK)]
+
+
+def grid_line(
+    distances: np.ndarray,
+    gamma: float,
+    Y: np.ndarray,
+    folds: list[np.ndarray],
+    alphas: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-validate all α of one kernel and γ, for several labels at once.
+
+    Parameters
+    ----------
+    distances : ndarray of float64, shape (n_rows, n_rows)
+        As `pairwise_distances` gives them.
+    gamma : float
+        Kernel width.
+    Y : ndarray of float64, shape (n_rows, n_labels)
+        Labels.
+    folds : list of ndarray of int
+        Rows tested in each fold.
+    alphas : sequence of float
+        Regularization strengths.
+
+    Returns
+    -------
+    errors : ndarray of float64, shape (n_labels, n_alphas, n_folds)
+        Mean absolute errors.
+    coefficients : ndarray of float64, shape (n_labels, n_rows, n_alphas)
+        (K + αI)⁻¹ y, those of the models of all rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.evaluation.kernel_algebra import grid_line, pairwise_distances
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> folds = [np.arange(0, 20, 2), np.arange(1, 20, 2)]
+    >>> errors, _ = grid_line(pairwise_distances(X, "sqeuclidean"), 1.0, X**2, folds, [1e-9, 1])
+    >>> errors.shape, bool(errors[0, 0].max() < 1e-3 < errors[0, 1].min())
+    ((1, 2, 2), True)
+    """
+    kernel = np.multiply(distances, -gamma)
+    np.exp(kernel, out=kernel)
+    # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
+    values, vectors = eigh(kernel.T, overwrite_a=True, check_finite=False, driver="evd")
+    inverse = 1.0 / (np.maximum(values, 0.0)[:, None] + np.asarray(alphas))
+    projected = vectors.T @ Y
+    coefficients = np.array([vectors @ (inverse * column[:, None]) for column in projected.T])
+    roots = np.sqrt(inverse)
+    errors = np.empty((Y.shape[1], len(alphas), len(folds)))
+    for k, fold in enumerate(folds):
+        rows = np.ascontiguousarray(vectors[fold])
+        for a in range(len(alphas)):
+            half = rows * roots[:, a]
+            # Written as a product with its own transpose, it takes half the multiplications.
+            residuals = _solve(half @ half.T, coefficients[:, fold, a].T)
+            errors[:, a, k] = np.abs(residuals).mean(axis=0)
+    return np.where(np.isfinite(errors), errors, np.inf), coefficients
+
+
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solution of a positive definite system, which rounding may have made singular."""
+    try:
+        return cho_solve(cho_factor(matrix, check_finite=False), right, check_finite=False)
+    except LinAlgError:
+        return np.linalg.lstsq(matrix, right, rcond=None)[0]

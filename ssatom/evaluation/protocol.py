@@ -1,0 +1,352 @@
+"""The paper's protocol: splits, scaling, hyper-parameters, metrics, over and over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_array, has_fit_parameter
+from tqdm.auto import tqdm
+
+import ssatom
+from ssatom.embeddings import resolve_weights
+from ssatom.embeddings.choices import Weights
+from ssatom.evaluation._checks import check_target
+from ssatom.evaluation.datasets import Dataset
+from ssatom.evaluation.kernel_ridge import KernelRidgeCV
+from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
+from ssatom.evaluation.splits import (
+    SPLITTERS,
+    check_groups,
+    check_kinds,
+    score_predictions,
+    split_rows,
+)
+from ssatom.exceptions import ParameterError
+
+
+def evaluate(
+    features: Any,
+    y: Any,
+    *,
+    groups: Any = None,
+    model: BaseEstimator | None = None,
+    n_seeds: int = 5,
+    test_size: float = 0.2,
+    splits: Sequence[str] | None = None,
+    scale: bool = True,
+    name: str | None = None,
+    data: Dataset | Mapping[str, Any] | None = None,
+    weights: Weights = None,
+    result_file: str | os.PathLike[str] | None = None,
+    keep_predictions: bool = False,
+    n_jobs: int | None = None,
+    progress_bar: bool = True,
+) -> EvaluationResult:
+    """Measure how well features tell a property, by the paper's protocol.
+
+    For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
+    by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
+    Beside random splits there are grouped ones, where no group is in both parts: rows of one
+    formula resemble each other, so that random splits flatter.
+
+    Parameters
+    ----------
+    features : array-like of float, shape (n_rows, n_features)
+        Of structures or sites.
+    y : array-like of float, shape (n_rows,)
+        Labels.
+    groups : array-like, shape (n_rows,), default=None
+        Such as reduced formulas. Grouped splits also keep groups together in the folds inside
+        the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
+    model : estimator, default=None
+        Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
+        `random_state`, if it has one, becomes the seed of the split.
+    n_seeds : int, default=5
+        Splits of each kind, with seeds 0, 1, …
+    test_size : float, default=0.2
+        Share of rows (of groups, for grouped splits) in the test part.
+    splits : sequence of {"random", "grouped"}, default=None
+        Kinds of splits; None is random ones, and grouped ones if there are groups.
+    scale : bool, default=True
+        Shift and scale each feature to mean 0 and variance 1 over the training part.
+    name : str, default=None
+        What the features are called, for the result file.
+    data : Dataset or mapping, default=None
+        Where rows come from, for the result file: name, target and hash.
+    weights : str, path or PretrainedEncoder, default=None
+        Weights that made the features, for the result file, as for the featurizers; None means
+        here that none did.
+    result_file : path, default=None
+        JSON file to which each finished split is added at once. If there is one of the same
+        evaluation already, only missing splits are computed.
+    keep_predictions : bool, default=False
+        Keep row numbers and predictions of the test parts.
+    n_jobs : int, default=None
+        Processes over splits; None is one, -1 as many as cores.
+    progress_bar : bool, default=True
+        Show splits done.
+
+    Returns
+    -------
+    EvaluationResult
+        Scores of each split, their means and standard deviations.
+
+    Raises
+    ------
+    ParameterError
+        If labels are NaN, constant or of another length, or a parameter is not allowed; also if
+        the result file belongs to another evaluation or is something else, which is never
+        overwritten. A half-written one is done again, with a warning.
+
+    References
+    ----------
+    .. [1] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
+       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom import KernelRidgeCV, evaluate
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> model = KernelRidgeCV(["rbf"], gammas=[0.1, 1], alphas=[1e-4], cv=3)
+    >>> result = evaluate(X, X[:, 0] ** 2, model=model, n_seeds=2, progress_bar=False)
+    >>> result.mean("r2") > 0.5
+    True
+    """
+    results = evaluate_columns(
+        features,
+        {"y": y},
+        groups=groups,
+        model=model,
+        n_seeds=n_seeds,
+        test_size=test_size,
+        splits=splits,
+        scale=scale,
+        name=name,
+        data={"y": data},
+        weights=weights,
+        result_files={} if result_file is None else {"y": result_file},
+        keep_predictions=keep_predictions,
+        n_jobs=n_jobs,
+        progress_bar=progress_bar,
+    )
+    return results["y"]
+
+
+def evaluate_columns(
+    features: Any,
+    targets: Mapping[str, Any],
+    *,
+    groups: Any = None,
+    model: BaseEstimator | None = None,
+    n_seeds: int = 5,
+    test_size: float = 0.2,
+    splits: Sequence[str] | None = None,
+    scale: bool = True,
+    name: str | None = None,
+    data: Mapping[str, Dataset | Mapping[str, Any] | None] | None = None,
+    weights: Weights = None,
+    result_files: Mapping[str, str | os.PathLike[str]] | None = None,
+    keep_predictions: bool = False,
+    n_jobs: int | None = None,
+    progress_bar: bool = True,
+) -> dict[str, EvaluationResult]:
+    """Evaluate one set of features on several labels of the same rows.
+
+    The numbers are those of `evaluate` on each label; with `KernelRidgeCV` they take hardly
+    longer than one, since the decompositions are shared.
+
+    Parameters
+    ----------
+    features, groups, model, n_seeds, test_size, splits, scale, name, weights, keep_predictions, \
+    n_jobs, progress_bar
+        As for `evaluate`.
+    targets : mapping of str to array-like of float, shape (n_rows,)
+        Labels by name, all of them known in all rows.
+    data : mapping of str to Dataset or mapping, default=None
+        By the same names, as for `evaluate`.
+    result_files : mapping of str to path, default=None
+        By the same names, as for `evaluate`.
+
+    Returns
+    -------
+    dict of EvaluationResult
+        By the same names.
+
+    Raises
+    ------
+    ParameterError
+        As from `evaluate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom import KernelRidgeCV
+    >>> from ssatom.evaluation import evaluate_columns
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> model = KernelRidgeCV(["rbf"], gammas=[0.1, 1], alphas=[1e-4], cv=3)
+    >>> labels = {"a": X[:, 0], "b": X[:, 1] ** 2}
+    >>> results = evaluate_columns(X, labels, model=model, n_seeds=1, progress_bar=False)
+    >>> {target: result.mean("r2") > 0.5 for target, result in results.items()}
+    {'a': True, 'b': True}
+    """
+    X = check_array(features, dtype=np.float64, input_name="features")
+    columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
+    groups = None if groups is None else check_groups(groups, len(X))
+    kinds = check_kinds(splits, groups)
+    _check_numbers(n_seeds, test_size)
+    model = KernelRidgeCV() if model is None else model
+    run = _Run(X, columns, groups, model, test_size, scale, keep_predictions)
+    files = {} if result_files is None else dict(result_files)
+    kept = {
+        target: EvaluationResult(
+            run.identity(target),
+            _settings(name, None if data is None else data.get(target), weights, X.shape),
+        )
+        for target in columns
+    }
+    done = {
+        (target, *split.key): split
+        for target, file in files.items()
+        for split in resume(file, kept[target].identity)
+    }
+    wanted = [(kind, seed) for kind in kinds for seed in range(n_seeds)]
+    jobs = {key: [target for target in columns if (target, *key) not in done] for key in wanted}
+    missing = [delayed(run.split)(*key, todo) for key, todo in jobs.items() if todo]
+    new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(missing) if missing else []
+    counts = {"total": len(wanted), "initial": len(wanted) - len(missing)}
+    for scores in tqdm(new, desc=name or "splits", **counts, disable=not progress_bar):
+        for target, split in scores.items():
+            done[target, *split.key] = split
+            if target in files:
+                # Splits that this call does not want stay in the file for those that do.
+                kept[target].splits = _ordered(done, target)
+                kept[target].save(files[target])
+    for target, result in kept.items():
+        result.splits = [done[target, *key] for key in wanted]
+    return kept
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all splits of an evaluation have in common."""
+
+    X: np.ndarray
+    columns: dict[str, np.ndarray]
+    groups: np.ndarray | None
+    model: Any
+    test_size: float
+    scale: bool
+    keep_predictions: bool
+
+    def split(self, kind: str, seed: int, targets: list[str]) -> dict[str, SplitScores]:
+        """Scores of one split, for some of the labels."""
+        train, test = split_rows(kind, seed, len(self.X), self.groups, self.test_size)
+        start = time.perf_counter()
+        X_train, X_test = self.X[train], self.X[test]
+        if self.scale:
+            scaler = StandardScaler().fit(X_train)  # never sees a test row
+            X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+        model = clone(self.model)
+        if "random_state" in model.get_params():
+            model.set_params(random_state=seed)
+        inner = {}
+        if kind == "grouped" and self.groups is not None and has_fit_parameter(model, "groups"):
+            inner["groups"] = self.groups[train]
+        labels = [self.columns[target] for target in targets]
+        models = _fit(model, X_train, [y[train] for y in labels], inner)
+        predictions = [np.asarray(m.predict(X_test), dtype=np.float64) for m in models]
+        seconds = (time.perf_counter() - start) / len(targets)
+        return {
+            target: SplitScores(
+                kind=kind,
+                seed=seed,
+                n_train=len(train),
+                n_test=len(test),
+                **score_predictions(y[test], predicted),
+                best_params=dict(getattr(fitted, "best_params_", {})),
+                cv_score=float(getattr(fitted, "best_score_", np.nan)),
+                seconds=seconds,
+                test_rows=test.tolist() if self.keep_predictions else None,
+                predictions=predicted.tolist() if self.keep_predictions else None,
+            )
+            for target, y, fitted, predicted in zip(
+                targets, labels, models, predictions, strict=True
+            )
+        }
+
+    def identity(self, target: str) -> dict[str, Any]:
+        """All that decides the numbers of a split, apart from its kind and seed."""
+        params = self.model.get_params()
+        kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
+        return {
+            "features_sha256": _sha256(self.X),
+            "labels_sha256": _sha256(self.columns[target]),
+            "groups_sha256": None if self.groups is None else _sha256(self.groups.astype(str)),
+            "model": type(self.model).__name__,
+            "model_params": json.loads(json.dumps(kept, default=repr)),
+            "test_size": self.test_size,
+            "scaler": "StandardScaler of the training part" if self.scale else None,
+            "keep_predictions": self.keep_predictions,
+        }
+
+
+def _fit(
+    model: Any, X: np.ndarray, labels: list[np.ndarray], inner: dict[str, np.ndarray]
+) -> list[Any]:
+    """A fitted model for each label, together where the model knows how to."""
+    if len(labels) > 1 and hasattr(model, "fit_columns"):
+        return model.fit_columns(X, np.column_stack(labels), **inner)
+    return [clone(model).fit(X, y, **inner) for y in labels]
+
+
+def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list[SplitScores]:
+    kinds = list(SPLITTERS)
+    mine = [split for key, split in done.items() if key[0] == target]
+    return sorted(mine, key=lambda split: (kinds.index(split.kind), split.seed))
+
+
+def _settings(
+    name: str | None,
+    data: Dataset | Mapping[str, Any] | None,
+    weights: Weights,
+    shape: tuple[int, ...],
+) -> dict[str, Any]:
+    if weights is not None:
+        encoder = resolve_weights(weights)
+        made_by = {"name": encoder.name, "sha256": encoder.sha256}
+    return {
+        "features": name,
+        "n_rows": shape[0],
+        "n_features": shape[1],
+        "data": data.provenance() if isinstance(data, Dataset) else data,
+        "weights": None if weights is None else made_by,
+        "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
+        "standard_deviation": "over seeds, n - 1 in the denominator",
+        "ssatom": ssatom.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _sha256(array: np.ndarray) -> str:
+    array = np.ascontiguousarray(array)
+    head = f"{array.dtype.kind}{array.shape}".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+def _check_numbers(n_seeds: int, test_size: float) -> None:
+    if isinstance(n_seeds, bool) or not isinstance(n_seeds, int | np.integer) or n_seeds < 1:
+        raise ParameterError(f"n_seeds={n_seeds!r}; allowed is a whole number from 1 on")
+    if not isinstance(test_size, float) or not 0 < test_size < 1:
+        raise ParameterError(f"test_size={test_size!r}; allowed is a share between 0 and 1")

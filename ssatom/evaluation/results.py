@@ -1,0 +1,311 @@
+"""Results of an evaluation, and the file that keeps them while it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ssatom.exceptions import MissingFileError, ParameterError
+
+METRIC_NAMES = ("mae", "mse", "r2", "pcc")
+"""Mean absolute error, mean squared error, R², Pearson correlation coefficient."""
+
+_FORMAT = "ssatom-evaluation"
+_VERSION = 1
+_HEAD = '{\n "format": "' + _FORMAT + '"'  # how every one of our files begins
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """Scores of one split into training and test rows.
+
+    Attributes
+    ----------
+    kind : str
+        "random" or "grouped".
+    seed : int
+        Of the split.
+    n_train, n_test : int
+        Rows of the two parts.
+    mae, mse, r2, pcc : float
+        On the test rows; mae in the unit of the label, mse in its square. PCC is NaN where all
+        predictions are equal.
+    best_params : dict
+        Chosen hyper-parameters; empty for a model that chooses none.
+    cv_score : float
+        Cross-validation score of the choice, NaN for a model without.
+    seconds : float
+        Time to fit and predict.
+    test_rows, predictions : list or None
+        Row numbers and predictions of the test part, where they were to be kept.
+    """
+
+    kind: str
+    seed: int
+    n_train: int
+    n_test: int
+    mae: float
+    mse: float
+    r2: float
+    pcc: float
+    best_params: dict[str, Any]
+    cv_score: float
+    seconds: float
+    test_rows: list[int] | None = None
+    predictions: list[float] | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Kind and seed."""
+        return self.kind, self.seed
+
+
+@dataclass
+class EvaluationResult:
+    """Scores of all splits, with what they were taken on.
+
+    Attributes
+    ----------
+    identity : dict
+        What decides the numbers: hashes of features, labels and groups, and the model.
+        A result file is resumed only by an evaluation of the same identity.
+    settings : dict
+        What else there is to know: names, data file and weights with their hashes, versions.
+    splits : list of SplitScores
+        By kind and seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from ssatom import evaluate
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> result = evaluate(X, X.sum(axis=1), model=Ridge(1e-6), n_seeds=2, progress_bar=False)
+    >>> round(result.mean("mae"), 3), len(result.splits)
+    (0.0, 2)
+    """
+
+    identity: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    splits: list[SplitScores] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of splits there are."""
+        return list(dict.fromkeys(split.kind for split in self.splits))
+
+    def values(self, metric: str = "mae", kind: str = "random") -> np.ndarray:
+        """One metric over the splits of one kind.
+
+        Parameters
+        ----------
+        metric : {"mae", "mse", "r2", "pcc"}, default="mae"
+            Which.
+        kind : str, default="random"
+            Of the splits.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_seeds,)
+            In order of seeds.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such metric or kind.
+        """
+        if metric not in METRIC_NAMES:
+            raise ParameterError(f"metric={metric!r}; allowed: {', '.join(METRIC_NAMES)}")
+        if kind not in self.kinds:
+            raise ParameterError(f"kind={kind!r}; this result has: {', '.join(self.kinds)}")
+        return np.array([getattr(split, metric) for split in self.splits if split.kind == kind])
+
+    def mean(self, metric: str = "mae", kind: str = "random") -> float:
+        """Mean over splits, as `values` chooses them."""
+        return float(self.values(metric, kind).mean())
+
+    def std(self, metric: str = "mae", kind: str = "random") -> float:
+        """Standard deviation over splits (n − 1 in the denominator); NaN for a single one."""
+        values = self.values(metric, kind)
+        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+
+    def summary(self) -> pd.DataFrame:
+        """Mean and standard deviation of all metrics.
+
+        Returns
+        -------
+        DataFrame
+            A row a kind of split; columns of two levels: metric, and "mean" or "std".
+        """
+        columns = pd.MultiIndex.from_product([METRIC_NAMES, ("mean", "std")])
+        rows = [
+            [value for m in METRIC_NAMES for value in (self.mean(m, kind), self.std(m, kind))]
+            for kind in self.kinds
+        ]
+        return pd.DataFrame(rows, index=pd.Index(self.kinds, name="split"), columns=columns)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a split.
+
+        Returns
+        -------
+        DataFrame
+            Columns as in `SplitScores`, without predictions.
+        """
+        names = [f.name for f in fields(SplitScores)][:-2]
+        return pd.DataFrame([{n: getattr(s, n) for n in names} for s in self.splits], columns=names)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result file, at one stroke: a reader sees the old one or the new one.
+
+        Parameters
+        ----------
+        path : path
+            Folders are made as needed.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"format": _FORMAT, "version": _VERSION, **asdict(self), "n": len(self.splits)}
+        text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # as other files, not as temporary ones
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+
+def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
+    """Read a result file.
+
+    Parameters
+    ----------
+    path : path
+        As `EvaluationResult.save` wrote it.
+
+    Returns
+    -------
+    EvaluationResult
+        With the splits that were finished.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    ParameterError
+        If it is half-written or something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.evaluation import EvaluationResult, load_result
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     EvaluationResult({"model": "none"}).save(f"{folder}/empty.json")
+    ...     load_result(f"{folder}/empty.json").identity
+    {'model': 'none'}
+    """
+    if not Path(path).exists():
+        raise MissingFileError(f"'{path}': there is no such file (looked in {os.getcwd()})")
+    result = _parse(Path(path))
+    if result is None:
+        raise ParameterError(
+            f"'{path}' is a half-written result file; run its evaluation again, or delete it"
+        )
+    return result
+
+
+def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[SplitScores]:
+    """Finished splits of a result file, if it belongs to this evaluation.
+
+    Parameters
+    ----------
+    path : path
+        The file; there may be none yet.
+    identity : mapping
+        Of the evaluation that wants to go on.
+
+    Returns
+    -------
+    list of SplitScores
+        Empty where the file is missing or half-written; the latter warns.
+
+    Raises
+    ------
+    ParameterError
+        If the file is something else, or the result of another evaluation.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    result = _parse(path)
+    if result is None:
+        warnings.warn(
+            f"'{path}' is half-written; its evaluation is done again", UserWarning, stacklevel=3
+        )
+        return []
+    wanted = _plain(dict(identity))
+    there = result.identity
+    if differing := [key for key in {**wanted, **there} if wanted.get(key) != there.get(key)]:
+        changes = "; ".join(
+            f"{key}: there {there.get(key)!r}, here {wanted.get(key)!r}" for key in differing
+        )
+        raise ParameterError(
+            f"'{path}' holds the result of another evaluation ({changes}); choose another file, "
+            "or delete this one"
+        )
+    return result.splits
+
+
+def _parse(path: Path) -> EvaluationResult | None:
+    """The result in a file, None if the file is the beginning of one."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith(_HEAD) and not _HEAD.startswith(text):
+        raise ParameterError(
+            f"'{path}' is no result file of ssatom, and is left alone; choose another file"
+        )
+    try:
+        content = json.loads(text)
+        if content["version"] != _VERSION:
+            raise ParameterError(
+                f"'{path}' has version {content['version']} of the format; this version of ssatom "
+                f"reads {_VERSION}: choose another file, or update ssatom"
+            )
+        if content["n"] != len(content["splits"]):
+            return None
+        splits = [_split(row) for row in content["splits"]]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None
+    return EvaluationResult(content["identity"], content["settings"], splits)
+
+
+def _split(row: dict[str, Any]) -> SplitScores:
+    numbers = {name: math.nan for name in (*METRIC_NAMES, "cv_score") if row[name] is None}
+    return SplitScores(**{**row, **numbers})
+
+
+def _plain(value: Any) -> Any:
+    """The value with what JSON lacks made plain: arrays, NumPy's numbers, NaN (as null)."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

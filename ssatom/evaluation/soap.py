@@ -1,0 +1,108 @@
+"""SOAP by DScribe, for who has it installed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from ssatom.evaluation.descriptors import SYMBOLS, Descriptor
+
+
+class SoapFeaturizer(Descriptor):
+    """Smooth overlap of atomic positions averaged over sites [1]_, by DScribe.
+
+    Species are compressed: neighbours count by their atomic number in one density, so the number
+    of features does not grow with that of elements.
+
+    Parameters
+    ----------
+    cutoff : float, default=5.0
+        Å.
+    n_max : int, default=6
+        Radial functions.
+    l_max : int, default=4
+        Highest angular momentum.
+    errors : {"raise", "nan"}, default="raise"
+        Raise at the first bad row, or give it NaN and warn once of all.
+
+    Notes
+    -----
+    Needs DScribe, which ssatom does not require; without it `fit` and `transform` raise an
+    ImportError that says so.
+
+    References
+    ----------
+    .. [1] Bartók et al., Phys. Rev. B 87, 184115 (2013), 10.1103/PhysRevB.87.184115
+
+    Examples
+    --------
+    >>> from ssatom.evaluation import SoapFeaturizer
+    >>> SoapFeaturizer(n_max=4).get_params()["l_max"]
+    4
+    """
+
+    def __init__(
+        self, *, cutoff: float = 5.0, n_max: int = 6, l_max: int = 4, errors: str = "raise"
+    ) -> None:
+        self.cutoff = cutoff
+        self.n_max = n_max
+        self.l_max = l_max
+        self.errors = errors
+
+    def feature_labels(self) -> list[str]:
+        """Names of the features.
+
+        Returns
+        -------
+        list of str
+            Such as "soap_0000".
+        """
+        n_features = _soap(self.cutoff, self.n_max, self.l_max).get_number_of_features()
+        return [f"soap_{i:04d}" for i in range(n_features)]
+
+    def citations(self) -> list[str]:
+        """What to cite.
+
+        Returns
+        -------
+        list of str
+            BibTeX.
+        """
+        return [
+            "@article{Himanen2020, title = {DScribe: Library of descriptors for machine learning "
+            "in materials science}, author = {Himanen, Lauri and others}, journal = {Comput. Phys. "
+            "Commun.}, volume = {247}, pages = {106949}, year = {2020}, "
+            "doi = {10.1016/j.cpc.2019.106949}}"
+        ]
+
+    def _check_parameters(self) -> None:
+        _soap(self.cutoff, self.n_max, self.l_max)
+
+    def _row(self, structure: Structure, where: str) -> np.ndarray:
+        atoms = AseAtomsAdaptor.get_atoms(structure)
+        return np.asarray(_soap(self.cutoff, self.n_max, self.l_max).create(atoms))
+
+
+@lru_cache
+def _soap(cutoff: float, n_max: int, l_max: int) -> Any:
+    try:
+        from dscribe.descriptors import SOAP
+    except ImportError as error:
+        raise ImportError(
+            "SoapFeaturizer needs the package dscribe, which is not installed; install it with "
+            "'pip install dscribe'"
+        ) from error
+    weighting = {symbol: float(z) for z, symbol in enumerate(SYMBOLS, start=1)}
+    return SOAP(
+        species=SYMBOLS,
+        r_cut=cutoff,
+        n_max=n_max,
+        l_max=l_max,
+        periodic=True,
+        average="inner",
+        compression={"mode": "mu2", "species_weighting": weighting},
+    )

@@ -1,0 +1,191 @@
+"""KernelRidgeCV gives what a grid search over KernelRidge gives, without solving fold by fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
+from sklearn.utils.estimator_checks import check_estimator
+
+from ssatom.evaluation import KernelRidgeCV
+from ssatom.evaluation.kernel_algebra import pairwise_distances
+from ssatom.evaluation.kernel_ridge import DECADES
+from ssatom.exceptions import ParameterError
+
+GAMMAS = [1e-3, 1e-2, 1e-1, 1.0]
+ALPHAS = [1e-5, 1e-3, 1e-1]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(83, 6))  # folds of two sizes
+    return X, np.sin(X[:, 0]) + X[:, 1] ** 2 + 0.1 * rng.normal(size=83) + 3
+
+
+def reference(X, y, cv, gammas=GAMMAS, alphas=ALPHAS, groups=None):
+    grid = {"kernel": ["laplacian", "rbf"], "gamma": gammas, "alpha": alphas}
+    search = GridSearchCV(KernelRidge(), grid, cv=cv, scoring="neg_mean_absolute_error")
+    return search.fit(X, y, groups=groups)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_scores_and_choice_equal_those_of_a_grid_search(data, seed):
+    X, y = data
+    ours = KernelRidgeCV(gammas=GAMMAS, alphas=ALPHAS, random_state=seed).fit(X, y)
+    theirs = reference(X, y, KFold(10, shuffle=True, random_state=seed))
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
+    for name in ("mean_test_score", "std_test_score", *(f"split{k}_test_score" for k in range(10))):
+        np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name], rtol=1e-6)
+    np.testing.assert_array_equal(
+        ours.cv_results_["rank_test_score"], theirs.cv_results_["rank_test_score"]
+    )
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.best_index_ == theirs.best_index_
+    assert ours.best_score_ == pytest.approx(theirs.best_score_, rel=1e-6)
+    np.testing.assert_allclose(ours.predict(X + 0.1), theirs.predict(X + 0.1), rtol=1e-6)
+
+
+def test_the_whole_of_table_one(data):
+    X, y = data
+    ours = KernelRidgeCV().fit(X, y).cv_results_
+    assert len(ours["params"]) == 2 * 11 * 11
+    assert np.isfinite(ours["mean_test_score"]).all()
+    # Where α is not tiny, both ways of computing keep their digits.
+    theirs = reference(X, y, KFold(10, shuffle=True, random_state=0), DECADES[::5], DECADES[4::3])
+    for params, score in zip(
+        theirs.cv_results_["params"], theirs.cv_results_["mean_test_score"], strict=True
+    ):
+        place = ours["params"].index(params)
+        assert ours["mean_test_score"][place] == pytest.approx(score, rel=1e-6)
+
+
+def test_repeated_rows_cost_digits_at_the_smallest_alpha_and_nothing_else(data):
+    X, y = data
+    X, y = np.vstack([X, X]), np.concatenate([y, y + 0.1])
+    ours = KernelRidgeCV(["laplacian"], gammas=[0.1], alphas=[1e-10, 1e-2]).fit(X, y)
+    theirs = GridSearchCV(
+        KernelRidge(kernel="laplacian", gamma=0.1),
+        {"alpha": [1e-10, 1e-2]},
+        cv=KFold(10, shuffle=True, random_state=0),
+        scoring="neg_mean_absolute_error",
+    ).fit(X, y)
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-4
+    )
+
+
+def test_splitters_and_groups(data):
+    X, y = data
+    groups = np.arange(len(y)) % 13
+    grouped = KernelRidgeCV(gammas=GAMMAS, alphas=ALPHAS, cv=5).fit(X, y, groups=groups)
+    splitter = GroupKFold(5, shuffle=True, random_state=0)
+    theirs = reference(X, y, splitter, groups=groups)
+    assert grouped.best_score_ == pytest.approx(theirs.best_score_, rel=1e-6)
+    same = KernelRidgeCV(gammas=GAMMAS, alphas=ALPHAS, cv=splitter).fit(X, y, groups=groups)
+    assert same.best_score_ == grouped.best_score_
+    halves = KernelRidgeCV(gammas=GAMMAS, alphas=ALPHAS, cv=ShuffleSplit(3, random_state=0))
+    theirs = reference(X, y, ShuffleSplit(3, random_state=0))
+    assert halves.fit(X, y).best_score_ == pytest.approx(theirs.best_score_, rel=1e-6)
+
+
+def test_coarse_to_fine_tries_every_other_width_and_those_beside_the_best(data):
+    X, y = data
+    full = KernelRidgeCV().fit(X, y)
+    model = KernelRidgeCV(search="coarse-to-fine").fit(X, y)
+    tried = set(
+        zip(*(model.cv_results_[f"param_{k}"].tolist() for k in ("kernel", "gamma")), strict=True)
+    )
+    coarse = {(kernel, gamma) for kernel in ("laplacian", "rbf") for gamma in DECADES[::2]}
+    assert coarse < tried
+    assert len(tried) in (13, 14)
+    stage = model.cv_results_["stage"]
+    assert set(stage) == {"coarse", "fine"}
+    assert set(full.cv_results_["stage"]) == {"full"}
+    best = np.argmax(np.where(stage == "coarse", model.cv_results_["mean_test_score"], -np.inf))
+    place = DECADES.index(model.cv_results_["params"][best]["gamma"])
+    fine = model.cv_results_["param_gamma"][stage == "fine"]
+    assert set(fine) == {DECADES[i] for i in (place - 1, place + 1) if 0 <= i < 11}
+    for i, params in enumerate(model.cv_results_["params"]):
+        j = full.cv_results_["params"].index(params)
+        assert model.cv_results_["mean_test_score"][i] == full.cv_results_["mean_test_score"][j]
+
+
+@pytest.mark.parametrize("search", ["full", "coarse-to-fine"])
+def test_several_labels_at_once_are_as_one_by_one(data, search):
+    X, y = data
+    Y = np.column_stack([y, X[:, 2] + 1, np.sign(X[:, 0])])
+    model = KernelRidgeCV(gammas=DECADES[3:], alphas=ALPHAS, search=search)
+    groups = np.arange(len(y)) % 20
+    for column, together in zip(Y.T, model.fit_columns(X, Y, groups), strict=True):
+        alone = clone(model).fit(X, column, groups)
+        assert together.best_params_ == alone.best_params_
+        assert together.cv_results_["params"] == alone.cv_results_["params"]
+        np.testing.assert_array_equal(together.cv_results_["stage"], alone.cv_results_["stage"])
+        for name in ("mean_test_score", "split3_test_score"):
+            np.testing.assert_allclose(together.cv_results_[name], alone.cv_results_[name])
+        np.testing.assert_allclose(together.predict(X), alone.predict(X))
+    assert not hasattr(model, "best_params_")
+    with pytest.raises(ParameterError, match=r"Y has shape \(83,\)"):
+        model.fit_columns(X, y)
+    with pytest.raises(ParameterError, match=r"Y\[:, 1\] is constant"):
+        model.fit_columns(X, np.column_stack([y, y * 0]))
+
+
+def test_threads_and_blocks_change_nothing():
+    X = np.random.default_rng(1).normal(size=(600, 3))
+    one = pairwise_distances(X, "cityblock")
+    np.testing.assert_array_equal(one, pairwise_distances(X, "cityblock", n_jobs=2))
+    np.testing.assert_array_equal(one, one.T)
+    np.testing.assert_allclose(one[7], np.abs(X - X[7]).sum(axis=1))
+
+
+def test_parameters_are_kept_as_given_and_clones_are_equal(data):
+    X, y = data
+    model = KernelRidgeCV(["rbf"], gammas=(0.1, 0.01), alphas=(1e-3,), cv=3)
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(cv=4).fit(X, y).n_splits_ == 4
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
+    assert model.score(X, y) > 0.5
+    assert set(model.seconds_) == {"distances", "search"}
+
+
+def test_contract_of_scikit_learn():
+    check_estimator(KernelRidgeCV(gammas=[0.01, 0.1], alphas=[1e-3, 1.0], cv=2), on_skip=None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernels": ["cosine"]}, "allowed are different ones of 'laplacian', 'rbf'"),
+        ({"kernels": []}, "allowed are different ones"),
+        ({"gammas": [0.0]}, "gammas=.*different positive numbers"),
+        ({"alphas": [1.0, 1.0]}, "alphas=.*different positive numbers"),
+        ({"alphas": "abc"}, "alphas=.*different positive numbers"),
+        ({"search": "random"}, "allowed: 'full', 'coarse-to-fine'"),
+        ({"cv": 1}, "cv=1 with 83 rows; allowed is a number of folds from 2 to 83"),
+        ({"cv": 84}, "from 2 to 83"),
+        ({"cv": "ten"}, "number of folds or a splitter"),
+        ({"cv": ShuffleSplit(2, train_size=0.5, test_size=0.1)}, "trains on 41 and tests on 9"),
+    ],
+)
+def test_parameters_that_are_not_allowed(data, settings, message):
+    with pytest.raises(ParameterError, match=message):
+        KernelRidgeCV(**settings).fit(*data)
+
+
+def test_labels_and_groups_that_cannot_be_used(data):
+    X, y = data
+    model = KernelRidgeCV()
+    with pytest.raises(ParameterError, match=r"constant .1 in all 83 rows"):
+        model.fit(X, np.ones(83))
+    with pytest.raises(ParameterError, match=r"y\[2\] is nan, as are 1 of 83 values"):
+        model.fit(X, np.where(np.arange(83) == 2, np.nan, y))
+    with pytest.raises(ParameterError, match="82 values for 83 rows"):
+        model.fit(X, y[1:])
+    with pytest.raises(ParameterError, match="one group a row"):
+        model.fit(X, y, groups=[1, 2])
+    with pytest.raises(ParameterError, match="cv=10 with 3 groups"):
+        model.fit(X, y, groups=np.arange(83) % 3)
