@@ -26,6 +26,7 @@ from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.pretraining import MaskedPretrainer
 
 _LAYERS = ["0", "1", "2", "3", "4", "5", "01", "012", "0123", "01234", "012345"]
+_SCORE = "neg_mean_absolute_error"
 
 
 def _seconds(call: Callable[[], Any], repeats: int = 1) -> float:
@@ -98,7 +99,7 @@ def _grid_search(structures: Sequence[Structure]) -> dict[str, float]:
     clear_cache()
     timed = _TimedFeaturizing()
     with timed:
-        GridSearchCV(pipeline, grid, cv=5, refit=False).fit(few, y)
+        GridSearchCV(pipeline, grid, cv=5, refit=False, scoring=_SCORE).fit(few, y)
     return {
         "grid_search_featurizing_s": timed.seconds,
         "one_transform_s": transform,
