@@ -35,7 +35,9 @@ MAY_IMPORT = {
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
     "estimators": "devices plots structures elements training graph weights embeddings negnn",
-    "evaluation": "plots elements structures corpora weights pretraining embeddings featurizers estimators",
+    "evaluation": (
+        "plots elements structures corpora weights pretraining embeddings featurizers estimators"
+    ),
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
