@@ -27,10 +27,12 @@ class DatasetInfo:
     ----------
     targets : dict of str
         Labels and their units; the first is the default.
-    part : str or None
-        Key of the division that the data come with, such as official folds.
     description : str
         One line.
+    part : str or None
+        Key of the division that the data come with, such as official folds.
+    level : str
+        "structure" or "site".
     """
 
     targets: dict[str, str]

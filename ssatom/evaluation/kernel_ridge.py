@@ -45,9 +45,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     ----------
     kernels : sequence of {"laplacian", "rbf"}, default=("laplacian", "rbf")
         exp(-γ ‖x − x'‖₁) and exp(-γ ‖x − x'‖²).
-    gammas : sequence of float, default=1e-10, 1e-9, …, 1
+    gammas : sequence of float, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
         Kernel widths γ, positive; the paper's Table I [2]_.
-    alphas : sequence of float, default=1e-10, 1e-9, …, 1
+    alphas : sequence of float, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
         Regularization strengths α, positive; the paper's Table I.
     cv : int or splitter, default=10
         Number of folds, or an object with ``split`` whose training rows are all rows but those

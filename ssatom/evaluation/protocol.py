@@ -169,15 +169,28 @@ def evaluate_columns(
 
     Parameters
     ----------
-    features, groups, model, n_seeds, test_size, splits, scale, name, weights, keep_predictions, \
-    n_jobs, progress_bar
+    features : array-like of float, shape (n_rows, n_features)
         As for `evaluate`.
     targets : mapping of str to array-like of float, shape (n_rows,)
         Labels by name, all of them known in all rows.
+    groups : array-like, shape (n_rows,), default=None
+        As for `evaluate`; so are `model` to `name`.
+    model : regressor, default=None
+    n_seeds : int, default=5
+    test_size : float, default=0.2
+    splits : sequence of str, default=None
+    scale : bool, default=True
+    name : str, default=None
     data : mapping of str to Dataset or mapping, default=None
         By the same names, as for `evaluate`.
+    weights : str, path, PretrainedEncoder or None, default=None
+        As for `evaluate`.
     result_files : mapping of str to path, default=None
         By the same names, as for `evaluate`.
+    keep_predictions : bool, default=False
+        As for `evaluate`; so are `n_jobs` and `progress_bar`.
+    n_jobs : int, default=None
+    progress_bar : bool, default=True
 
     Returns
     -------

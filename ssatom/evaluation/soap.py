@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from pymatgen.core import Structure
-from pymatgen.io.ase import AseAtomsAdaptor
 
 from ssatom.evaluation.descriptors import SYMBOLS, Descriptor
+from ssatom.structures import structure_arrays
 
 
 class SoapFeaturizer(Descriptor):
@@ -83,7 +84,8 @@ class SoapFeaturizer(Descriptor):
         _soap(self.cutoff, self.n_max, self.l_max)
 
     def _row(self, structure: Structure, where: str) -> np.ndarray:
-        atoms = AseAtomsAdaptor.get_atoms(structure)
+        lattice, numbers, frac_coords = structure_arrays(structure, where)
+        atoms = Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True)
         return np.asarray(_soap(self.cutoff, self.n_max, self.l_max).create(atoms))
 
 

@@ -1,0 +1,97 @@
+"""The training itself, whose loop is Lightning's."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch.utils.data import DataLoader
+
+from ssatom.exceptions import ParameterError
+from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, Reseed, Stop
+from ssatom.training.config import TrainingConfig
+from ssatom.training.process import keep_freed_memory, quiet_lightning
+
+
+def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
+    """Refuse to go back behind what a checkpoint has done."""
+    kept = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    n_done = len(kept[history.state_key]["rows"])
+    if n_done > max_epochs:
+        raise ParameterError(
+            f"max_epochs={max_epochs}, but the run in {last.parent} has done {n_done}; give at "
+            "least as many, or another folder"
+        )
+
+
+def train(
+    module: pl.LightningModule,
+    train_loader: DataLoader,
+    validation_loader: DataLoader,
+    config: TrainingConfig,
+) -> pd.DataFrame:
+    """Train a module and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    module : LightningModule
+        Logs `VALIDATION_LOSS` once an epoch.
+    train_loader, validation_loader : DataLoader
+        From `batch_loader`.
+    config : TrainingConfig
+        How long and where.
+
+    Returns
+    -------
+    DataFrame
+        One row an epoch: ``epoch`` and every metric that the module logged.
+
+    Raises
+    ------
+    ParameterError
+        If the run in `checkpoint_dir` has more epochs than `max_epochs`.
+    """
+    history = History()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_lightning())
+        stack.enter_context(keep_freed_memory())
+        stack.enter_context(torch.random.fork_rng())
+        folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
+        in_memory = config.checkpoint_dir is None and config.n_devices == 1  # processes need files
+        checkpoints = Checkpoints(None if in_memory else folder, history)
+        callbacks = [history, Stop(history, config), Reseed(config.random_state), checkpoints]
+        if config.progress_bar:
+            callbacks.append(TQDMProgressBar())
+        trainer = pl.Trainer(
+            accelerator=config.device,
+            devices=config.n_devices,
+            max_epochs=config.max_epochs,
+            callbacks=callbacks,
+            gradient_clip_val=config.gradient_clip,
+            enable_progress_bar=config.progress_bar,
+            enable_model_summary=False,
+            logger=False,
+            use_distributed_sampler=False,  # ours knows of the other processes
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        )
+        last = folder / LAST
+        if last.exists():
+            _check_epochs(last, history, config.max_epochs)
+        trainer.fit(
+            module,
+            train_loader,
+            validation_loader,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+        best = checkpoints.best
+        if not in_memory:
+            best = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(best)
+    return pd.DataFrame(history.rows)

@@ -1,0 +1,52 @@
+"""What a training changes in its process while it lasts: fewer words, memory that is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import warnings
+from collections.abc import Iterator
+
+_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """No banners, tips and advice about worker processes, which would slow this down."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)
+
+
+@contextlib.contextmanager
+def keep_freed_memory() -> Iterator[None]:
+    """Let glibc keep large freed blocks, which a training step asks for again at once.
+
+    Else every step returns them to the system and takes the page faults of new ones, which
+    cost as much time as the arithmetic.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):  # another C library
+        yield
+        return
+    mallopt(_MALLOPT_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_MALLOPT_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        mallopt(_MALLOPT_MMAP_THRESHOLD, 32 << 20)  # where glibc's own adjustment ends
+        mallopt(_MALLOPT_TRIM_THRESHOLD, 64 << 20)
+        trim(0)
