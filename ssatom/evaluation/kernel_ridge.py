@@ -45,9 +45,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     ----------
     kernels : sequence of {"laplacian", "rbf"}, default=("laplacian", "rbf")
         exp(-γ ‖x − x'‖₁) and exp(-γ ‖x − x'‖²).
-    gammas : sequence of float, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
+    gammas : sequence, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
         Kernel widths γ, positive; the paper's Table I [2]_.
-    alphas : sequence of float, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
+    alphas : sequence, default=(1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1)
         Regularization strengths α, positive; the paper's Table I.
     cv : int or splitter, default=10
         Number of folds, or an object with ``split`` whose training rows are all rows but those
@@ -74,7 +74,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     best_index_ : int
         Its row in `cv_results_`.
     cv_results_ : dict of arrays
-        As GridSearchCV's: "params", "param_…", "split<k>_test_score", "mean_test_score",
+        As GridSearchCV's: "params", "param_kernel" and so on, "split<k>_test_score", "mean_test_score",
         "std_test_score" and "rank_test_score", and "stage" ("full", "coarse" or "fine").
     dual_coef_ : ndarray of float64, shape (n_rows,)
         Coefficients of the model of the best parameters on all rows.
