@@ -74,8 +74,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     best_index_ : int
         Its row in `cv_results_`.
     cv_results_ : dict of arrays
-        As GridSearchCV's: "params", "param_kernel" and so on, "split<k>_test_score", "mean_test_score",
-        "std_test_score" and "rank_test_score", and "stage" ("full", "coarse" or "fine").
+        As GridSearchCV's: "params", "param_kernel" and so on, "split<k>_test_score",
+        "mean_test_score", "std_test_score" and "rank_test_score", and "stage" ("full", "coarse"
+        or "fine").
     dual_coef_ : ndarray of float64, shape (n_rows,)
         Coefficients of the model of the best parameters on all rows.
     X_fit_ : ndarray of float64, shape (n_rows, n_features)
