@@ -3,8 +3,8 @@ Layers and over-smoothing
 =========================
 
 Deeper layers see more of the surroundings, and atoms of one crystal grow alike. The cosine
-similarity of the cation and the anion of a rock salt shows how fast, and that joining layers
-keeps atoms apart.
+similarity of the cation and the anion of a rock salt shows how much, and that joining layers
+keeps atoms further apart than the last layer alone.
 """
 
 # %%
@@ -39,13 +39,14 @@ for axis, (name, formula) in zip(axes, salts.items(), strict=True):
     for kind, settings in (("single layer", single), ("layers joined", joined)):
         results[name, kind] = [similarity(structure, layers) for layers in settings]
         axis.plot(range(6), results[name, kind], "o-", label=kind)
-    axis.set(title=formula, xlabel="(last) layer", ylim=(-1.05, 1.05))
+    axis.set(title=formula, xlabel="(last) layer", ylim=(-0.05, 1.05))
     axis.legend()
 axes[0].set_ylabel("cosine similarity of cation and anion")
 figure.tight_layout()
 
 # %%
-# The last layer alone hardly tells the two atoms apart any more; joined with the others it does.
+# 1 means that the two atoms look the same. Joined with the others, the last layer keeps them
+# further apart than alone.
 
 for name in salts:
     alone, with_others = results[name, "single layer"][-1], results[name, "layers joined"][-1]
