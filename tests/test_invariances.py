@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 
+from ssatom import graph_embeddings, list_weights, load_example_crystals, load_pretrained
 from ssatom.exceptions import GraphWarning
 from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis
 from ssatom.weights import random_weights
@@ -155,3 +156,29 @@ def test_states_do_tell_crystals_apart(crystals: dict[str, Structure]) -> None:
     for i, first in enumerate(means):
         for second in means[:i]:
             assert np.abs(first - second).max() > 1e-2 * np.abs(first).max()
+
+
+def redescribed(crystal: Structure, rng: np.random.Generator) -> Structure:
+    """The same crystal: doubled, turned, shifted, its sites permuted and moved to other cells."""
+    doubled = crystal * (1, 2, 1)
+    order = rng.permutation(len(doubled))
+    turn = Rotation.random(random_state=int(rng.integers(2**31))).as_matrix()
+    moved = doubled.frac_coords + rng.random(3) + rng.integers(-2, 3, (len(doubled), 3))
+    species = [doubled.species[i] for i in order]
+    return Structure(Lattice(doubled.lattice.matrix @ turn.T), species, moved[order])
+
+
+@pytest.mark.skipif(not list_weights(), reason="needs shipped weights")
+@pytest.mark.parametrize("weights", list_weights())
+def test_shipped_weights_on_every_example_crystal(weights: str) -> None:
+    rng = np.random.default_rng(0)
+    crystals = [s for s in load_example_crystals()["structure"] if len(s) <= 40]
+    n_layers = load_pretrained(weights).n_layers
+    given, changed = (
+        graph_embeddings(structures, layers=range(n_layers), weights=weights)
+        for structures in (crystals, [redescribed(s, rng) for s in crystals])
+    )
+    given, changed = (x.reshape(len(crystals), n_layers, -1) for x in (given, changed))
+    error = np.linalg.norm(changed - given, axis=2) / np.linalg.norm(given, axis=2)
+    assert len(crystals) > 300
+    assert error.max() < TOLERANCE
