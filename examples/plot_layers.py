@@ -39,7 +39,7 @@ for axis, (name, formula) in zip(axes, salts.items(), strict=True):
     for kind, settings in (("single layer", single), ("layers joined", joined)):
         results[name, kind] = [similarity(structure, layers) for layers in settings]
         axis.plot(range(6), results[name, kind], "o-", label=kind)
-    axis.set(title=formula, xlabel="(last) layer", ylim=(-0.05, 1.05))
+    axis.set(title=formula, xlabel="(last) layer", ylim=(-1.05, 1.05))
     axis.legend()
 axes[0].set_ylabel("cosine similarity of cation and anion")
 figure.tight_layout()
