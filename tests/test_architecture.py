@@ -38,6 +38,9 @@ MAY_IMPORT = {
     "evaluation": (
         "plots elements structures corpora weights pretraining embeddings featurizers estimators"
     ),
+    "reproduction": (
+        "plots structures corpora weights embeddings featurizers estimators evaluation"
+    ),
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ssatom
-from ssatom.cli import benchmark, featurize, pretrain, weights
+from ssatom.cli import benchmark, featurize, pretrain, reproduce, weights
 from ssatom.cli._output import HARMLESS
 from ssatom.exceptions import ParameterError, SsatomError
 
@@ -20,6 +20,7 @@ _EPILOG = """
 - `ssatom featurize corpus.jsonl.gz --layers 0123 --pooling mean,std -o features.parquet`
 - `ssatom weights list`
 - `ssatom pretrain corpus.jsonl.gz -o my-weights`
+- `ssatom reproduce table4 --data data -o results`
 
 `ssatom COMMAND --help` tells all about a command.
 """
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command("featurize", epilog=featurize.EPILOG)(featurize.featurize)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.add_typer(weights.app, name="weights")
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("benchmark", epilog=benchmark.EPILOG)(benchmark.benchmark)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, has_fit_parameter
@@ -33,6 +34,7 @@ from ssatom.evaluation.splits import (
     split_rows,
 )
 from ssatom.exceptions import ParameterError
+from ssatom.structures import check_sites, check_structures, structure_key
 
 
 def evaluate(
@@ -62,8 +64,9 @@ def evaluate(
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features)
-        Of structures or sites.
+    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
+        Of structures or sites; or the structures (pairs of structure and site) themselves, for a
+        `model` that takes them, such as `NEGNNRegressor`.
     y : array-like of float, shape (n_rows,)
         Labels.
     groups : array-like, shape (n_rows,), default=None
@@ -79,7 +82,8 @@ def evaluate(
     splits : sequence of {"random", "grouped"}, default=None
         Kinds of splits; None is random ones, and grouped ones if there are groups.
     scale : bool, default=True
-        Shift and scale each feature to mean 0 and variance 1 over the training part.
+        Shift and scale each feature to mean 0 and variance 1 over the training part; structures
+        are never scaled.
     name : str, default=None
         What the features are called, for the result file.
     data : Dataset or mapping, default=None
@@ -169,7 +173,7 @@ def evaluate_columns(
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features)
+    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
         As for `evaluate`.
     targets : mapping of str to array-like of float, shape (n_rows,)
         Labels by name, all of them known in all rows.
@@ -214,13 +218,15 @@ def evaluate_columns(
     >>> {target: result.mean("r2") > 0.5 for target, result in results.items()}
     {'a': True, 'b': True}
     """
-    X = check_array(features, dtype=np.float64, input_name="features")
+    X, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
     groups = None if groups is None else check_groups(groups, len(X))
     kinds = check_kinds(splits, groups)
     _check_numbers(n_seeds, test_size)
     model = KernelRidgeCV() if model is None else model
-    run = _Run(X, columns, groups, model, test_size, scale, keep_predictions)
+    run = _Run(
+        X, sha256, columns, groups, model, test_size, scale and X.ndim == 2, keep_predictions
+    )
     files = {} if result_files is None else dict(result_files)
     kept = {
         target: EvaluationResult(
@@ -256,6 +262,7 @@ class _Run:
     """What all splits of an evaluation have in common."""
 
     X: np.ndarray
+    sha256: str
     columns: dict[str, np.ndarray]
     groups: np.ndarray | None
     model: Any
@@ -304,7 +311,7 @@ class _Run:
         params = self.model.get_params()
         kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
         return {
-            "features_sha256": _sha256(self.X),
+            "features_sha256": self.sha256,
             "labels_sha256": _sha256(self.columns[target]),
             "groups_sha256": None if self.groups is None else _sha256(self.groups.astype(str)),
             "model": type(self.model).__name__,
@@ -342,7 +349,7 @@ def _settings(
     return {
         "features": name,
         "n_rows": shape[0],
-        "n_features": shape[1],
+        "n_features": shape[1] if len(shape) == 2 else None,
         "data": data.provenance() if isinstance(data, Dataset) else data,
         "weights": None if weights is None else made_by,
         "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
@@ -350,6 +357,21 @@ def _settings(
         "ssatom": ssatom.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def _checked(features: Any) -> tuple[np.ndarray, str]:
+    """Features as an array of two dimensions, or rows of structures as one of objects; a hash."""
+    first = features[0] if isinstance(features, list | tuple) and len(features) else None
+    pairs = isinstance(first, tuple) and isinstance(first[0], Structure)
+    if not pairs and not isinstance(first, Structure):
+        X = check_array(features, dtype=np.float64, input_name="features")
+        return X, _sha256(X)
+    X = np.empty(len(features), dtype=object)
+    for i, row in enumerate(features):  # NumPy would take structures apart into sites
+        X[i] = row
+    sites = check_sites(features) if pairs else [(s, -1) for s in check_structures(features)]
+    keys = b"".join(structure_key(s) + int(i).to_bytes(8, signed=True) for s, i in sites)
+    return X, hashlib.sha256(keys).hexdigest()
 
 
 def _sha256(array: np.ndarray) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ssatom.embeddings import graph_embeddings, resolve_weights, site_embeddings
+from ssatom.embeddings import embed, resolve_weights
 from ssatom.evaluation import (
     Dataset,
     EvaluationResult,
@@ -20,11 +21,15 @@ from ssatom.evaluation import (
     evaluate_columns,
     load_dataset,
 )
-from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS, descriptor_features
+from ssatom.exceptions import StructureError
+from ssatom.featurizers import GraphEmbeddingFeaturizer, SelfSupervisedSiteFeaturizer
+from ssatom.reproduction.features import descriptor_features
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 
 RANDOM = "random"
 """Prefix of embeddings with random weights, as in "random-NE01"."""
+
+_EMBEDDING = re.compile(r"(random-)?(NE|GE)(\d+)")
 
 QUICK_ALPHAS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 QUICK_GAMMAS = (1e-6, 1e-4, 1e-3, 1e-2)
@@ -75,43 +80,51 @@ class Context:
         return self.output / ("splits-quick" if self.quick else "splits")
 
     def dataset(self, name: str, target: str | None = None) -> Dataset:
-        """One of the data files, without rows that embeddings cannot take."""
+        """One of the data files, without rows that have no graph, such as overlapping atoms."""
         key = (name, target)
         if key not in self._datasets:
-            self._datasets[key] = load_dataset(name, self.data, target)
+            dataset = load_dataset(name, self.data, target)
+            rows = embed(dataset.structures, self.encoder, pooling=("mean",))
+            good = [not isinstance(row, StructureError) for row in rows]
+            self._datasets[key] = dataset.select(good)
         return self._datasets[key]
 
-    def features(self, dataset: Dataset, name: str) -> np.ndarray:
-        """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by "+".
+    def common(self, dataset: Dataset, names: Sequence[str]) -> Dataset:
+        """The rows for which all of these features exist, so that all are compared on the same."""
+        features = {name: self.features(dataset, name) for name in names}
+        good = np.all([np.isfinite(X).all(axis=1) for X in features.values()], axis=0)
+        if good.all():
+            return dataset
+        chosen = dataset.select(good)
+        for name, X in features.items():
+            self._features[_key(chosen, name)] = X[good]
+        return chosen
 
-        "NE" are embeddings of sites, "GE" means of them over a crystal, digits are layers; "EF+RD"
-        is one name.
+    def features(self, dataset: Dataset, name: str) -> np.ndarray:
+        """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by " + ".
+
+        "NE" are embeddings of sites, "GE" means of them over a crystal, digits are layers.
+
+        Raises
+        ------
+        ParameterError
+            If the name is unknown.
         """
-        key = (dataset.sha256, len(dataset), name)
+        key = _key(dataset, name)
         if key not in self._features:
             self._features[key] = self._compute(dataset, name)
         return self._features[key]
 
     def _compute(self, dataset: Dataset, name: str) -> np.ndarray:
-        known = DESCRIPTORS if dataset.sites is None else SITE_DESCRIPTORS
-        if name in known:
-            cache = self.output / "cache"
-            return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
-        if "+" in name:
-            return np.hstack([self.features(dataset, part) for part in name.split("+")])
-        kind, layers = name.split("-")[-1][:2], name.split("-")[-1][2:]
-        weights = RANDOM if name.startswith(f"{RANDOM}-") else self.weights
-        if kind == "GE":
-            return graph_embeddings(dataset.structures, layers, weights)
-        by_structure = dict(
-            zip(
-                map(id, dataset.structures),
-                site_embeddings(dataset.structures, layers, weights),
-                strict=True,
-            )
-        )
-        pairs = zip(dataset.structures, dataset.sites, strict=True)
-        return np.array([by_structure[id(structure)][site] for structure, site in pairs])
+        if " + " in name:
+            return np.hstack([self.features(dataset, part) for part in name.split(" + ")])
+        if match := _EMBEDDING.fullmatch(name):
+            random, kind, layers = match.groups()
+            featurizer = GraphEmbeddingFeaturizer if kind == "GE" else SelfSupervisedSiteFeaturizer
+            weights = RANDOM if random else self.encoder
+            return featurizer(layers, weights=weights, random_state=0).fit_transform(dataset.rows)
+        cache = self.output / "cache"
+        return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
 
     def evaluate(
         self,
@@ -126,19 +139,22 @@ class Context:
         """Evaluate features, by name, on labels of the same rows; resumes from result files."""
         dataset = next(iter(targets.values()))
         X = self.features(dataset, features)
+        model = self.kernel_ridge() if model is None else model
         stem = features if model_name is None else f"{model_name}-{features}"
+        made_of = hashlib.sha256(X.tobytes() + repr(sorted(model.get_params().items())).encode())
+        file = f"{stem}-{made_of.hexdigest()[:8]}.json"  # others stay beside it
         folder = self.splits_folder / dataset.name
         return evaluate_columns(
             X,
             {target: data.y for target, data in targets.items()},
             groups=dataset.groups,
-            model=self.kernel_ridge() if model is None else model,
+            model=model,
             n_seeds=self.n_seeds,
             splits=splits,
             name=stem,
             data=dict(targets),
             weights=self._made_by(features),
-            result_files={target: folder / target / f"{stem}.json" for target in targets},
+            result_files={target: folder / target / file for target in targets},
             keep_predictions=keep_predictions,
             n_jobs=self.n_jobs,
             progress_bar=self.progress_bar,
@@ -151,12 +167,11 @@ class Context:
         return KernelRidgeCV(search="coarse-to-fine")
 
     def _made_by(self, features: str) -> Any:
-        if features.startswith(f"{RANDOM}-"):
-            return RANDOM
-        learned = any(part[:2] in ("NE", "GE") for part in features.split("+"))
-        return self.encoder if learned else None
+        kinds = [_EMBEDDING.fullmatch(part) for part in features.split(" + ")]
+        if not any(kinds):
+            return None
+        return RANDOM if any(kind and kind.group(1) for kind in kinds) else self.encoder
 
 
-def default_jobs() -> int:
-    """As many processes as there are cores."""
-    return os.cpu_count() or 1
+def _key(dataset: Dataset, name: str) -> tuple[str, int, str]:
+    return dataset.sha256, len(dataset), name
