@@ -25,7 +25,7 @@ _ROOMS = {
     "weights": ("list_weights", "load_pretrained"),
     "pretraining": ("MaskedPretrainer",),
     "embeddings": ("graph_embeddings", "site_embeddings"),
-    "evaluation": ("KernelRidgeCV", "evaluate"),
+    "evaluation": ("KernelRidgeCV", "evaluate", "measure_locality"),
     "featurizers": (
         "GraphEmbeddingFeaturizer",
         "OrbitalFieldMatrixTransformer",

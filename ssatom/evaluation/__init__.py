@@ -8,6 +8,7 @@ from ssatom.evaluation.descriptors import (
     SineMatrixFeaturizer,
 )
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
+from ssatom.evaluation.locality import Locality, measure_locality
 from ssatom.evaluation.protocol import evaluate, evaluate_columns
 from ssatom.evaluation.radial import RadialDistributionFeaturizer
 from ssatom.evaluation.results import EvaluationResult, SplitScores, load_result
@@ -21,6 +22,7 @@ __all__ = [
     "ElementFractionFeaturizer",
     "EvaluationResult",
     "KernelRidgeCV",
+    "Locality",
     "MagpieFeaturizer",
     "RadialDistributionFeaturizer",
     "SineMatrixFeaturizer",
@@ -30,6 +32,7 @@ __all__ = [
     "evaluate_columns",
     "load_dataset",
     "load_result",
+    "measure_locality",
     "run_benchmark",
     "score_predictions",
     "split_rows",

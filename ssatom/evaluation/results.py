@@ -32,7 +32,7 @@ class SplitScores:
     Attributes
     ----------
     kind : str
-        "random" or "grouped".
+        "random", "grouped" or "official".
     seed : int
         Of the split.
     n_train, n_test : int

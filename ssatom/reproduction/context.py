@@ -148,6 +148,7 @@ class Context:
             X,
             {target: data.y for target, data in targets.items()},
             groups=dataset.groups,
+            parts=dataset.parts if "official" in splits else None,
             model=model,
             n_seeds=self.n_seeds,
             splits=splits,

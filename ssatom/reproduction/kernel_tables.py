@@ -126,21 +126,26 @@ def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
     """One paragraph: the best embedding, the paper's best, and the best rival."""
     learned = [n for n in results if n.startswith(("NE", "GE"))]
     others = [n for n in results if n not in learned]
-    best = min(learned, key=lambda n: results[n].mean())
-    digits = digits_for([results[best].mean()])
+    kind, *_ = results[learned[0]].kinds
+
+    def error(name: str, of: str = kind) -> float:
+        return results[name].mean("mae", of)
+
+    best = min(learned, key=error)
+    digits = digits_for([error(best)])
     text = (
         f"{TITLES[target].capitalize()}: of the embeddings {best} is best, "
-        f"{cell(results[best].mean(), results[best].std(), digits)} on random splits"
+        f"{cell(error(best), results[best].std('mae', kind), digits)} on {kind} splits"
     )
     if "grouped" in results[best].kinds:
-        by_formula = min(learned, key=lambda n: results[n].mean("mae", "grouped"))
-        error = results[by_formula].mean("mae", "grouped")
-        text += f" ({by_formula} with {error:.{digits}f} where no formula is on both sides)"
+        by_formula = min(learned, key=lambda n: error(n, "grouped"))
+        apart = error(by_formula, "grouped")
+        text += f" ({by_formula} with {apart:.{digits}f} where no formula is on both sides)"
     embeddings = {n: s for n, s in KERNEL_RIDGE.get(target, {}).items() if n[:2] in ("NE", "GE")}
     if embeddings:
         paper = min(embeddings, key=lambda n: embeddings[n]["mae"][0])
         text += f"; the paper printed {cell(*embeddings[paper]['mae'])} for {paper}"
     if others:
-        rival = min(others, key=lambda n: results[n].mean())
-        text += f". The best without them is {rival}, {results[rival].mean():.{digits}f}"
+        rival = min(others, key=error)
+        text += f". The best without them is {rival}, {error(rival):.{digits}f}"
     return text + "."
