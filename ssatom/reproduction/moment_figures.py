@@ -117,7 +117,8 @@ def run_fig9(context: Context) -> Report:
         name: {bound: _shares_within(result, dataset, bound) for bound in (0.5, 1.0)}
         for name, result in results.items()
     }
-    panels, outliers = {}, {}
+    panels: dict[str, Parity] = {}
+    outliers: dict[int, str] = {}
     for name, result in results.items():
         [split] = [s for s in result.splits if s.kind == "random" and s.seed == 0]
         rows, predicted = np.array(split.test_rows), np.array(split.predictions)
