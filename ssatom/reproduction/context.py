@@ -89,6 +89,12 @@ class Context:
             self._datasets[key] = dataset.select(good)
         return self._datasets[key]
 
+    def datasets(self, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
+        """A data file by target, on the rows where all of these targets are known."""
+        sets = {target: self.dataset(name, target) for target in targets}
+        shared = set.intersection(*(set(dataset.ids) for dataset in sets.values()))
+        return {t: d.select([i in shared for i in d.ids]) for t, d in sets.items()}
+
     def common(self, dataset: Dataset, names: Sequence[str]) -> Dataset:
         """The rows for which all of these features exist, so that all are compared on the same."""
         features = {name: self.features(dataset, name) for name in names}

@@ -21,6 +21,7 @@ TITLES = {
     "log10_K": "bulk modulus",
     "log10_G": "shear modulus",
     "poisson": "Poisson ratio",
+    "band_gap": "PBE band gap",
     "last_phdos_peak_cm1": "last phonon peak",
 }
 
@@ -75,9 +76,7 @@ def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, Evalua
 
 def crystals(context: Context, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
     """A data set of crystals by target, on rows where all targets and descriptors exist."""
-    sets = {target: context.dataset(name, target) for target in targets}
-    shared = set.intersection(*(set(dataset.ids) for dataset in sets.values()))
-    whole = {t: d.select([i in shared for i in d.ids]) for t, d in sets.items()}
+    whole = context.datasets(name, targets)
     return {t: context.common(d, rivals(context, DESCRIPTORS)) for t, d in whole.items()}
 
 
