@@ -132,12 +132,13 @@ def _evaluate_large(
     seconds = (time.perf_counter() - start) / len(sets)
     results = {}
     for column, (target, data) in enumerate(sets.items()):
+        scores: dict[str, Any] = score_predictions(data.y[tested], predicted[:, column])
         split = SplitScores(
             kind="official",
             seed=0,
             n_train=len(rows),
             n_test=int(tested.sum()),
-            **score_predictions(data.y[tested], predicted[:, column]),
+            **scores,
             best_params={},
             cv_score=np.nan,
             seconds=seconds,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ssatom.reproduction import kernel_tables, layer_figures, moment_figures, phonons, views
+from ssatom.reproduction import (
+    kernel_tables,
+    layer_figures,
+    magmom_dataset,
+    moment_figures,
+    networks,
+    phonons,
+    views,
+)
 from ssatom.reproduction.study import Study
 
 _MAGMOM = ("paper_magmom.jsonl.gz",)
@@ -13,6 +21,12 @@ _PHONONS = ("matbench_phonons.jsonl.gz",)
 _ALL = (
     Study("fig3", "Fig. 3: learning curves of the weights", views.run_fig3),
     Study("fig4", "Fig. 4: how alike atoms become over layers", views.run_fig4),
+    Study(
+        "magmom-dataset",
+        "The table of magnetic sites, from MAGNDATA's files",
+        magmom_dataset.run,
+        ("magndata_mcif.tar.xz", *_MAGMOM),
+    ),
     Study(
         "table2",
         "Table II: magnetic moments from single layers and descriptors",
@@ -71,6 +85,18 @@ _ALL = (
         (*_MAGMOM, *_ENERGIES, *_ELASTIC),
     ),
     Study("phonons", "Phonons on matbench's own folds", phonons.run_phonons, _PHONONS),
+    Study(
+        "table6",
+        "Table VI: CGCNN and NEGNN on a few thousand crystals",
+        networks.run_table6,
+        (*_ENERGIES, *_ELASTIC),
+    ),
+    Study(
+        "table7",
+        "Table VII: CGCNN and NEGNN on tens of thousands of crystals",
+        networks.run_table7,
+        ("mp2018_36k.jsonl.gz",),
+    ),
 )
 
 STUDIES = {study.name: study for study in _ALL}
