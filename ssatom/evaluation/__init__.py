@@ -1,6 +1,7 @@
 """Measurements: what the package promises, shown on data."""
 
 from ssatom.evaluation.benchmark import run_benchmark
+from ssatom.evaluation.coulomb import CoulombMatrixFeaturizer, EwaldSumMatrixFeaturizer
 from ssatom.evaluation.datasets import DATASETS, Dataset, DatasetInfo, load_dataset
 from ssatom.evaluation.descriptors import (
     ElementFractionFeaturizer,
@@ -17,10 +18,12 @@ from ssatom.evaluation.splits import score_predictions, split_rows
 
 __all__ = [
     "DATASETS",
+    "CoulombMatrixFeaturizer",
     "Dataset",
     "DatasetInfo",
     "ElementFractionFeaturizer",
     "EvaluationResult",
+    "EwaldSumMatrixFeaturizer",
     "KernelRidgeCV",
     "Locality",
     "MagpieFeaturizer",

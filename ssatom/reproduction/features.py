@@ -16,8 +16,10 @@ from tqdm.auto import tqdm
 
 from ssatom.embeddings.cache import DiskCache
 from ssatom.evaluation import (
+    CoulombMatrixFeaturizer,
     Dataset,
     ElementFractionFeaturizer,
+    EwaldSumMatrixFeaturizer,
     MagpieFeaturizer,
     RadialDistributionFeaturizer,
     SineMatrixFeaturizer,
@@ -56,6 +58,13 @@ DESCRIPTORS = {
         slow=True,
     ),
     "SM": Descriptor(lambda: SineMatrixFeaturizer(errors="nan"), "eigenvalues of the sine matrix"),
+    "ESM": Descriptor(
+        lambda: EwaldSumMatrixFeaturizer(errors="nan"), "eigenvalues of the Ewald sum matrix"
+    ),
+    "ECM": Descriptor(
+        lambda: CoulombMatrixFeaturizer(errors="nan"),
+        "eigenvalues of the screened Coulomb matrix over neighbouring cells to 10 Å",
+    ),
     "Magpie": Descriptor(
         lambda: MagpieFeaturizer(errors="nan"), "Magpie statistics of the composition"
     ),
@@ -76,6 +85,17 @@ SITE_DESCRIPTORS = {
         lambda: OrbitalFieldMatrixTransformer("site", errors="nan"),
         "orbital field matrix of the site",
         slow=True,
+    ),
+    "EF+RD": Descriptor(
+        lambda: RadialDistributionFeaturizer("site", errors="nan"),
+        "element of the site and its element-weighted radial distribution to 6 Å",
+    ),
+    "EF": Descriptor(
+        lambda: ElementFractionFeaturizer("site", errors="nan"), "element of the site alone"
+    ),
+    "SOAP": Descriptor(
+        lambda: SoapFeaturizer("site", errors="nan"),
+        "smooth overlap of atomic positions around the site, species compressed",
     ),
 }
 """Descriptors of single sites."""
