@@ -32,7 +32,7 @@ class EwaldSumMatrixFeaturizer(MatrixFeaturizer):
     Nuclei alone would have an infinite energy: a uniform background neutralizes them. Its share
     is in each element, and each site's own Gaussian is taken off the diagonal alone, so that no
     element depends on how the sum is split between real and reciprocal space. The values are
-    those of DScribe's ``EwaldSumMatrix`` [2]_ and of pymatgen's sums, only faster and in Hartree.
+    those of DScribe's ``EwaldSumMatrix`` [2]_ and of pymatgen's sums, in Hartree.
 
     References
     ----------
