@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,14 @@ class Descriptor:
         One line for the table's legend.
     slow : bool
         Takes more than a tenth of a second a row; quick looks leave it out.
+    needs : str or None
+        Package that has to be installed for it beside those of ssatom.
     """
 
     make: Callable[[], Any]
     description: str
     slow: bool = False
+    needs: str | None = None
 
 
 DESCRIPTORS = {
@@ -76,6 +80,7 @@ DESCRIPTORS = {
     "SOAP": Descriptor(
         lambda: SoapFeaturizer(errors="nan"),
         "smooth overlap of atomic positions, averaged, species compressed",
+        needs="dscribe",
     ),
 }
 """Descriptors of whole crystals that nothing was learned for."""
@@ -96,9 +101,23 @@ SITE_DESCRIPTORS = {
     "SOAP": Descriptor(
         lambda: SoapFeaturizer("site", errors="nan"),
         "smooth overlap of atomic positions around the site, species compressed",
+        needs="dscribe",
     ),
 }
 """Descriptors of single sites."""
+
+
+def available(descriptors: Mapping[str, Descriptor], quick: bool) -> list[str]:
+    """Names of the descriptors that can be computed here; a quick look leaves slow ones out."""
+    names = [n for n, d in descriptors.items() if d.needs is None or find_spec(d.needs)]
+    if missing := sorted(descriptors.keys() - set(names)):
+        warnings.warn(
+            f"left out, since a package is not installed: {', '.join(missing)}; "
+            f"pip install {' '.join(sorted({str(descriptors[n].needs) for n in missing}))}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return [name for name in names if not (quick and descriptors[name].slow)]
 
 
 def descriptor_features(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ssatom.evaluation import DATASETS, Dataset, EvaluationResult
 from ssatom.reproduction.context import Context
-from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS
+from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS, available
 from ssatom.reproduction.printed import KERNEL_RIDGE
 from ssatom.reproduction.scores import as_numbers, cell, digits_for, error_table, metric_table
 from ssatom.reproduction.study import Report
@@ -29,7 +29,7 @@ TITLES = {
 def run_table2(context: Context) -> Report:
     """Magnetic moments, single layers and descriptors."""
     names = [f"NE{layer}" for layer in SINGLE]
-    return _site_table(context, [*rivals(context, SITE_DESCRIPTORS), *names])
+    return _site_table(context, [*available(SITE_DESCRIPTORS, context.quick), *names])
 
 
 def run_table3(context: Context) -> Report:
@@ -54,15 +54,10 @@ def run_table5(context: Context) -> Report:
     return _crystal_tables(context, {"paper_elastic": ["log10_K", "log10_G", "poisson"]})
 
 
-def rivals(context: Context, descriptors: Mapping) -> list[str]:
-    """Descriptors that a run takes: a quick one leaves slow ones out."""
-    return [name for name, d in descriptors.items() if not (context.quick and d.slow)]
-
-
 def moments(context: Context) -> Dataset:
     """The magnetic moments, on rows for which all descriptors of sites exist."""
     dataset = context.dataset("paper_magmom")
-    return context.common(dataset, rivals(context, SITE_DESCRIPTORS))
+    return context.common(dataset, available(SITE_DESCRIPTORS, context.quick))
 
 
 def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, EvaluationResult]:
@@ -77,7 +72,7 @@ def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, Evalua
 def crystals(context: Context, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
     """A data set of crystals by target, on rows where all targets and descriptors exist."""
     whole = context.datasets(name, targets)
-    return {t: context.common(d, rivals(context, DESCRIPTORS)) for t, d in whole.items()}
+    return {t: context.common(d, available(DESCRIPTORS, context.quick)) for t, d in whole.items()}
 
 
 def evaluate_crystals(
@@ -105,7 +100,7 @@ def _site_table(context: Context, names: Sequence[str]) -> Report:
 
 def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
     layers = [f"GE{layers}" for layers in (*SINGLE, *MULTI)]
-    names = [*rivals(context, DESCRIPTORS), "random-GE012", "random-GE012345", *layers]
+    names = [*available(DESCRIPTORS, context.quick), "random-GE012", "random-GE012345", *layers]
     notes = {name: d.description for name, d in DESCRIPTORS.items()}
     notes |= {f"random-GE{n}": "the same encoder, untrained" for n in ("012", "012345")}
     numbers, tables, paragraphs = {}, [], []
