@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
 from ssatom.evaluation import DATASETS, Dataset, EvaluationResult, SplitScores, evaluate_columns
@@ -24,8 +25,10 @@ SOURCES = {
     "paper_hse_gap": ["hse_gap"],
     "paper_elastic": ["log10_K", "log10_G", "poisson"],
 }
-EPOCHS = 100
-LARGE_EPOCHS = 100
+EPOCHS = 60
+SEARCH_EPOCHS = 15
+N_CANDIDATES = 5
+LARGE_EPOCHS = 60
 
 Results = Mapping[str, Mapping[str, EvaluationResult]]
 """By target and network."""
@@ -46,22 +49,22 @@ def networks(context: Context, max_epochs: int) -> dict[str, Any]:
 
 def run_table6(context: Context) -> Report:
     """Both networks on the data sets of a few thousand crystals."""
+    epochs, n_candidates = (10, 2) if context.quick else (EPOCHS, N_CANDIDATES)
     results: dict[str, dict[str, EvaluationResult]] = {}
     for source, targets in SOURCES.items():
         sets = context.datasets(source, targets)
-        for name, network in networks(context, 20 if context.quick else EPOCHS).items():
-            candidates = 2 if context.quick else 6
-            found = evaluate_network(context, name, network, sets, candidates)
+        for name, network in networks(context, epochs).items():
+            found = evaluate_network(context, name, network, sets, n_candidates)
             for target, result in found.items():
                 results.setdefault(target, {})[name] = result
-    epochs = next(iter(next(iter(results.values())).values())).settings["max_epochs"]
     return _report(
         results,
         NETWORKS,
-        f"Hyper-parameters: the best of six candidates, the same way for both networks: the "
-        f"defaults and five drawn from {RANGES}, each trained for 20 epochs on a third of the "
-        f"training part and scored on a sixth of it; then {epochs} epochs on all of it, a tenth "
-        "held back to choose the epoch. The elastic properties are learned together.",
+        f"Hyper-parameters: the best of {n_candidates} candidates, the same way for both "
+        f"networks: the defaults and others drawn from {RANGES}, each trained for {SEARCH_EPOCHS} "
+        "epochs on a third of the training part and scored on a sixth of it; then "
+        f"{epochs} epochs on all of it, a tenth held back to choose the epoch. The elastic "
+        "properties are learned together.",
     )
 
 
@@ -69,18 +72,23 @@ def run_table7(context: Context) -> Report:
     """Both networks on tens of thousands of crystals, with the split that the data come with."""
     targets = list(DATASETS["mp2018_36k"].targets)
     sets = context.datasets("mp2018_36k", targets)
-    results: dict[str, dict[str, EvaluationResult]] = {}
-    for name, network in networks(context, 2 if context.quick else LARGE_EPOCHS).items():
-        network.set_params(random_state=0)
-        for target, result in _evaluate_large(context, name, network, sets).items():
-            results.setdefault(target, {})[name] = result
+    epochs = 2 if context.quick else LARGE_EPOCHS
+    trained = networks(context, epochs)
+    found = Parallel(n_jobs=context.n_jobs)(
+        delayed(_evaluate_large)(context, name, network.set_params(random_state=0), sets)
+        for name, network in trained.items()
+    )
+    results = {
+        target: {name: of[target] for name, of in zip(trained, found, strict=True)}
+        for target in targets
+    }
     spent = {name: result.splits[0].seconds for name, result in results[targets[0]].items()}
     budget = ", ".join(f"{name} {2 * seconds / 60:.0f} min" for name, seconds in spent.items())
     return _report(
         results,
         LARGE_NETWORKS,
         "Training and validation rows of the data's own split together, a tenth of them held back "
-        f"to choose the epoch; both targets are learned by one network. Budget: {LARGE_EPOCHS} "
+        f"to choose the epoch; both targets are learned by one network. Budget: {epochs} "
         f"epochs each ({budget}); no search of hyper-parameters.",
     )
 
@@ -91,10 +99,10 @@ def evaluate_network(
     """Five random splits of a searched network, resumed split by split."""
     dataset = next(iter(sets.values()))
     folder = context.splits_folder / dataset.name
-    results = evaluate_columns(
+    return evaluate_columns(
         dataset.structures,
         {target: data.y for target, data in sets.items()},
-        model=SearchedNetwork(network, n_candidates=n_candidates),
+        model=SearchedNetwork(network, n_candidates=n_candidates, search_epochs=SEARCH_EPOCHS),
         n_seeds=context.n_seeds,
         name=name,
         data=dict(sets),
@@ -103,9 +111,6 @@ def evaluate_network(
         n_jobs=context.n_jobs,
         progress_bar=context.progress_bar,
     )
-    for result in results.values():
-        result.settings["max_epochs"] = network.max_epochs
-    return results
 
 
 def _evaluate_large(
