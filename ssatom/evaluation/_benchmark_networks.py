@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 
 from ssatom.elements import atomic_features
 from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
+from ssatom.estimators._data import split
 from ssatom.estimators._module import PropertyModule
 from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
 from ssatom.graph import CrystalGraphConverter
@@ -76,9 +77,9 @@ def _our_epoch(structures: Sequence[Structure], y: np.ndarray, precision: str) -
 
 
 def _plain_training(structures: Sequence[Structure], y: np.ndarray) -> PlainTraining:
-    """A plain CGCNN of the same sizes, on the same graphs, with as many held back."""
+    """A plain CGCNN of the same sizes, on the same graphs, with as many held back at random."""
     model = CGCNNRegressor()
-    n_held = max(1, round(model.validation_fraction * len(structures)))
+    train, held = split(len(structures), model.validation_fraction, seed=0)
     graphs = CrystalGraphConverter().convert(structures)
     data = plain_graphs(graphs, ((y - y.mean()) / y.std()).astype(np.float32))
     network = PlainCGCNN(
@@ -88,7 +89,9 @@ def _plain_training(structures: Sequence[Structure], y: np.ndarray) -> PlainTrai
         model.n_conv,
         model.n_hidden,
     )
-    return PlainTraining(network, data[n_held:], data[:n_held], model.batch_size)
+    return PlainTraining(
+        network, [data[i] for i in train], [data[i] for i in held], model.batch_size
+    )
 
 
 def training_speed(structures: Sequence[Structure]) -> Numbers:
