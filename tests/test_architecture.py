@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "negnn": "encoder",
     "estimators": "devices plots structures elements training graph weights embeddings negnn",
     "evaluation": (
-        "plots elements structures corpora weights pretraining embeddings featurizers estimators"
+        "plots structures elements corpora graph weights pretraining embeddings featurizers "
+        "estimators"
     ),
     "reproduction": (
         "plots structures corpora weights embeddings featurizers estimators evaluation"
