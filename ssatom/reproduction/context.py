@@ -29,6 +29,8 @@ from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 RANDOM = "random"
 """Prefix of embeddings with random weights, as in "random-NE01"."""
 
+STRUCTURES = "structures"
+
 _EMBEDDING = re.compile(r"(random-)?(NE|GE)(\d+)")
 
 QUICK_ALPHAS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -140,15 +142,18 @@ class Context:
         model: BaseEstimator | None = None,
         model_name: str | None = None,
         splits: Sequence[str] = ("random", "grouped"),
+        n_seeds: int | None = None,
         keep_predictions: bool = False,
     ) -> dict[str, EvaluationResult]:
-        """Evaluate features, by name, on labels of the same rows; resumes from result files."""
+        """Evaluate features, by name, on labels of the same rows; resumes from result files.
+
+        "structures" are the structures themselves, for models that take them.
+        """
         dataset = next(iter(targets.values()))
-        X = self.features(dataset, features)
+        X: Any = dataset.rows if features == STRUCTURES else self.features(dataset, features)
         model = self.kernel_ridge() if model is None else model
         stem = features if model_name is None else f"{model_name}-{features}"
-        made_of = hashlib.sha256(X.tobytes() + repr(sorted(model.get_params().items())).encode())
-        file = f"{stem}-{made_of.hexdigest()[:8]}.json"  # others stay beside it
+        file = f"{stem}-{self._digest(X, dataset, model)}.json"  # others stay beside it
         folder = self.splits_folder / dataset.name
         return evaluate_columns(
             X,
@@ -156,7 +161,7 @@ class Context:
             groups=dataset.groups,
             parts=dataset.parts if "official" in splits else None,
             model=model,
-            n_seeds=self.n_seeds,
+            n_seeds=n_seeds or self.n_seeds,
             splits=splits,
             name=stem,
             data=dict(targets),
@@ -172,6 +177,12 @@ class Context:
         if self.quick:
             return KernelRidgeCV(gammas=QUICK_GAMMAS, alphas=QUICK_ALPHAS, search="coarse-to-fine")
         return KernelRidgeCV(search="coarse-to-fine")
+
+    def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
+        """What tells evaluations of one name apart: features or structures, and the model."""
+        content = X if isinstance(X, np.ndarray) else np.array([self.encoder.sha256, *dataset.ids])
+        params = repr(sorted(model.get_params().items()))
+        return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
 
     def _made_by(self, features: str) -> Any:
         kinds = [_EMBEDDING.fullmatch(part) for part in features.split(" + ")]

@@ -15,7 +15,7 @@ RANGES: dict[str, list[Any]] = {**PARAMETER_GRID, "learning_rate": [3e-4, 1e-3, 
 
 
 class SearchedNetwork(RegressorMixin, BaseEstimator):
-    """A graph network with hyper-parameters from a random search on half of its training rows.
+    """A graph network with hyper-parameters from a random search on half of its rows.
 
     The first candidate is the network as it is, the others are drawn from `RANGES`. Each trains
     for a few epochs on a third of the rows and is scored on a sixth; the best one then trains

@@ -10,10 +10,10 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
-from ssatom.evaluation import DATASETS, Dataset, EvaluationResult, SplitScores, evaluate_columns
+from ssatom.evaluation import DATASETS, Dataset, EvaluationResult, SplitScores
 from ssatom.evaluation.results import resume
 from ssatom.evaluation.splits import score_predictions
-from ssatom.reproduction.context import Context
+from ssatom.reproduction.context import STRUCTURES, Context
 from ssatom.reproduction.kernel_tables import TITLES
 from ssatom.reproduction.network_search import RANGES, SearchedNetwork
 from ssatom.reproduction.printed import LARGE_NETWORKS, NETWORKS, Printed
@@ -97,19 +97,12 @@ def evaluate_network(
     context: Context, name: str, network: Any, sets: Mapping[str, Dataset], n_candidates: int
 ) -> dict[str, EvaluationResult]:
     """Five random splits of a searched network, resumed split by split."""
-    dataset = next(iter(sets.values()))
-    folder = context.splits_folder / dataset.name
-    return evaluate_columns(
-        dataset.structures,
-        {target: data.y for target, data in sets.items()},
+    return context.evaluate(
+        STRUCTURES,
+        sets,
         model=SearchedNetwork(network, n_candidates=n_candidates, search_epochs=SEARCH_EPOCHS),
-        n_seeds=context.n_seeds,
-        name=name,
-        data=dict(sets),
-        weights=context.encoder if name == "NEGNN" else None,
-        result_files={target: folder / target / f"{_stem(context, name)}.json" for target in sets},
-        n_jobs=context.n_jobs,
-        progress_bar=context.progress_bar,
+        model_name=name,
+        splits=["random"],
     )
 
 

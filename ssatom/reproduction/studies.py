@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssatom.reproduction import (
     kernel_tables,
     layer_figures,
+    learning,
     magmom_dataset,
     moment_figures,
     networks,
@@ -90,6 +91,18 @@ _ALL = (
         "Table VI: CGCNN and NEGNN on a few thousand crystals",
         networks.run_table6,
         (*_ENERGIES, *_ELASTIC),
+    ),
+    Study(
+        "learning-curve",
+        "How many crystals each model needs",
+        learning.run_learning_curve,
+        ("paper_formation.jsonl.gz", *_ELASTIC),
+    ),
+    Study(
+        "calibration",
+        "How sure an ensemble is",
+        learning.run_calibration,
+        ("paper_formation.jsonl.gz",),
     ),
     Study(
         "table7",
