@@ -1,15 +1,16 @@
-"""Figures from arrays and tables. Matplotlib is imported when the first one is drawn."""
+"""Courses of trainings, epoch by epoch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from ssatom.plots._style import COLORS, dress
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # for all eyes
 _STYLES = {"train": "--", "validation": "-"}
 _QUANTITIES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 
@@ -67,7 +68,7 @@ def plot_curves(history: pd.DataFrame) -> Figure:
         axes.axvline(best, color="0.5", linestyle=":", linewidth=1, label="epoch kept")
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
+        dress(axes)
     figure.axes[1].set_ylim(0, 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
@@ -120,7 +121,7 @@ def plot_history(history: pd.DataFrame) -> Figure:
         if quantity != "accuracy" and (history[f"validation_{quantity}"] > 0).all():
             axes.set_yscale("log")
         axes.set(xlabel="epoch", ylabel=labels[quantity])
-        axes.grid(alpha=0.25)
+        dress(axes)
     panels[0].legend(frameon=False)
     return figure
 
@@ -128,7 +129,7 @@ def plot_history(history: pd.DataFrame) -> Figure:
 def _draw_members(axes: Axes, history: pd.DataFrame, quantity: str) -> None:
     members = history["member"] if "member" in history else history["epoch"] * 0
     for i, (_, rows) in enumerate(history.groupby(members)):
-        color = _COLORS[i % len(_COLORS)]
+        color = COLORS[i % len(COLORS)]
         for stage, style in _STYLES.items():
             if f"{stage}_{quantity}" in rows:
                 label = stage.replace("train", "training") if i == 0 else None
@@ -144,7 +145,7 @@ def _draw(axes: Axes, history: pd.DataFrame, tasks: list[str], quantity: str) ->
             axes.plot(
                 history["epoch"],
                 history[f"{stage}_{task}_{quantity}"],
-                color=_COLORS[i % len(_COLORS)],
+                color=COLORS[i % len(COLORS)],
                 linestyle=style,
                 marker="o" if len(history) == 1 else None,
                 label=f"{task}, {stage.replace('train', 'training')}",

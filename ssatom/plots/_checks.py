@@ -1,0 +1,116 @@
+"""Checks of what the figures are given, shared by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Measured(NamedTuple):
+    """A mean and its standard deviation, which is NaN where nobody knows it."""
+
+    mean: float
+    std: float
+
+
+def mapping(data: Any, where: str) -> dict[Any, Any]:
+    """A mapping, a Series or a DataFrame (by columns) as a dictionary with entries."""
+    if not hasattr(data, "items"):
+        raise ValueError(f"{where} needs a mapping, got {type(data).__name__}")
+    found = dict(data.items())
+    if not found:
+        raise ValueError(f"{where} is empty; there is nothing to draw")
+    return found
+
+
+def measured_panels(data: Any, name: str) -> dict[str, dict[str, dict[Any, Measured]]]:
+    """Measured values by panel, series and label, from one panel or a mapping of them."""
+    series = mapping(data, name)
+    first_title, first = next(iter(series.items()))
+    inner = mapping(first, f"{name}[{first_title!r}]")
+    several = hasattr(next(iter(inner.values())), "items")
+    panels = series if several else {"": series}
+    return {
+        str(title): {
+            str(key): _measured_series(values, f"{name}{_at(title, several)}[{key!r}]")
+            for key, values in mapping(panel, f"{name}{_at(title, several)}").items()
+        }
+        for title, panel in panels.items()
+    }
+
+
+def _at(title: str, several: bool) -> str:
+    return f"[{title!r}]" if several else ""
+
+
+def _measured_series(values: Any, where: str) -> dict[Any, Measured]:
+    """The measured values of one series, without those that are NaN."""
+    found = {
+        label: _measured(value, f"{where}[{label!r}]")
+        for label, value in mapping(values, where).items()
+    }
+    found = {label: value for label, value in found.items() if not np.isnan(value.mean)}
+    if not found:
+        raise ValueError(f"{where} has no value that is a number")
+    return found
+
+
+def _measured(value: Any, where: str) -> Measured:
+    try:
+        numbers = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape not in ((1,), (2,)) or np.isinf(numbers).any() or (numbers[1:] < 0).any():
+        raise ValueError(
+            f"{where} needs a finite mean, or a pair of a mean and a standard deviation from 0 up; "
+            f"got {value!r}"
+        )
+    return Measured(float(numbers[0]), float(numbers[1]) if len(numbers) == 2 else float("nan"))
+
+
+def labels_of(series: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
+    """All labels of a panel in the order in which its series name them."""
+    return list(dict.fromkeys(label for values in series.values() for label in values))
+
+
+def of_each(value: Any, titles: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One value for all panels, or a mapping with one for each."""
+    if not hasattr(value, "items"):
+        return dict.fromkeys(titles, value)
+    if set(value) != set(titles):
+        raise ValueError(f"{name} needs an entry for each of {list(titles)}, got {list(value)}")
+    return dict(value)
+
+
+def vector(values: Any, where: str, length: int | None = None) -> np.ndarray:
+    """Finite numbers in one dimension, of the length that belongs to the other arguments."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        array = np.empty(())
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"{where} needs numbers in one dimension, got {_short(values)}")
+    if length is not None and len(array) != length:
+        raise ValueError(f"{where} needs {length} entries, one a row, got {len(array)}")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if len(bad):
+        raise ValueError(
+            f"{where} needs finite numbers; entry {bad[0]} is {array[bad[0]]} "
+            f"({len(bad)} such of {len(array)}); leave such rows out"
+        )
+    return array
+
+
+def names(values: Any, where: str, length: int) -> np.ndarray:
+    """One text a row."""
+    array = np.asarray(values)
+    if array.shape != (length,):
+        raise ValueError(f"{where} needs {length} labels, one a row, got shape {array.shape}")
+    return array.astype(str)
+
+
+def _short(values: Any) -> str:
+    shape = getattr(values, "shape", None)
+    return type(values).__name__ + (f" of shape {shape}" if shape is not None else "")

@@ -1,0 +1,103 @@
+"""What all figures share: colours, panels, legends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours without their yellow, which paper swallows: for all eyes.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("--", ":", "-.")
+BLUE, RED = "#0072b2", "#c8102e"
+REST = "0.8"  # points that have no name
+MANY = 500  # points from which a cloud becomes a picture inside the SVG
+CAP = 2.5  # half width of the caps of error bars, in points
+
+_CHARACTER = 0.085  # width in inches
+_HANDLE = 0.65  # width in inches of a legend's handle and the space around it
+
+
+def mark(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th series: seven of each, both change."""
+    return {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+
+
+def mark_of_label(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th of many labels: seven colours to a marker."""
+    marker = MARKERS[i // len(COLORS) % len(MARKERS)]
+    return {"color": COLORS[i % len(COLORS)], "marker": marker}
+
+
+def panels_of(
+    titles: Iterable[str],
+    *,
+    size: tuple[float, float] = (4.4, 3.6),
+    columns: int = 3,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """One figure with a panel for each title, in rows; sizes of a panel in inches."""
+    from matplotlib.figure import Figure
+
+    titles = list(titles)
+    columns = min(columns, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    width = max(size[0] * columns, 5)
+    figure = Figure(figsize=(width, size[1] * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)
+    for axes in grid[len(titles) :]:
+        axes.remove()
+    panels = grid[: len(titles)]
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title)
+        dress(axes)
+    return figure, panels
+
+
+def dress(axes: Axes) -> None:
+    """A light grid behind the data, and no frame where there is no scale."""
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend for all panels, each name once, in as many columns as fit."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        entry = _HANDLE + _CHARACTER * max(map(len, handles))
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / entry))),
+            frameon=False,
+        )
+
+
+def name_places(axes: Axes, labels: list[str], width: float) -> None:
+    """Names along the x axis, slanted where they would touch in a panel so many inches wide."""
+    axes.set_xticks(range(len(labels)), labels)
+    if len(labels) * _CHARACTER * (max(map(len, labels)) + 1) > width * 0.85:
+        axes.tick_params(axis="x", rotation=30)
+        for text in axes.get_xticklabels():
+            text.set(horizontalalignment="right", rotation_mode="anchor")
+
+
+def is_leftmost(axes: Axes) -> bool:
+    """Whether a panel is the first of its row."""
+    place = axes.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
+def with_unit(quantity: str, unit: str) -> str:
+    """Such as "error (eV)"; the quantity alone where the unit is empty."""
+    return f"{quantity} ({unit})" if unit else quantity

@@ -1,0 +1,226 @@
+"""Predictions against what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ssatom.plots._checks import mapping, names, vector
+from ssatom.plots._style import (
+    COLORS,
+    MANY,
+    RED,
+    is_leftmost,
+    legend_below,
+    mark,
+    panels_of,
+    with_unit,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LINE = 0.05  # height of a line of text, as a part of the panel
+_ASIDE = 0.03  # from an outlier to its text, likewise
+_WIDE = 0.4  # texts whose points are nearer than this could touch, likewise
+
+
+class Parity(NamedTuple):
+    """One panel of a parity plot.
+
+    Attributes
+    ----------
+    y : array-like, shape (n_rows,)
+        True values.
+    predictions : array-like, shape (n_rows,)
+        Predicted values.
+    groups : array-like of str, shape (n_rows,), or None
+        Group of each row, such as "lanthanides"; gives colour and marker.
+    std : array-like, shape (n_rows,), or None
+        Predicted standard deviations, drawn as error bars.
+    labels : mapping of int to str, or None
+        Texts of the rows, counted from 0, that are to be named, such as outliers.
+    before : array-like, shape (n_rows,), or None
+        Other predictions; arrows lead from them to the labelled rows.
+    """
+
+    y: Any
+    predictions: Any
+    groups: Any = None
+    std: Any = None
+    labels: Mapping[int, str] | None = None
+    before: Any = None
+
+
+def plot_parity(
+    panels: Mapping[str, Parity | tuple[Any, ...]], *, unit: str, bounds: Sequence[float] = ()
+) -> Figure:
+    """Predicted against true values, with mean absolute error and R².
+
+    Parameters
+    ----------
+    panels : mapping of Parity or of pairs
+        By title, true values and predictions; a `Parity` may also have groups, standard
+        deviations and named outliers.
+    unit : str
+        Unit of the values, such as "eV/atom"; may be empty.
+    bounds : sequence of float, default=()
+        Errors, in that unit, at which dashed lines are drawn on both sides of the diagonal; the
+        part of the rows within is written down.
+
+    Returns
+    -------
+    Figure
+        One square panel each. Independent of pyplot, so nothing needs closing.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, lengths differ, a number is not finite, a standard deviation
+        is negative, a bound not positive, or a labelled row not there.
+
+    Examples
+    --------
+    >>> from ssatom.plots import Parity, plot_parity
+    >>> y, predictions = [0.0, 1.0, 2.0, 4.0], [0.1, 0.9, 2.2, 1.0]
+    >>> panels = {"NE01": Parity(y, predictions, groups=["d", "d", "f", "f"], labels={3: "GdVO4"})}
+    >>> plot_parity(panels, unit="µB", bounds=(0.5,)).axes[0].get_ylabel()
+    'predicted value (µB)'
+    """
+    checked = {
+        str(title): _checked(panel, f"panels[{title!r}]")
+        for title, panel in mapping(panels, "panels").items()
+    }
+    if any(not bound > 0 for bound in bounds):
+        raise ValueError(f"bounds need to be positive errors, got {tuple(bounds)}")
+    grouped = [group for p in checked.values() if p.groups is not None for group in p.groups]
+    marks = {name: mark(i) for i, name in enumerate(dict.fromkeys(grouped))}
+    figure, axes = panels_of(checked, size=(4.5, 4.6))
+    for one, panel in zip(axes, checked.values(), strict=True):
+        low, high = _limits(panel)
+        one.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+        _draw_lines(one, bounds, unit)
+        _draw_points(one, panel, marks)
+        _write_scores(one, panel, unit, bounds)
+        _name_outliers(one, panel, high - low)
+        one.set_xlabel(with_unit("true value", unit))
+        if is_leftmost(one):
+            one.set_ylabel(with_unit("predicted value", unit))
+    legend_below(figure)
+    return figure
+
+
+def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
+    if not isinstance(panel, tuple | list) or not 2 <= len(panel) <= len(Parity._fields):
+        raise ValueError(
+            f"{where} needs a Parity or a pair of true values and predictions; "
+            f"got {type(panel).__name__}"
+        )
+    given = Parity(*panel)
+    y = vector(given.y, f"y of {where}")
+    n = len(y)
+    std = None if given.std is None else vector(given.std, f"std of {where}", n)
+    if std is not None and (std < 0).any():
+        raise ValueError(f"std of {where} needs numbers from 0 up, got {std.min()}")
+    labels = dict(given.labels or {})
+    missing = [row for row in labels if not (isinstance(row, int | np.integer) and 0 <= row < n)]
+    if missing:
+        raise ValueError(f"labels of {where} name rows {missing}; there are rows 0 to {n - 1}")
+    return Parity(
+        y,
+        vector(given.predictions, f"predictions of {where}", n),
+        None if given.groups is None else names(given.groups, f"groups of {where}", n),
+        std,
+        labels,
+        None if given.before is None else vector(given.before, f"before of {where}", n),
+    )
+
+
+def _limits(panel: Parity) -> tuple[float, float]:
+    values = np.concatenate([panel.y, panel.predictions])
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _draw_lines(axes: Axes, bounds: Sequence[float], unit: str) -> None:
+    axes.axline((0, 0), slope=1, color="0.3", linewidth=1, zorder=1)
+    for i, bound in enumerate(bounds):
+        # The farther, the finer.
+        dashes = (0, (5, 2 + 3 * i))
+        style: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": dashes, "zorder": 1}
+        label = f"±{bound:g} {unit}".rstrip()
+        axes.axline((0, bound), slope=1, label=label, **style)
+        axes.axline((0, -bound), slope=1, **style)
+
+
+def _draw_points(axes: Axes, panel: Parity, marks: dict[str, dict[str, Any]]) -> None:
+    many = len(panel.y) > MANY
+    dots: dict[str, Any] = {"s": 9 if many else 20, "alpha": 0.6, "linewidths": 0}
+    everywhere = np.ones(len(panel.y), dtype=bool)
+    parts = (
+        {"": (everywhere, {"color": COLORS[0]})}
+        if panel.groups is None
+        else {name: (panel.groups == name, mark) for name, mark in marks.items()}
+    )
+    for name, (rows, style) in parts.items():
+        if not rows.any():
+            continue
+        x, y = panel.y[rows], panel.predictions[rows]
+        axes.scatter(x, y, label=name, zorder=3, rasterized=many, **style, **dots)
+        if panel.std is not None:
+            bars: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "alpha": 0.3}
+            axes.errorbar(x, y, panel.std[rows], elinewidth=0.8, rasterized=many, zorder=2, **bars)
+
+
+def _write_scores(axes: Axes, panel: Parity, unit: str, bounds: Sequence[float]) -> None:
+    errors = np.abs(panel.y - panel.predictions)
+    spread = float(np.sum((panel.y - panel.y.mean()) ** 2))
+    lines = [f"MAE {errors.mean():.3g} {unit}".rstrip()]
+    if spread > 0:
+        lines.append(f"R² {1 - float(np.sum(errors**2)) / spread:.3f}")
+    lines += [f"{np.mean(errors <= bound):.0%} within ±{bound:g}" for bound in bounds]
+    # Of the two corners off the diagonal, the one with fewer points behind the text.
+    above = _n_in_corner(panel.y, panel.predictions) <= _n_in_corner(panel.predictions, panel.y)
+    x, y, across, along = (0.03, 0.97, "left", "top") if above else (0.97, 0.03, "right", "bottom")
+    style = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    axes.text(
+        x, y, "\n".join(lines), transform=axes.transAxes, ha=across, va=along, bbox=style, zorder=5
+    )
+
+
+def _n_in_corner(low: np.ndarray, high: np.ndarray) -> int:
+    """Rows whose one coordinate is small and the other large."""
+    values = np.concatenate([low, high])
+    start, span = values.min(), np.ptp(values)
+    return int(np.sum((low < start + 0.45 * span) & (high > start + 0.7 * span)))
+
+
+def _name_outliers(axes: Axes, panel: Parity, span: float) -> None:
+    """Texts beside points, moved apart where they would cover each other."""
+    placed: list[tuple[float, float]] = []
+    middle = sum(axes.get_xlim()) / 2
+    labels = panel.labels or {}
+    for row in sorted(labels, key=lambda row: panel.predictions[row]):
+        x, y = float(panel.y[row]), float(panel.predictions[row])
+        near = [old for at, old in placed if abs(at - x) < _WIDE * span]
+        height = max([y, *(old + _LINE * span for old in near)])
+        placed.append((x, height))
+        side = 1 if x < middle else -1
+        axes.annotate(
+            labels[row],
+            (x, y),
+            (x + side * _ASIDE * span, height),
+            color=RED,
+            fontsize=8.5,
+            ha="left" if side > 0 else "right",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": RED, "linewidth": 0.6, "shrinkA": 0},
+            zorder=5,
+        )
+        if panel.before is not None and panel.before[row] != y:
+            arrow = {"arrowstyle": "->", "color": RED, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 3}
+            axes.annotate("", (x, y), (x, panel.before[row]), arrowprops=arrow, zorder=4)
