@@ -1,4 +1,4 @@
-"""Figures from arrays and tables. Matplotlib is imported when the first one is drawn."""
+"""Curves of training, epoch by epoch."""
 
 from __future__ import annotations
 
