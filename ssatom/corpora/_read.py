@@ -59,9 +59,10 @@ def read_structures(
     -------
     iterator of StructureRecord
         The source is the row's id; without one it is the path in a table, else the file's name
-        (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a JSON list from 0
-        (``a.json:0``), or the frame from 0 in ASE's notation (``a.extxyz@0``). Labels of
-        sites are in `structure.site_properties`, those of the crystal in `properties`.
+        (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
+        JSON list from 0 (``a.json:0``), or the frame from 0 in ASE's notation
+        (``a.extxyz@0``). Labels of sites are in `structure.site_properties`, those of the
+        crystal in `properties`.
 
     Raises
     ------
