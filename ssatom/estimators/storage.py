@@ -41,23 +41,37 @@ _KIND = "ssatom estimator"
 _TENSORS, _HISTORY, _WEIGHTS = "networks.safetensors", "history.csv", "weights"
 
 
-def is_estimator_folder(folder: str | Path) -> bool:
-    """Whether a folder is one that `save_estimator` wrote, whole or not.
+def check_folder(folder: str | Path) -> bool:
+    """Whether a folder holds an estimator that saving would replace; refuses other things.
 
     Parameters
     ----------
     folder : path
-        The folder; it need not exist.
+        It need not exist.
 
     Returns
     -------
     bool
-        True if its card says so.
+        True if its card is one of `save_estimator`.
+
+    Raises
+    ------
+    SsatomError
+        If it is no folder, or holds something and no such card.
     """
+    folder = Path(folder)
     try:
-        return json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))["kind"] == _KIND
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if card["kind"] == _KIND:
+            return True
     except (OSError, ValueError, TypeError, KeyError):
-        return False
+        pass
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SsatomError(
+            f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
+            "another name, or move it elsewhere"
+        )
+    return False
 
 
 def save_estimator(
@@ -113,15 +127,7 @@ def save_estimator(
     """
     check_is_fitted(model, "networks_")
     folder = Path(folder)
-    if (
-        folder.exists()
-        and not is_estimator_folder(folder)
-        and (not folder.is_dir() or any(folder.iterdir()))
-    ):
-        raise SsatomError(
-            f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
-            "another name, or move it elsewhere"
-        )
+    check_folder(folder)
     names = target_names if target_names is not None else getattr(model, "target_names_", None)
     n_targets = count_targets(model)
     if names is not None and len(names) != n_targets:
