@@ -34,7 +34,9 @@ MAY_IMPORT = {
     "embeddings": "devices structures graph weights",
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
-    "estimators": "devices plots structures elements training graph weights embeddings negnn",
+    "estimators": (
+        "devices encoder plots structures elements training graph weights embeddings negnn"
+    ),
     "evaluation": (
         "plots structures elements corpora graph weights pretraining embeddings featurizers "
         "estimators"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssatom.plots import plot_curves, plot_history
+from ssatom.plots import plot_confusion, plot_curves, plot_history
 
 
 @pytest.fixture
@@ -79,3 +79,12 @@ def test_matplotlib_is_imported_late() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+def test_confusion_shows_counts() -> None:
+    figure = plot_confusion(np.array([[3, 1], [0, 0]]), ["metal", "insulator"], "kind")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "0"]
+    assert axes.get_xlabel() == "kind, predicted"
+    with pytest.raises(ValueError, match=r"with 3 classes it must be \(3, 3\)"):
+        plot_confusion(np.zeros((2, 2), int), list("abc"))
