@@ -118,8 +118,8 @@ def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> R
 
 def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
     """One paragraph: the best embedding, the paper's best, and the best rival."""
-    learned = [n for n in results if n.startswith(("NE", "GE"))]
-    others = [n for n in results if n not in learned]
+    learned = [n for n in results if n.startswith(("NE", "GE")) and "+" not in n]
+    others = [n for n in results if not n.startswith(("NE", "GE"))]
     kind, *_ = results[learned[0]].kinds
 
     def error(name: str, of: str = kind) -> float:
@@ -135,7 +135,7 @@ def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
         by_formula = min(learned, key=lambda n: error(n, "grouped"))
         apart = error(by_formula, "grouped")
         text += f" ({by_formula} with {apart:.{digits}f} where no formula is on both sides)"
-    embeddings = {n: s for n, s in KERNEL_RIDGE.get(target, {}).items() if n[:2] in ("NE", "GE")}
+    embeddings = {n: s for n, s in KERNEL_RIDGE.get(target, {}).items() if n in learned}
     if embeddings:
         paper = min(embeddings, key=lambda n: embeddings[n]["mae"][0])
         text += f"; the paper printed {cell(*embeddings[paper]['mae'])} for {paper}"
