@@ -57,8 +57,8 @@ def _page(content: dict[str, Any], results: Path) -> str:
     weights, hashes = settings["weights"], settings["data"]
     lines += [
         f"Weights ``{weights['name']}`` (sha256 {weights['sha256'][:12]}…), ssatom "
-        f"{settings['ssatom']}, {settings['seconds'] / 60:.1f} minutes on {settings['machine']} "
-        "(splits that were computed for another page are not counted again).",
+        f"{settings['ssatom']}, {settings['machine']}; fitting and predicting all splits took "
+        f"{settings['seconds_of_splits'] / 60:.1f} minutes, one core each.",
         "",
         *(f"- ``{file}``, sha256 {sha256[:12]}…" for file, sha256 in hashes.items()),
         "",

@@ -69,7 +69,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     weights = settings["weights"]
     lines.append(
         f"Weights {weights['name']} ({weights['sha256'][:12]}), ssatom {settings['ssatom']}, "
-        f"{settings['seconds']:.0f} s on {settings['machine']}."
+        f"{settings['machine']}; fitting and predicting took {settings['seconds_of_splits']:.0f} s, "
+        "one core each."
     )
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,7 @@ def reproduce(
         report = study.run(context)
         took = {
             "seconds": time.perf_counter() - start,
+            "seconds_of_splits": _seconds_of_splits(report.results),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "ssatom": ssatom.__version__,
         }
@@ -158,3 +159,11 @@ def _sha256(folder: Path, file: str) -> str:
     path = folder / file
     with (path if path.is_file() else folder / file.removesuffix(".gz")).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _seconds_of_splits(results: Any) -> float:
+    """Time to fit and predict all splits, also those that an earlier run had done."""
+    if isinstance(results, Mapping):
+        mine = sum(split["seconds"] for split in results.get("splits", []))
+        return mine + sum(_seconds_of_splits(value) for value in results.values())
+    return 0.0
