@@ -67,10 +67,10 @@ def markdown(content: Mapping[str, Any]) -> str:
         lines += _markdown_table(Table(**table))
     lines += [f"![{stem}]({stem}.png)\n" for stem in content["figures"]]
     weights = settings["weights"]
+    seconds = settings["seconds_of_splits"]
     lines.append(
         f"Weights {weights['name']} ({weights['sha256'][:12]}), ssatom {settings['ssatom']}, "
-        f"{settings['machine']}; fitting and predicting took {settings['seconds_of_splits']:.0f} s, "
-        "one core each."
+        f"{settings['machine']}; fitting and predicting took {seconds:.0f} s, one core each."
     )
     return "\n".join(lines) + "\n"
 
