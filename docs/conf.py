@@ -9,7 +9,7 @@ root = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(root))  # the checkout is documented, whatever is installed
 
-from _formation_page import write_formation_page  # noqa: E402
+from _paper_pages import write_paper_pages  # noqa: E402
 from _speed_page import write_speed_page  # noqa: E402
 from _weights_page import write_weights_page  # noqa: E402
 
@@ -17,7 +17,7 @@ import ssatom  # noqa: E402
 
 here = Path(__file__).parent
 write_weights_page(here / "generated")
-write_formation_page(here / "results", here / "generated")
+write_paper_pages(here / "results" / "paper", here / "generated" / "paper")
 write_speed_page(here / "results" / "speed.json", here / "generated")
 
 project = "ssatom"
@@ -32,7 +32,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "generated/formation.rst", "generated/speed.rst"]
+exclude_patterns = ["_build", "generated/speed.rst", "results/paper"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
 

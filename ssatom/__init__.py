@@ -19,18 +19,25 @@ _ROOMS = {
         "StructureFileError",
         "WeightsError",
     ),
-    "corpora": ("load_example_crystals", "read_structures", "write_structures"),
+    "corpora": (
+        "MagneticSites",
+        "load_example_crystals",
+        "load_magnetic_sites",
+        "read_structures",
+        "write_structures",
+    ),
     "graph": ("CrystalGraphConverter", "CrystalGraphs", "GraphConfig"),
     "encoder": ("CrystalGraphEncoder", "EncoderConfig"),
     "weights": ("list_weights", "load_pretrained"),
     "pretraining": ("MaskedPretrainer",),
     "embeddings": ("graph_embeddings", "site_embeddings"),
-    "evaluation": ("KernelRidgeCV", "evaluate"),
+    "evaluation": ("KernelRidgeCV", "evaluate", "measure_locality"),
     "featurizers": (
         "GraphEmbeddingFeaturizer",
         "OrbitalFieldMatrixTransformer",
         "SelfSupervisedSiteFeaturizer",
     ),
+    "reproduction": ("reproduce",),
     "estimators": ("CGCNNClassifier", "CGCNNRegressor", "NEGNNClassifier", "NEGNNRegressor"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -1,10 +1,14 @@
-"""What "auto" means on this machine: the device, and the precision that is fast on it."""
+"""What "auto" means on this machine: device and precision; and how to compute in a fork."""
 
 from __future__ import annotations
+
+import os
 
 import torch
 
 from ssatom.exceptions import ParameterError
+
+_IMPORTED_IN = os.getpid()
 
 
 def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
@@ -70,3 +74,18 @@ def resolve_device(device: str = "auto") -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def use_one_thread_in_fork() -> None:
+    """Keep torch to one thread where this process is a fork of the one that imported ssatom.
+
+    Such forks are made by matminer's pool, for instance. The threads of the parent's torch are
+    gone there, and waiting for them would hang.
+
+    Examples
+    --------
+    >>> from ssatom.devices import use_one_thread_in_fork
+    >>> use_one_thread_in_fork()
+    """
+    if os.getpid() != _IMPORTED_IN:
+        torch.set_num_threads(1)

@@ -235,8 +235,9 @@ class CrystalGraphEncoder(nn.Module):
         edge_index: Tensor,
         edge_attr: Tensor,
         edge_weight: Tensor | None = None,
+        n_states: int | None = None,
     ) -> list[Tensor]:
-        """Hidden states of all layers.
+        """Hidden states of all layers, or of the first ones.
 
         Parameters
         ----------
@@ -249,11 +250,13 @@ class CrystalGraphEncoder(nn.Module):
             training several times faster, float32 is exact.
         edge_weight : Tensor, shape (n_edges,), default=None
             Factor of each message; None for 1.
+        n_states : int, default=None
+            Number of hidden states that are needed, from the first; None for all.
 
         Returns
         -------
         list of Tensor, each of shape (n_sites, hidden_dim)
-            ``n_conv + 1`` hidden states.
+            `n_states` hidden states, at most ``n_conv + 1``.
 
         Raises
         ------
@@ -267,7 +270,9 @@ class CrystalGraphEncoder(nn.Module):
         edge_attr = F.pad(edge_attr, (0, -edge_attr.shape[1] % 16))
         hidden = [self.node_embedding(x)]
         last = len(self.convs) - 1
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+        needed = None if n_states is None else n_states - 1
+        layers = list(zip(self.convs, self.norms, strict=True))[:needed]
+        for i, (conv, norm) in enumerate(layers):
             x = norm(conv(hidden[-1], edge_attr, self.edge_embedding, layout))
             hidden.append(x if i == last else self.dropout(F.relu(x)))
         return hidden

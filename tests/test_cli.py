@@ -19,7 +19,7 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner, Result
 
 import ssatom
-from ssatom.cli import _job, app
+from ssatom.cli import _items, app
 from ssatom.cli._parts import PartFolder
 from ssatom.cli.pretrain import parse_duration, pretrain
 from ssatom.corpora import write_structures
@@ -76,8 +76,10 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["featurize", "pretrain", "weights", "Examples"]),
+        ([], ["featurize", "fit", "predict", "pretrain", "weights", "Examples"]),
         (["featurize"], ["--layers", "--sites", "Examples", "Exit codes", "Cut off?"]),
+        (["fit"], ["--target", "--structure-column", "--classify", "Examples", "Exit codes"]),
+        (["predict"], ["--output", "Examples", "Exit codes", "Cut off?"]),
         (["pretrain"], ["--time-budget", "--config", "Examples", "Cut off?"]),
         (["weights"], ["list", "show", "verify", "Examples"]),
         (["weights", "verify"], ["Exit code 1"]),
@@ -239,22 +241,22 @@ def test_folder_that_holds_the_output(corpus: Path) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_job, "_CHUNK_STRUCTURES", 2)
+    monkeypatch.setattr(_items, "_CHUNK_STRUCTURES", 2)
 
 
 def interrupted(*arguments: object, after: int = 1) -> Result:
     """Run, and cut the run off in a later chunk."""
-    compute, calls = _job.compute, []
+    compute, calls = _items.compute, []
 
-    def cut(chunk: list, job: _job.Job) -> tuple:
+    def cut(chunk: list, job: _items.Job) -> tuple:
         calls.append(len(chunk))
         if len(calls) > after:
             raise KeyboardInterrupt
         return compute(chunk, job)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_job, "compute", cut)
-        patch.setattr(_job, "_CHUNK_STRUCTURES", 2)
+        patch.setattr(_items, "compute", cut)
+        patch.setattr(_items, "_CHUNK_STRUCTURES", 2)
         return featurize(*arguments)
 
 
@@ -331,8 +333,8 @@ def test_folder_in_the_way_is_kept(corpus: Path) -> None:
 
 
 def test_chunks_are_bounded_in_sites(monkeypatch: pytest.MonkeyPatch, corpus: Path) -> None:
-    monkeypatch.setattr(_job, "_CHUNK_SITES", 20)
-    sizes = [len(chunk) for chunk in _job.chunks(_job.read_items([corpus]))]
+    monkeypatch.setattr(_items, "_CHUNK_SITES", 20)
+    sizes = [len(chunk) for chunk in _items.chunks(_items.read_items([corpus]))]
     assert sizes == [3, 3, 1]
 
 

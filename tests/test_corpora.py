@@ -394,20 +394,20 @@ def test_broken_frame(tmp_path: Path) -> None:
 
 
 def test_paths_are_refused_at_once(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("")
+    (tmp_path / "a.txt").write_text("")
     (tmp_path / "a.pkl").write_text("")
     for function in (read_structures, count_structures):
         with pytest.raises(FileNotFoundError, match="no such file or folder") as caught:
             function(tmp_path / "nothing.cif")
         assert isinstance(caught.value, MissingFileError)
-        with pytest.raises(StructureFileError, match=r"a.csv' has a name .* allowed are \*.jsonl"):
-            function(tmp_path / "a.csv")
+        with pytest.raises(StructureFileError, match=r"a.txt' has a name .* allowed are \*.jsonl"):
+            function(tmp_path / "a.txt")
         with pytest.raises(StructureFileError, match="is a pickle.*store_dataframe_as_json"):
             function(tmp_path / "a.pkl")
         with pytest.raises(StructureFileError, match=r"without structure files.*\*.cif"):
             function(tmp_path)
     with pytest.raises(ParameterError, match='errors is .*; allowed is "raise" or "keep"'):
-        read_structures(tmp_path / "a.csv", errors="ignore")
+        read_structures(tmp_path / "a.txt", errors="ignore")
 
 
 @pytest.mark.parametrize(
@@ -467,3 +467,102 @@ def test_shared_files(name: str) -> None:
         assert not any(record.properties for record in records)
     if name == "paper_magmom":
         assert all("magmom" in record.structure.site_properties for record in records)
+
+
+# Tables ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table of three crystals, each in a file of another kind in a subfolder."""
+    write_structures(tmp_path / "cifs", [NACL], ids=["nacl"])
+    write_structures(tmp_path / "cifs/diamond.extxyz", [DIAMOND])
+    (tmp_path / "cifs/cscl.json").write_text(json.dumps(row_of(CSCL, props={"n": 3, "gap": 1})))
+    path = tmp_path / "data.csv"
+    path.write_text(
+        "name,Path,gap,stable\n"
+        "rock salt,cifs/nacl.cif,8.5,true\n"
+        '"a, b",cifs/diamond.extxyz,,False\n'
+        "\n"
+        "007,cifs/cscl.json,-8,1_000\n"
+    )
+    return path
+
+
+def test_table(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are relative to the table, wherever the program runs; cells become values."""
+    records = read(table)
+    for record, structure in zip(records, THREE, strict=True):
+        assert same(record.structure, structure, 1e-5)
+    sources = ["cifs/nacl.cif", "cifs/diamond.extxyz", "cifs/cscl.json"]
+    assert [record.source for record in records] == sources
+    assert [record.properties for record in records] == [
+        {"name": "rock salt", "gap": 8.5, "stable": True},
+        {"name": "a, b", "gap": None, "stable": False},
+        {"name": "007", "gap": -8, "stable": "1_000", "n": 3},
+    ]
+    assert count_structures(table) == 3
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_of_other_programs(table: Path, delimiter: str) -> None:
+    text = table.read_text().replace('"a, b"', "ab").replace(",", delimiter)
+    packed = table.with_name("other.csv.gz")
+    packed.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode("utf-8-sig")))
+    assert [r.properties["gap"] for r in read(packed)] == [8.5, None, -8]
+    assert count_structures(packed) == 3
+
+
+def test_table_with_ids_and_another_column(table: Path) -> None:
+    table.write_text("material_id,where,gap\nmp-1,cifs/nacl.cif,1\n,cifs/cscl.json,2\n")
+    assert [r.source for r in read(table)] == ["mp-1", "cifs/cscl.json"]  # found by its content
+    table.write_text("id,a,b\nmp-1,cifs/nacl.cif,cifs/cscl.json\n")
+    for column, structure in (("a", NACL), ("b", CSCL)):
+        (record,) = read_structures(table, structure_column=column)
+        assert same(record.structure, structure, 1e-5)
+
+
+def test_tables_are_not_read_with_their_folder(table: Path) -> None:
+    assert len(read(table.parent)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty; the first line"),
+        ("a,gap\nx,1\n", r"no column that is known .* its columns are 'a', 'gap'; name the one"),
+        ("path,gap,gap\n", "names a column twice"),
+    ],
+)
+def test_bad_tables_are_refused_at_once(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(StructureFileError, match=words):
+        read_structures(tmp_path / "bad.csv", errors="keep")
+
+
+def test_columns_of_tables_are_checked(table: Path) -> None:
+    with pytest.raises(ParameterError, match="no such column; allowed: 'name', 'Path', 'gap'"):
+        read_structures(table, structure_column="cif")
+    with pytest.raises(ParameterError, match="is for tables"):
+        read_structures(table.parent, structure_column="cif")
+
+
+def test_bad_rows_of_tables(table: Path) -> None:
+    write_structures(table.parent / "two.jsonl", [NACL, CSCL])
+    rows = [
+        *("id,path,gap", "gone,no.cif,1", "none,,2", "short,cifs/nacl.cif", "two,two.jsonl,4"),
+        *("self,data.csv,5", 'text,"data_NaCl\n_cell 1",6', "good,cifs/nacl.cif,7"),
+    ]
+    table.write_text("\n".join(rows))
+    *bad, good = read(table, errors="keep")
+    assert good.source == "good"
+    messages = [str(record.structure) for record in bad]
+    assert messages[0].startswith("data.csv:2 'gone': there is no file 'no.cif' in ")
+    assert isinstance(bad[0].structure, MissingFileError)
+    assert bad[0].properties == {"gap": 1}
+    words = ["names no structure file", "2 cells under 3 columns", "holds several structures"]
+    for text, message in zip([*words, "is a table", "no file"], messages[1:], strict=True):
+        assert text in message
+    table.write_bytes(b"path,gap\ncifs/nacl.cif,1\n\xff\xfe,2\n")
+    with pytest.raises(StructureFileError, match="cannot be read"):
+        read(table)

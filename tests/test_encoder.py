@@ -100,6 +100,19 @@ def test_states_are_those_of_a_plain_loop() -> None:
         torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 2, 4, 9])
+def test_first_states_alone_are_those_of_all(n: int) -> None:
+    edge_index, edge_attr, weight = random_graph()
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3)
+    encoder = waves(CrystalGraphEncoder(config)).double().eval()
+    x = torch.rand(7, 3, dtype=torch.float64)
+    every = encoder(x, edge_index, edge_attr, weight)
+    first = encoder(x, edge_index, edge_attr, weight, n_states=n)
+    assert len(first) == min(n, 4)
+    for mine, expected in zip(first, every, strict=False):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=0)
+
+
 def test_convolution_is_that_of_torch_geometric() -> None:
     geometric = pytest.importorskip("torch_geometric.nn")
     edge_index, edge_attr, _ = random_graph(edge_dim=6)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -284,6 +288,30 @@ def test_memory(structures: list, volumes: np.ndarray, tmp_path: Path, fitted: d
     assert any(tmp_path.rglob("*.sqlite"))
     expected = fitted[NEGNNRegressor].predict(structures)
     assert_array_equal(model.predict(structures), expected)
+
+
+def test_estimators_do_not_hang_in_forks() -> None:
+    program = """
+        import multiprocessing
+        import numpy as np
+        from ssatom import CGCNNRegressor, load_example_crystals
+        rows = [row * [3, 3, 3] for row in load_example_crystals()["structure"][:6]]
+        y = np.log([row.volume / len(row) for row in rows])
+        model = CGCNNRegressor(max_epochs=1, random_state=0)
+        expected = model.fit(rows, y).predict(rows)
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            found = pool.apply_async(model.predict, (rows,)).get(timeout=60)
+            fitted = pool.apply_async(model.fit, (rows, y)).get(timeout=60)
+        assert np.allclose(found, expected, 1e-4, 1e-4)
+        assert len(fitted.history_) == 1
+    """
+    root = str(Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": root},
+        timeout=150,
+        check=True,
+    )
 
 
 # Sites -----------------------------------------------------------------------------------------

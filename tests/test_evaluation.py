@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from ssatom.elements import atomic_features
+from ssatom.estimators._module import PropertyModule
+from ssatom.evaluation import _benchmark_networks as networks
 from ssatom.evaluation import benchmark
+from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
 from ssatom.evaluation.benchmark import run_benchmark
 from ssatom.featurizers import GraphEmbeddingFeaturizer
+from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis
+from ssatom.negnn import NEGNN, NEGNNConfig
+
+GEOMETRIC_ROWS = {
+    "torch_geometric_epoch_s",
+    "torch_geometric_over_training",
+    "torch_geometric_over_training_float32",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +68,124 @@ def test_timed_featurizing_counts_transforms_alone_and_restores():
         featurizer.transform(structures)
     assert timed.seconds > 0
     assert GraphEmbeddingFeaturizer.transform is original
+
+
+# Networks --------------------------------------------------------------------------------------
+
+
+def test_rates_of_networks_are_there(results):
+    assert results["prediction_structures_per_s"] > 0
+    assert results["training_epoch_s"] > 0
+    assert results["training_epoch_float32_s"] > 0
+
+
+def test_ratios_to_torch_geometric_follow_from_the_times(results):
+    pytest.importorskip("torch_geometric")
+    for suffix in ("", "_float32"):
+        ours = results[f"training_epoch{suffix}_s"]
+        ratio = results[f"torch_geometric_over_training{suffix}"]
+        assert ratio == pytest.approx(results["torch_geometric_epoch_s"] / ours)
+    assert results["torch_geometric"][0].isdigit()
+
+
+def test_no_ratio_without_torch_geometric(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch_geometric", None)
+    monkeypatch.setattr(networks, "find_spec", lambda name: None)
+    monkeypatch.setattr(networks, "_our_epoch", lambda structures, y, precision: 2.0)
+    found = networks.training_speed(benchmark._first(None, 4))
+    assert {name for name, value in found.items() if value is None} == GEOMETRIC_ROWS
+    assert "not installed" in found["torch_geometric"]
+    assert found["training_epoch_s"] == 2.0
+
+
+def test_plain_network_is_ours() -> None:
+    pytest.importorskip("torch_geometric")
+    from torch_geometric.loader import DataLoader
+
+    graphs = CrystalGraphConverter().convert(benchmark._first(None, 5))
+    ours = NEGNN(NEGNNConfig(node_dim=92, hidden_dim=8, n_conv=2, n_hidden=2)).eval()
+    plain = PlainCGCNN(92, 41, 8, 2, 2).eval()
+    copy_parameters(ours, plain)
+    batch = graphs.to_batch()
+    x = torch.from_numpy(atomic_features().copy())[batch.numbers]
+    first_sites = torch.from_numpy(np.cumsum(graphs.site_counts) - graphs.site_counts)
+    edge_attr = GaussianDistanceBasis()(batch.distances)
+    data = next(iter(DataLoader(plain_graphs(graphs, np.zeros(5, np.float32)), batch_size=5)))
+    with torch.no_grad():
+        expected = ours(x, batch.edge_index, edge_attr, None, first_sites)
+        torch.testing.assert_close(plain(data), expected[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def copy_parameters(ours: NEGNN, plain: PlainCGCNN) -> None:
+    encoder, width = ours.convolutions, ours.config.hidden_dim
+    plain.embedding.load_state_dict(encoder.node_embedding.state_dict())
+    plain.hidden.load_state_dict(ours.hidden.state_dict())
+    plain.output.load_state_dict(ours.output.state_dict())
+    embedding = encoder.edge_embedding
+    for mine, other in zip(encoder.convs, plain.convs, strict=True):
+        nodes, edges = mine.gates.weight.split([2 * width, width], dim=1)
+        weight = torch.cat([nodes, edges @ embedding.weight], dim=1)
+        bias = mine.gates.bias + edges @ embedding.bias
+        for part, rows in ((other.lin_f, slice(width)), (other.lin_s, slice(width, None))):
+            part.weight.copy_(weight[rows])
+            part.bias.copy_(bias[rows])
+
+
+def test_plain_training_learns() -> None:
+    pytest.importorskip("torch_geometric")
+    structures = benchmark._first(None, 12)
+    graphs = CrystalGraphConverter().convert(structures)
+    y = networks._log_volumes(structures)
+    data = plain_graphs(graphs, ((y - y.mean()) / y.std()).astype(np.float32))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        training = PlainTraining(PlainCGCNN(92, 41, 16, 2, 1), data, data, batch_size=4)
+        errors = [training.epoch() for _ in range(20)]
+    assert errors[-1] < 0.5 * errors[0]
+
+
+def test_epoch_times_are_restored() -> None:
+    original = PropertyModule.on_train_epoch_start
+    structures = benchmark._first(None, 6)
+    seconds = networks._our_epoch(structures, networks._log_volumes(structures), "float32")
+    assert seconds > 0
+    assert PropertyModule.on_train_epoch_start is original
+
+
+def test_predictions_are_of_unseen_cells(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    original = networks.NEGNNRegressor.iter_predict
+
+    def iter_predict(model, rows):
+        rows = list(rows)
+        seen.extend(row.volume for row in rows)
+        return original(model, rows)
+
+    monkeypatch.setattr(networks.NEGNNRegressor, "iter_predict", iter_predict)
+    structures = benchmark._first(None, 6)
+    networks.prediction_speed(structures)
+    assert len(set(seen) - {s.volume for s in structures}) == len(seen) == 18
+
+
+# The page --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [{}, {"torch_geometric_over_training": 4.25}])
+def test_page_shows_the_rows_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: dict, more: dict
+) -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    monkeypatch.syspath_prepend(str(docs))
+    from _speed_page import write_speed_page
+
+    given = {**results, **dict.fromkeys(GEOMETRIC_ROWS), **more}
+    if not more:
+        del given["prediction_structures_per_s"], given["training_epoch_s"]
+    (tmp_path / "speed.json").write_text(json.dumps(given))
+    write_speed_page(tmp_path / "speed.json", tmp_path)
+    page = (tmp_path / "speed.rst").read_text()
+    assert "pretraining, structures per second" in page
+    assert ("PyTorch Geometric over ours" in page) == bool(more)
+    assert ("4.25" in page) == bool(more)
+    assert ("predictions of a fitted NEGNN" in page) == bool(more)

@@ -7,31 +7,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
-from pymatgen.core import Structure
+from data_files import row, write
 
 from ssatom.evaluation import DATASETS, load_dataset
 from ssatom.exceptions import MissingFileError, ParameterError, StructureError
 
 DATA = Path(os.environ.get("SSATOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def row(structure: Structure, name: str, props: dict | None = None, **more) -> dict:
-    return {
-        "id": name,
-        "lattice": structure.lattice.matrix.tolist(),
-        "numbers": [site.specie.Z for site in structure],
-        "frac": structure.frac_coords.tolist(),
-        "props": props or {},
-        **more,
-    }
-
-
-def write(folder: Path, name: str, rows: list[dict]) -> Path:
-    path = folder / f"{name}.jsonl"
-    path.write_bytes(b"\n".join(orjson.dumps(r) for r in rows))
-    return path
 
 
 def test_labels_groups_and_hash_in_order_of_the_file(tmp_path, crystals):

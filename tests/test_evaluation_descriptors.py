@@ -15,7 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ssatom.evaluation import (
+    CoulombMatrixFeaturizer,
     ElementFractionFeaturizer,
+    EwaldSumMatrixFeaturizer,
     MagpieFeaturizer,
     RadialDistributionFeaturizer,
     SineMatrixFeaturizer,
@@ -29,12 +31,22 @@ RIVALS = [
     MagpieFeaturizer(),
     RadialDistributionFeaturizer(step=0.5),
     SineMatrixFeaturizer(max_sites=8),
+    EwaldSumMatrixFeaturizer(max_sites=8),
+    CoulombMatrixFeaturizer(max_sites=8),
 ]
+SITE_RIVALS = [ElementFractionFeaturizer("site"), RadialDistributionFeaturizer("site", step=0.5)]
+if importlib.util.find_spec("dscribe") is not None:
+    SITE_RIVALS.append(SoapFeaturizer("site", n_max=2, l_max=1))
 NAMES = ["NaCl", "Mg", "TiO2", "SrTiO3"]
 
 
 @pytest.fixture(params=RIVALS, ids=lambda rival: type(rival).__name__)
 def rival(request):
+    return clone(request.param)
+
+
+@pytest.fixture(params=SITE_RIVALS, ids=lambda rival: type(rival).__name__)
+def site_rival(request):
     return clone(request.param)
 
 
@@ -64,6 +76,51 @@ def test_bad_rows_raise_or_become_nan(rival, structures):
         X = rival.set_params(errors="nan").transform(rows)
     assert np.isfinite(X[0]).all()
     assert np.isnan(X[1]).all()
+
+
+def test_sites_are_described_as_pairs(site_rival, crystals):
+    pairs = [(crystals["TiO2"], 0), (crystals["TiO2"], 5), (crystals["Mg"], 1)]
+    X = site_rival.fit_transform(pairs)
+    assert X.dtype == np.float32
+    assert X.shape == (3, len(site_rival.get_feature_names_out()))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(site_rival)).transform(pairs), X)
+    np.testing.assert_array_equal(site_rival.featurize(*pairs[1]), X[1])
+    assert len(np.unique(X, axis=0)) == 3
+
+
+def test_bad_sites_raise_or_become_nan(site_rival, crystals):
+    rows = [(crystals["Mg"], 1), (crystals["Mg"], 2)]
+    with pytest.raises(StructureError, match=r"sites\[1\]"):
+        site_rival.transform(rows)
+    with pytest.warns(UserWarning, match="1 row of NaN"):
+        X = site_rival.set_params(errors="nan").transform(rows)
+    assert np.isfinite(X[0]).all()
+    assert np.isnan(X[1]).all()
+    with pytest.raises(ParameterError, match="level='atom' is unknown; allowed: 'structure', 's"):
+        site_rival.set_params(level="atom").fit([])
+
+
+@pytest.mark.parametrize("name", ["NaCl", "TiO2", "SrTiO3", "water", "argon"])
+def test_a_structure_has_the_mean_over_its_sites(crystals, name):
+    structure = crystals[name]
+    pairs = [(structure, i) for i in range(len(structure))]
+    for rival in (ElementFractionFeaturizer, RadialDistributionFeaturizer):
+        mean = rival("site").transform(pairs).mean(axis=0)
+        np.testing.assert_allclose(mean, rival().transform([structure])[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_site_is_described_by_itself(crystals):
+    structure = crystals["SrTiO3"]
+    X = ElementFractionFeaturizer("site").transform([(structure, 0), (structure, 4)])
+    assert np.argwhere(X).tolist() == [[0, 37], [1, 7]]  # Sr, O
+    symbols = [site.specie.symbol for site in structure]
+    X = RadialDistributionFeaturizer("site").transform([(structure, i) for i in range(5)])
+    for i in range(5):
+        for j in range(5):
+            assert np.allclose(X[i], X[j], atol=1e-4) == (symbols[i] == symbols[j])
+    double = Structure(Lattice.cubic(3), ["Cu", "Cu"], [[0, 0, 0], [1, 0, 0]])
+    with pytest.raises(StructureError, match=r"sites\[0\] \(Cu\): sites 1 .* overlap"):
+        RadialDistributionFeaturizer("site").transform([(double, 1)])
 
 
 def test_sine_matrix_has_the_eigenvalues_of_matminers(structures):

@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSpli
 from sklearn.utils.estimator_checks import check_estimator
 
 from ssatom.evaluation import KernelRidgeCV
-from ssatom.evaluation.kernel_algebra import pairwise_distances
+from ssatom.evaluation.kernel_algebra import grid_line, pairwise_distances
 from ssatom.evaluation.kernel_ridge import DECADES
 from ssatom.exceptions import ParameterError
 
@@ -91,26 +91,56 @@ def test_splitters_and_groups(data):
     assert halves.fit(X, y).best_score_ == pytest.approx(theirs.best_score_, rel=1e-6)
 
 
-def test_coarse_to_fine_tries_every_other_width_and_those_beside_the_best(data):
-    X, y = data
-    full = KernelRidgeCV().fit(X, y)
-    model = KernelRidgeCV(search="coarse-to-fine").fit(X, y)
-    tried = set(
-        zip(*(model.cv_results_[f"param_{k}"].tolist() for k in ("kernel", "gamma")), strict=True)
-    )
-    coarse = {(kernel, gamma) for kernel in ("laplacian", "rbf") for gamma in DECADES[::2]}
-    assert coarse < tried
-    assert len(tried) in (13, 14)
-    stage = model.cv_results_["stage"]
-    assert set(stage) == {"coarse", "fine"}
-    assert set(full.cv_results_["stage"]) == {"full"}
-    best = np.argmax(np.where(stage == "coarse", model.cv_results_["mean_test_score"], -np.inf))
-    place = DECADES.index(model.cv_results_["params"][best]["gamma"])
-    fine = model.cv_results_["param_gamma"][stage == "fine"]
-    assert set(fine) == {DECADES[i] for i in (place - 1, place + 1) if 0 <= i < 11}
-    for i, params in enumerate(model.cv_results_["params"]):
+@pytest.fixture(scope="module")
+def many():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(660, 5))
+    return X, np.sin(X[:, 0]) + X[:, 1] ** 2 + 0.1 * rng.normal(size=660) + 3
+
+
+def test_coarse_to_fine_ends_at_a_point_that_no_neighbour_betters(many):
+    X, y = many
+    gammas, alphas = DECADES[4:], DECADES[4:]
+    full = KernelRidgeCV(gammas=gammas, alphas=alphas).fit(X, y)
+    model = KernelRidgeCV(gammas=gammas, alphas=alphas, search="coarse-to-fine").fit(X, y)
+    tried = model.cv_results_["params"]
+    assert 9 < len(tried) < 40
+    assert {params["kernel"] for params in tried} == {"laplacian", "rbf"}
+    for i, params in enumerate(tried):
         j = full.cv_results_["params"].index(params)
-        assert model.cv_results_["mean_test_score"][i] == full.cv_results_["mean_test_score"][j]
+        here, there = (m.cv_results_["mean_test_score"] for m in (model, full))
+        assert here[i] == pytest.approx(there[j], rel=1e-8)
+    assert model.best_params_ == full.best_params_
+    np.testing.assert_allclose(model.predict(X + 0.1), full.predict(X + 0.1), rtol=1e-7)
+
+
+def test_coarse_to_fine_is_the_full_search_where_rows_are_few(data):
+    X, y = data
+    full, fine = (
+        KernelRidgeCV(gammas=GAMMAS, alphas=ALPHAS, search=search).fit(X, y)
+        for search in ("full", "coarse-to-fine")
+    )
+    assert full.cv_results_["params"] == fine.cv_results_["params"]
+    np.testing.assert_array_equal(full.predict(X), fine.predict(X))
+
+
+def test_inverses_and_decompositions_give_the_same_errors(data):
+    X, y = data
+    folds = [np.arange(i, len(y), 5) for i in range(5)]
+    distances = pairwise_distances(X, "cityblock")
+    Y = np.column_stack([y, y**2])
+    many = grid_line(distances, 0.1, Y, folds, DECADES[4:])
+    few = grid_line(distances, 0.1, Y, folds, DECADES[4:8])
+    for all_alphas, some in zip(many, few, strict=True):
+        axis = 1 if all_alphas.ndim == 3 and all_alphas.shape[1] == 7 else 2
+        np.testing.assert_allclose(np.take(all_alphas, range(4), axis), some, rtol=1e-7)
+
+
+def test_indefinite_kernels_are_decomposed(data):
+    X, y = data
+    distances = pairwise_distances(np.vstack([X, X]), "sqeuclidean")
+    errors, _ = grid_line(distances, 1e-10, np.tile(y, 2)[:, None], [np.arange(9)], [1e-18])
+    assert np.isfinite(errors).all()
 
 
 @pytest.mark.parametrize("search", ["full", "coarse-to-fine"])
@@ -123,7 +153,6 @@ def test_several_labels_at_once_are_as_one_by_one(data, search):
         alone = clone(model).fit(X, column, groups)
         assert together.best_params_ == alone.best_params_
         assert together.cv_results_["params"] == alone.cv_results_["params"]
-        np.testing.assert_array_equal(together.cv_results_["stage"], alone.cv_results_["stage"])
         for name in ("mean_test_score", "split3_test_score"):
             np.testing.assert_allclose(together.cv_results_[name], alone.cv_results_[name])
         np.testing.assert_allclose(together.predict(X), alone.predict(X))

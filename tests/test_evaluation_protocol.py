@@ -301,3 +301,24 @@ def test_options_that_are_not_allowed(data, options, message):
 def test_labels_that_are_refused(data, change, message):
     with pytest.raises(ParameterError, match=message):
         run((data[0], change(data[1]), data[2]))
+
+
+def test_structures_themselves_for_a_model_that_takes_them(tmp_path):
+    from ssatom import CGCNNRegressor, load_example_crystals
+
+    table = load_example_crystals().dropna(subset="bulk_modulus_GPa")[:24]
+    rows, y = list(table["structure"]), table["bulk_modulus_GPa"].to_numpy()
+    model = CGCNNRegressor(hidden_dim=8, n_conv=1, max_epochs=1)
+    options = {"model": model, "n_seeds": 1, "progress_bar": False}
+    whole = evaluate(rows, y, result_file=tmp_path / "a.json", **options)
+    assert whole.settings["n_features"] is None
+    assert whole.identity["scaler"] is None
+    again = evaluate(list(rows), y, result_file=tmp_path / "a.json", **options)
+    assert again.values().tolist() == whole.values().tolist()
+    assert again.splits[0].seconds == whole.splits[0].seconds  # read, not computed
+    sites = evaluate(
+        [(s, 0) for s in rows], y, **(options | {"model": model.set_params(level="site")})
+    )
+    assert sites.identity["features_sha256"] != whole.identity["features_sha256"]
+    with pytest.raises(ParameterError, match="another evaluation"):
+        evaluate(rows[::-1], y, result_file=tmp_path / "a.json", **options)

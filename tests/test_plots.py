@@ -21,6 +21,7 @@ from ssatom import plots
 from ssatom.plots import (
     Parity,
     plot_calibration,
+    plot_confusion,
     plot_grouped_bars,
     plot_layer_errors,
     plot_learning_curve,
@@ -447,6 +448,18 @@ def test_few_rows_make_few_bins() -> None:
 def test_bad_calibration(triple: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plot_calibration({"a": triple}, unit="eV")
+
+
+# Confusion -------------------------------------------------------------------------------------
+
+
+def test_confusion_shows_counts() -> None:
+    figure = plot_confusion(np.array([[3, 1], [0, 0]]), ["metal", "insulator"], "kind")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "0"]
+    assert axes.get_xlabel() == "kind, predicted"
+    with pytest.raises(ValueError, match=r"with 3 classes it must be \(3, 3\)"):
+        plot_confusion(np.zeros((2, 2), int), list("abc"))
 
 
 # The room --------------------------------------------------------------------------------------

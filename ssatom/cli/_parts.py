@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ssatom.corpora._formats import kind_of
+from ssatom.corpora._formats import counts_in_folder, is_table
+from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import SsatomError
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
@@ -112,8 +113,11 @@ def _differences(path: Path, settings: dict[str, Any]) -> str:
 
 def input_stamp(path: Path) -> dict[str, Any]:
     """What tells whether crystals are still the same: number, size and time of their files."""
-    files = [path] if path.is_file() else path.rglob("*")
-    stats = [file.stat() for file in files if file == path or kind_of(file)]
+    if path.is_file():
+        files = [path, *(files_of_table(path) if is_table(path) else ())]
+    else:
+        files = [file for file in path.rglob("*") if counts_in_folder(file)]
+    stats = [file.stat() for file in files]
     return {
         "path": str(path.resolve()),
         "files": len(stats),

@@ -1,4 +1,4 @@
-"""Writers of the three kinds of tables, from parts, with flat memory."""
+"""Writers of the kinds of tables, from parts, with flat memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -46,6 +47,13 @@ def _merged(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def write_jsonl(path: Path, parts: PartFolder, _: pa.Schema, __: dict[str, str]) -> None:
+    """JSON lines, an object a row."""
+    with path.open("wb") as file:
+        for table in parts.tables():
+            file.writelines(orjson.dumps(row) + b"\n" for row in table.to_pylist())
 
 
 def write_npz(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[str, str]) -> None:
@@ -93,5 +101,10 @@ def _stream(
             file.write(np.ascontiguousarray(piece).tobytes())
 
 
-WRITERS = {".csv": write_csv, ".parquet": write_parquet, ".npz": write_npz}
+WRITERS = {
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+    ".npz": write_npz,
+    ".jsonl": write_jsonl,
+}
 """Writers by suffix; each takes the path, the parts, the schema, and what to say of the table."""

@@ -17,7 +17,8 @@ EPILOG = """
 - `ssatom benchmark --data mine.jsonl.gz --corpus corpus.jsonl.gz -o speed.json`
 
 Leave the machine alone meanwhile. It takes some minutes, most of them for matminer's orbital field
-matrix.
+matrix. An epoch of training is also timed against a plain CGCNN of PyTorch Geometric, where that
+is installed (`pip install torch_geometric`).
 """
 
 
@@ -37,7 +38,7 @@ def benchmark(
         ),
     ] = None,
 ) -> None:
-    """Time featurizing, grid search and pretraining against known routines, in one run."""
+    """Time featurizing, grid search, predictions and training against known routines."""
     from ssatom.evaluation import run_benchmark
 
     results = run_benchmark(data, corpus, n_structures)

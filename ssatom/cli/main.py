@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ssatom
-from ssatom.cli import benchmark, featurize, pretrain, weights
+from ssatom.cli import benchmark, featurize, fit, predict, pretrain, reproduce, weights
 from ssatom.cli._output import HARMLESS
 from ssatom.exceptions import ParameterError, SsatomError
 
@@ -18,8 +18,11 @@ _EPILOG = """
 
 - `ssatom featurize cifs/ -o features.csv`
 - `ssatom featurize corpus.jsonl.gz --layers 0123 --pooling mean,std -o features.parquet`
+- `ssatom fit data.csv --target gap -o model/`
+- `ssatom predict model/ cifs/ -o predictions.csv`
 - `ssatom weights list`
 - `ssatom pretrain corpus.jsonl.gz -o my-weights`
+- `ssatom reproduce table4 --data data -o results`
 
 `ssatom COMMAND --help` tells all about a command.
 """
@@ -56,8 +59,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("featurize", epilog=featurize.EPILOG)(featurize.featurize)
+app.command("fit", epilog=fit.EPILOG)(fit.fit)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.add_typer(weights.app, name="weights")
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("benchmark", epilog=benchmark.EPILOG)(benchmark.benchmark)
 
 
@@ -79,10 +85,11 @@ def _program(
     """Multi-scale features of crystals from self-supervised crystal graph networks.
 
     Turns crystal structures into tables of features, with pretrained weights that come with
-    the package, and pretrains weights of your own. Needs no network.
+    the package, fits models to properties and predicts with them, and pretrains weights of your
+    own. Needs no network.
 
     Exit codes: 0 all is well; 1 an error; 2 a wrong option or argument; 3 from `featurize`,
-    all is written, but some structures could not be used.
+    `fit` and `predict`, all is written, but some structures could not be used.
     """
 
 

@@ -29,21 +29,36 @@ _PATTERNS = {
     "*.vasp": "single",
     "POSCAR*": "single",
     "CONTCAR*": "single",
+    "*.csv": "table",
 }
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
+ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")
 
 
 def kind_of(path: Path) -> str | None:
-    """Format of a file by its name: 'lines', 'json', 'frames', 'single', or None."""
+    """Format of a file by its name: 'lines', 'json', 'frames', 'single', 'table', or None."""
     name = path.name.removesuffix(".gz")
     return next((kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern)), None)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table that names other files."""
+    return kind_of(path) == "table"
+
+
+def counts_in_folder(path: Path) -> bool:
+    """Whether a file is read with its folder.
+
+    Tables are not: the files that they name would come twice, and features are tables too.
+    """
+    return kind_of(path) not in (None, "table")
+
+
 def read_file(path: Path, name: str) -> Iterator[StructureRecord]:
-    """Records of a file of known kind; `name` is what sources and messages call it."""
+    """Records of a file of known kind, no table; `name` is what sources and messages call it."""
     readers = {"lines": _lines, "json": _json, "frames": _frames, "single": _single}
     return readers[kind_of(path) or "single"](path, name)
 

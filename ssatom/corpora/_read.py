@@ -6,8 +6,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssatom.corpora._formats import ALLOWED_NAMES, count_file, kind_of, read_file
+from ssatom.corpora._formats import (
+    ALLOWED_IN_FOLDERS,
+    ALLOWED_NAMES,
+    count_file,
+    counts_in_folder,
+    is_table,
+    kind_of,
+    read_file,
+)
 from ssatom.corpora._records import StructureRecord
+from ssatom.corpora._tables import count_table, read_table, table_layout
 from ssatom.exceptions import (
     MissingFileError,
     ParameterError,
@@ -17,7 +26,7 @@ from ssatom.exceptions import (
 
 
 def read_structures(
-    path: str | os.PathLike[str], *, errors: str = "raise"
+    path: str | os.PathLike[str], *, errors: str = "raise", structure_column: str | None = None
 ) -> Iterator[StructureRecord]:
     """Stream the crystals of a file or a folder.
 
@@ -28,10 +37,12 @@ def read_structures(
       "site_props"}`` or a pymatgen ``Structure.as_dict()``, alone or under ``"structure"``;
     - ``.json``: one such row, a list of them, or a DataFrame as matminer stores it; the only
       format that is read into memory as a whole;
-    - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE.
+    - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE;
+    - ``.csv``: a table that names a structure file in each row, relative to its own folder, in
+      a column such as "structure", "path", "file" or "cif"; the other columns are properties.
 
-    Of a folder, all such files are read in the order of their names, and then those of its
-    subfolders likewise; hidden and other files are ignored.
+    Of a folder, all such files but tables are read in the order of their names, and then those
+    of its subfolders likewise; hidden and other files are ignored.
 
     Parameters
     ----------
@@ -40,21 +51,28 @@ def read_structures(
     errors : {"raise", "keep"}, default="raise"
         What becomes of a row or file that is no usable structure: "raise" its error, or "keep"
         a record that has the error in place of the structure.
+    structure_column : str or None, default=None
+        Column of a table that holds the paths; None finds it by its name, or else takes the
+        only one whose first cell is an existing file.
 
     Returns
     -------
     iterator of StructureRecord
-        The source is the row's id; without one it is the file's name (in a folder, its path
-        from there), with the line from 1 (``a.jsonl:1``), the row of a JSON list from 0
-        (``a.json:0``), or the frame from 0 in ASE's notation (``a.extxyz@0``). Labels of
-        sites are in `structure.site_properties`, those of the crystal in `properties`.
+        The source is the row's id; without one it is the path in a table, else the file's name
+        (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
+        JSON list from 0 (``a.json:0``), or the frame from 0 in ASE's notation
+        (``a.extxyz@0``). Labels of sites are in `structure.site_properties`, those of the
+        crystal in `properties`.
 
     Raises
     ------
     MissingFileError
         At once, if there is nothing at the path.
     StructureFileError
-        At once, if the file has another name, or the folder holds none of these.
+        At once, if the file has another name, the folder holds none of these, or a table has no
+        column of paths.
+    ParameterError
+        At once, if a table has no column `structure_column`, or the path leads to no table.
     StructureError
         While iterating with ``errors="raise"``, at the first bad row or file.
 
@@ -71,7 +89,13 @@ def read_structures(
     if errors not in ("raise", "keep"):
         raise ParameterError(f'errors is {errors!r}; allowed is "raise" or "keep"')
     files = _find(path)
-    return _read(files, errors)
+    if is_table(files[0][0]):
+        table_layout(files[0][0], structure_column)  # refuses at once
+    elif structure_column is not None:
+        raise ParameterError(
+            f"structure_column={structure_column!r} is for tables (.csv); '{path}' is none"
+        )
+    return _read(files, errors, structure_column)
 
 
 def count_structures(path: str | os.PathLike[str]) -> int | None:
@@ -104,7 +128,7 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     total = 0
     for file, _ in _find(path):
         try:
-            count = count_file(file)
+            count = count_table(file) if is_table(file) else count_file(file)
         except (OSError, EOFError):
             return None
         if count is None:
@@ -113,9 +137,12 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     return total
 
 
-def _read(files: list[tuple[Path, str]], errors: str) -> Iterator[StructureRecord]:
+def _read(
+    files: list[tuple[Path, str]], errors: str, structure_column: str | None
+) -> Iterator[StructureRecord]:
     for file, name in files:
-        for record in read_file(file, name):
+        table = is_table(file)
+        for record in read_table(file, name, structure_column) if table else read_file(file, name):
             if errors == "raise" and isinstance(record.structure, StructureError):
                 raise record.structure
             yield record
@@ -132,10 +159,10 @@ def _find(path: str | os.PathLike[str]) -> list[tuple[Path, str]]:
         if kind_of(path) is None:
             raise StructureFileError(f"'{path}' {_why_not(path)}")
         return [(path, path.name)]
-    files = [file for file in _walk(path) if kind_of(file)]
+    files = [file for file in _walk(path) if counts_in_folder(file)]
     if not files:
         raise StructureFileError(
-            f"'{path}' is a folder without structure files; allowed are {ALLOWED_NAMES}"
+            f"'{path}' is a folder without structure files; allowed are {ALLOWED_IN_FOLDERS}"
         )
     return [(file, file.relative_to(path).as_posix()) for file in files]
 

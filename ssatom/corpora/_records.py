@@ -11,11 +11,11 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.structures import structure_arrays
 
-_ID_KEYS = ("id", "material_id", "mpid")
+ID_KEYS = ("id", "material_id", "mpid")
 _PLAIN_KEYS = {"lattice", "numbers", "frac"}
 _PYMATGEN_KEYS = {"lattice", "sites"}
 _MORE_PYMATGEN_KEYS = {"charge", "@module", "@class", "@version"}
-_STRUCTURE_KEYS = _PLAIN_KEYS | {"site_props"} | _PYMATGEN_KEYS | _MORE_PYMATGEN_KEYS | {*_ID_KEYS}
+_STRUCTURE_KEYS = _PLAIN_KEYS | {"site_props"} | _PYMATGEN_KEYS | _MORE_PYMATGEN_KEYS | {*ID_KEYS}
 
 
 class StructureRecord(NamedTuple):
@@ -61,7 +61,7 @@ def record_of_row(row: Any, where: str, name: str | None = None) -> StructureRec
         With the error for a structure where the row is bad.
     """
     fields = row if isinstance(row, dict) else {}
-    name = next((str(fields[key]) for key in _ID_KEYS if fields.get(key) is not None), name)
+    name = next((str(fields[key]) for key in ID_KEYS if fields.get(key) is not None), name)
     source = where if name is None else name
     where = where if name is None else f"{where} '{name}'"
     properties: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def _split(row: Any, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if "structure" in nested:
         nested = ["structure"]
     if len(nested) == 1:
-        skipped = {nested[0], *_ID_KEYS}
+        skipped = {nested[0], *ID_KEYS}
         return row[nested[0]], {k: v for k, v in row.items() if k not in skipped}
     got = f"one of type {type(row).__name__}"
     if isinstance(row, dict):

@@ -80,10 +80,12 @@ class DiskCache:
     ----------
     folder : path
         Created if need be.
+    name : str, default="embeddings"
+        Of the file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "ssatom" / "embeddings.sqlite"
+    def __init__(self, folder: Path, name: str = "embeddings") -> None:
+        self.path = folder / "ssatom" / f"{name}.sqlite"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as connection:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssatom.devices import resolve_device
+from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
-_IMPORTED_IN = os.getpid()
 _CHUNK = 512  # rows looked up, searched and written to disk together
 _MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
 
@@ -71,10 +69,7 @@ def embed(
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ParameterError(f"batch_size={batch_size!r} must be an int from 1 on")
     rows = iter_arrays(structures)  # refuses a wrong container before anything is computed
-    if os.getpid() != _IMPORTED_IN:
-        # A fork, such as matminer's pool makes of a MultipleFeaturizer: the threads of the
-        # parent's torch are gone, and waiting for them would hang.
-        torch.set_num_threads(1)
+    use_one_thread_in_fork()
     engine = _Engine(weights, pooling, int(batch_size), resolve_device(device), disk_cache(memory))
     return engine.run(rows)
 

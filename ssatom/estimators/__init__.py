@@ -3,6 +3,7 @@
 from ssatom.estimators._parameters import PARAMETER_GRID
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
+from ssatom.estimators.storage import load_estimator, save_estimator
 
 __all__ = [
     "PARAMETER_GRID",
@@ -10,4 +11,6 @@ __all__ = [
     "CGCNNRegressor",
     "NEGNNClassifier",
     "NEGNNRegressor",
+    "load_estimator",
+    "save_estimator",
 ]

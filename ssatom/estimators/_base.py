@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ssatom.devices import edge_precision, resolve_device
+from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
 from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows, split
 from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import Optimisation, PropertyModule, RowFunction
@@ -102,6 +102,7 @@ class CrystalEstimator(BaseEstimator):
         *,
         stratify: bool = False,
     ) -> None:
+        use_one_thread_in_fork()
         plan = self._node_plan()
         data, sample = self._training_data(X, targets, weights, plan)
         device = resolve_device(self.device)
@@ -275,6 +276,7 @@ class CrystalEstimator(BaseEstimator):
         check_is_fitted(self, "networks_")
         self._check_parameters()
         rows = read_rows(X, self.level_)  # refuses a wrong container at once
+        use_one_thread_in_fork()
         predictor = Predictor(
             self.networks_,
             self._tuned_sources or [self._fitted_source()],

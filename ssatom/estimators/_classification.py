@@ -129,10 +129,32 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         NotFittedError
             At once, if `fit` was not called.
         """
-        rows = self._outputs(X)
+        rows = self.iter_predict_proba(X)
+        return (
+            row if isinstance(row, StructureError) else self.classes_[row.argmax()] for row in rows
+        )
+
+    def iter_predict_proba(self, X: Any) -> Iterator[np.ndarray | StructureError]:
+        """Probabilities one row at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        X : list, tuple, Series, DataFrame, object array or generator
+            As for `fit`; read in chunks.
+
+        Yields
+        ------
+        ndarray of float64, shape (n_classes,), or StructureError
+            In the order of ``classes_``. A bad row gives its error, which is not raised.
+
+        Raises
+        ------
+        NotFittedError
+            At once, if `fit` was not called.
+        """
         return (
             row
             if isinstance(row, StructureError)
-            else self.classes_[_probabilities(row.astype(np.float64)).mean(axis=0).argmax()]
-            for row in rows
+            else _probabilities(row.astype(np.float64)).mean(axis=0)
+            for row in self._outputs(X)
         )

@@ -98,5 +98,6 @@ class EncoderNodes(nn.Module):
     def forward(self, graphs: GraphBatch, edge_attr: Tensor) -> Tensor:
         """Node vectors, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
-        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight)
+        n_states = max(self.layers) + 1  # what lies beyond would be computed for nothing
+        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
         return torch.cat([hidden[layer] for layer in self.layers], dim=1)

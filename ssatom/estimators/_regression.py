@@ -125,36 +125,47 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         if return_std:
             self._refuse_single()
         y = self._in_units(outputs.mean(axis=1))
-        if not return_std:
-            return y
-        std = outputs.std(axis=1, ddof=1) * self.target_scaler_.scale
-        return y, std.reshape(-1, *self.target_shape_)
+        return (y, self._deviation(outputs)) if return_std else y
 
-    def iter_predict(self, X: Any) -> Iterator[float | np.ndarray | StructureError]:
+    def iter_predict(self, X: Any, return_std: bool = False) -> Iterator[Any]:
         """Predictions one at a time, for collections larger than memory and with bad rows.
 
         Parameters
         ----------
         X : list, tuple, Series, DataFrame, object array or generator
             As for `fit`; read in chunks.
+        return_std : bool, default=False
+            Whether to give pairs of a prediction and its standard deviation over the members.
 
         Yields
         ------
-        float64, or ndarray of shape (n_targets,), or StructureError
+        float64, or ndarray of shape (n_targets,), or pair of them, or StructureError
             A bad row gives its error, which is not raised.
 
         Raises
         ------
         NotFittedError
             At once, if `fit` was not called.
+        ParameterError
+            At once, if `return_std` is asked of a single network.
         """
         rows = self._outputs(X)
+        if return_std:
+            self._refuse_single()
         return (
-            row
-            if isinstance(row, StructureError)
-            else self._in_units(row.astype(np.float64).mean(axis=0, keepdims=True))[0]
+            row if isinstance(row, StructureError) else self._one_row(row, return_std)
             for row in rows
         )
+
+    def _one_row(self, outputs: np.ndarray, return_std: bool) -> Any:
+        """Prediction from outputs of shape (n_members, n_outputs), with its deviation if asked."""
+        outputs = outputs.astype(np.float64)[None]
+        y = self._in_units(outputs.mean(axis=1))[0]
+        return (y, self._deviation(outputs)[0]) if return_std else y
+
+    def _deviation(self, outputs: np.ndarray) -> np.ndarray:
+        std = outputs.std(axis=1, ddof=1) * self.target_scaler_.scale
+        return std.reshape(-1, *self.target_shape_)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
         return self.target_scaler_.unscaled(outputs).reshape(-1, *self.target_shape_)

@@ -74,7 +74,8 @@ class Embeddings:
             vectors,
         )
 
-    def _fitted_source(self) -> nn.Module:
+    def _fitted_weights(self) -> PretrainedEncoder:
+        """The weights of the encoder, if they still are those of fitting."""
         weights = resolve_weights(self.weights_, self._weights_seed)
         if weights.sha256 != self.weights_sha256_:
             raise WeightsError(
@@ -82,7 +83,10 @@ class Embeddings:
                 f"{weights.sha256[:12]}…, this {type(self).__name__} was fitted on "
                 f"{self.weights_sha256_[:12]}…; install those again, or fit again"
             )
-        return EncoderNodes(weights, self.layers_)
+        return weights
+
+    def _fitted_source(self) -> nn.Module:
+        return EncoderNodes(self._fitted_weights(), self.layers_)
 
 
 def _reference(weights: Any, loaded: PretrainedEncoder) -> Any:

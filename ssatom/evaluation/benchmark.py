@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 import ssatom
 from ssatom.corpora import load_example_crystals, read_structures
 from ssatom.embeddings import clear_cache, graph_embeddings, resolve_weights
+from ssatom.evaluation._benchmark_networks import prediction_speed, training_speed
 from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.pretraining import MaskedPretrainer
 
@@ -163,7 +164,8 @@ def run_benchmark(
     Returns
     -------
     dict
-        Times, ratios, and what they were taken on.
+        Times, ratios, and what they were taken on. Where torch_geometric is not installed, the
+        ratios to it are None and ``torch_geometric`` says so.
 
     Examples
     --------
@@ -186,6 +188,7 @@ def run_benchmark(
     for measure in (_embedding, _orbital_field_matrix, _single, _grid_search):
         results |= measure(structures)
     clear_cache()
+    results |= prediction_speed(structures) | training_speed(structures)
     return results | _pretraining(structures if corpus is None else _first(corpus, n_structures))
 
 

@@ -1,4 +1,4 @@
-"""The algebra behind kernel ridge: distances once, one decomposition a kernel width.
+"""The algebra behind kernel ridge: distances once, at most one decomposition a kernel width.
 
 With G = (K + αI)⁻¹ of all rows, the residuals of a fold F that is left out are
 y_F − ŷ_F = (G_FF)⁻¹ (G y)_F, so that no fold is solved by itself.
@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, eigh
+from scipy.linalg.lapack import dpotri
 from scipy.spatial.distance import cdist
 
 METRICS = {"laplacian": "cityblock", "rbf": "sqeuclidean"}
 """Kernels, exp(-γ d), and their distance d as SciPy calls it."""
 
 _CHUNK = 256  # rows of a block of distances
+_FEW = 4  # so many inverses take less time than one eigendecomposition
 
 
 def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) -> np.ndarray:
@@ -68,7 +70,10 @@ def grid_line(
     folds: list[np.ndarray],
     alphas: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-validate all α of one kernel and γ, for several labels at once.
+    """Cross-validate some α of one kernel and γ, for several labels at once.
+
+    One eigendecomposition serves many α; of up to four each is solved by itself, which is faster
+    and gives the same numbers.
 
     Parameters
     ----------
@@ -102,7 +107,40 @@ def grid_line(
     """
     kernel = np.multiply(distances, -gamma)
     np.exp(kernel, out=kernel)
-    # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
+    if len(alphas) <= _FEW:
+        try:
+            return _by_inverses(kernel, Y, folds, alphas)
+        except LinAlgError:  # rounding made a kernel with a small α indefinite
+            pass
+    return _by_decomposition(kernel, Y, folds, alphas)
+
+
+def _by_inverses(
+    kernel: np.ndarray, Y: np.ndarray, folds: list[np.ndarray], alphas: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and coefficients, from the inverse of K + αI for each α."""
+    errors = np.empty((Y.shape[1], len(alphas), len(folds)))
+    coefficients = np.empty((Y.shape[1], len(Y), len(alphas)))
+    diagonal = np.diag_indices_from(kernel)
+    for a, alpha in enumerate(alphas):
+        matrix = kernel.copy()
+        matrix[diagonal] += alpha
+        # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
+        factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
+        dual = cho_solve((factor, True), Y, check_finite=False)
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # lower half, the upper one is 0
+        for k, fold in enumerate(folds):
+            block = inverse[np.ix_(fold, fold)]
+            block += np.tril(block, -1).T
+            errors[:, a, k] = np.abs(_solve(block, dual[fold])).mean(axis=0)
+        coefficients[:, :, a] = dual.T
+    return np.where(np.isfinite(errors), errors, np.inf), coefficients
+
+
+def _by_decomposition(
+    kernel: np.ndarray, Y: np.ndarray, folds: list[np.ndarray], alphas: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and coefficients, from one eigendecomposition for all α; the kernel is overwritten."""
     values, vectors = eigh(kernel.T, overwrite_a=True, check_finite=False, driver="evd")
     inverse = 1.0 / (np.maximum(values, 0.0)[:, None] + np.asarray(alphas))
     projected = vectors.T @ Y

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, has_fit_parameter
@@ -26,13 +27,14 @@ from ssatom.evaluation.datasets import Dataset
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
 from ssatom.evaluation.splits import (
-    SPLITTERS,
-    check_groups,
+    KINDS,
+    check_column,
     check_kinds,
     score_predictions,
     split_rows,
 )
 from ssatom.exceptions import ParameterError
+from ssatom.structures import check_sites, check_structures, structure_key
 
 
 def evaluate(
@@ -40,6 +42,7 @@ def evaluate(
     y: Any,
     *,
     groups: Any = None,
+    parts: Any = None,
     model: BaseEstimator | None = None,
     n_seeds: int = 5,
     test_size: float = 0.2,
@@ -62,13 +65,16 @@ def evaluate(
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features)
-        Of structures or sites.
+    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
+        Of structures or sites; or the structures (pairs of structure and site) themselves, for a
+        `model` that takes them, such as `NEGNNRegressor`.
     y : array-like of float, shape (n_rows,)
         Labels.
     groups : array-like, shape (n_rows,), default=None
         Such as reduced formulas. Grouped splits also keep groups together in the folds inside
         the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
+    parts : array-like, shape (n_rows,), default=None
+        Folds that the data come with: the one in which each row is tested.
     model : estimator, default=None
         Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
         `random_state`, if it has one, becomes the seed of the split.
@@ -76,10 +82,12 @@ def evaluate(
         Splits of each kind, with seeds 0, 1, …
     test_size : float, default=0.2
         Share of rows (of groups, for grouped splits) in the test part.
-    splits : sequence of {"random", "grouped"}, default=None
-        Kinds of splits; None is random ones, and grouped ones if there are groups.
+    splits : sequence of {"random", "grouped", "official"}, default=None
+        Kinds of splits; None is the official folds if there are `parts`, and else random ones,
+        and grouped ones if there are groups.
     scale : bool, default=True
-        Shift and scale each feature to mean 0 and variance 1 over the training part.
+        Shift and scale each feature to mean 0 and variance 1 over the training part; structures
+        are never scaled.
     name : str, default=None
         What the features are called, for the result file.
     data : Dataset or mapping, default=None
@@ -128,6 +136,7 @@ def evaluate(
         features,
         {"y": y},
         groups=groups,
+        parts=parts,
         model=model,
         n_seeds=n_seeds,
         test_size=test_size,
@@ -149,6 +158,7 @@ def evaluate_columns(
     targets: Mapping[str, Any],
     *,
     groups: Any = None,
+    parts: Any = None,
     model: BaseEstimator | None = None,
     n_seeds: int = 5,
     test_size: float = 0.2,
@@ -169,12 +179,13 @@ def evaluate_columns(
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features)
+    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
         As for `evaluate`.
     targets : mapping of str to array-like of float, shape (n_rows,)
         Labels by name, all of them known in all rows.
     groups : array-like, shape (n_rows,), default=None
-        As for `evaluate`; so are `model` to `name`.
+        As for `evaluate`; so are `parts` to `name`.
+    parts : array-like, shape (n_rows,), default=None
     model : regressor, default=None
     n_seeds : int, default=5
     test_size : float, default=0.2
@@ -214,13 +225,15 @@ def evaluate_columns(
     >>> {target: result.mean("r2") > 0.5 for target, result in results.items()}
     {'a': True, 'b': True}
     """
-    X = check_array(features, dtype=np.float64, input_name="features")
+    X, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
-    groups = None if groups is None else check_groups(groups, len(X))
-    kinds = check_kinds(splits, groups)
+    groups = None if groups is None else check_column(groups, len(X), "groups")
+    parts = None if parts is None else check_column(parts, len(X), "parts")
+    kinds = check_kinds(splits, groups, parts)
     _check_numbers(n_seeds, test_size)
     model = KernelRidgeCV() if model is None else model
-    run = _Run(X, columns, groups, model, test_size, scale, keep_predictions)
+    scaled = scale and X.ndim == 2
+    run = _Run(X, sha256, columns, groups, parts, model, test_size, scaled, keep_predictions)
     files = {} if result_files is None else dict(result_files)
     kept = {
         target: EvaluationResult(
@@ -234,12 +247,13 @@ def evaluate_columns(
         for target, file in files.items()
         for split in resume(file, kept[target].identity)
     }
-    wanted = [(kind, seed) for kind in kinds for seed in range(n_seeds)]
+    counts = {kind: len(np.unique(parts)) if kind == "official" else n_seeds for kind in kinds}
+    wanted = [(kind, seed) for kind in kinds for seed in range(counts[kind])]
     jobs = {key: [target for target in columns if (target, *key) not in done] for key in wanted}
     missing = [delayed(run.split)(*key, todo) for key, todo in jobs.items() if todo]
     new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(missing) if missing else []
-    counts = {"total": len(wanted), "initial": len(wanted) - len(missing)}
-    for scores in tqdm(new, desc=name or "splits", **counts, disable=not progress_bar):
+    progress = {"total": len(wanted), "initial": len(wanted) - len(missing)}
+    for scores in tqdm(new, desc=name or "splits", **progress, disable=not progress_bar):
         for target, split in scores.items():
             done[target, *split.key] = split
             if target in files:
@@ -256,8 +270,10 @@ class _Run:
     """What all splits of an evaluation have in common."""
 
     X: np.ndarray
+    sha256: str
     columns: dict[str, np.ndarray]
     groups: np.ndarray | None
+    parts: np.ndarray | None
     model: Any
     test_size: float
     scale: bool
@@ -265,7 +281,8 @@ class _Run:
 
     def split(self, kind: str, seed: int, targets: list[str]) -> dict[str, SplitScores]:
         """Scores of one split, for some of the labels."""
-        train, test = split_rows(kind, seed, len(self.X), self.groups, self.test_size)
+        whole = (len(self.X), self.groups, self.test_size, self.parts)
+        train, test = split_rows(kind, seed, *whole)
         start = time.perf_counter()
         X_train, X_test = self.X[train], self.X[test]
         if self.scale:
@@ -304,9 +321,10 @@ class _Run:
         params = self.model.get_params()
         kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
         return {
-            "features_sha256": _sha256(self.X),
+            "features_sha256": self.sha256,
             "labels_sha256": _sha256(self.columns[target]),
             "groups_sha256": None if self.groups is None else _sha256(self.groups.astype(str)),
+            "parts_sha256": None if self.parts is None else _sha256(self.parts.astype(str)),
             "model": type(self.model).__name__,
             "model_params": json.loads(json.dumps(kept, default=repr)),
             "test_size": self.test_size,
@@ -325,9 +343,8 @@ def _fit(
 
 
 def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list[SplitScores]:
-    kinds = list(SPLITTERS)
     mine = [split for key, split in done.items() if key[0] == target]
-    return sorted(mine, key=lambda split: (kinds.index(split.kind), split.seed))
+    return sorted(mine, key=lambda split: (KINDS.index(split.kind), split.seed))
 
 
 def _settings(
@@ -342,7 +359,7 @@ def _settings(
     return {
         "features": name,
         "n_rows": shape[0],
-        "n_features": shape[1],
+        "n_features": shape[1] if len(shape) == 2 else None,
         "data": data.provenance() if isinstance(data, Dataset) else data,
         "weights": None if weights is None else made_by,
         "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
@@ -350,6 +367,21 @@ def _settings(
         "ssatom": ssatom.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def _checked(features: Any) -> tuple[np.ndarray, str]:
+    """Features as an array of two dimensions, or rows of structures as one of objects; a hash."""
+    first = features[0] if isinstance(features, list | tuple) and len(features) else None
+    pairs = isinstance(first, tuple) and isinstance(first[0], Structure)
+    if not pairs and not isinstance(first, Structure):
+        X = check_array(features, dtype=np.float64, input_name="features")
+        return X, _sha256(X)
+    X = np.empty(len(features), dtype=object)
+    for i, row in enumerate(features):  # NumPy would take structures apart into sites
+        X[i] = row
+    sites = check_sites(features) if pairs else [(s, -1) for s in check_structures(features)]
+    keys = b"".join(structure_key(s) + int(i).to_bytes(8, signed=True) for s, i in sites)
+    return X, hashlib.sha256(keys).hexdigest()
 
 
 def _sha256(array: np.ndarray) -> str:

@@ -10,26 +10,34 @@ from matminer.utils.data import MagpieData
 from pymatgen.core import Element, Structure
 
 from ssatom.elements import MAX_ATOMIC_NUMBER
-from ssatom.evaluation.descriptors import SYMBOLS, Descriptor, element_fractions, magpie
+from ssatom.evaluation.descriptors import (
+    SYMBOLS,
+    LevelDescriptor,
+    element_fractions,
+    magpie,
+    neighbor_pairs,
+)
 from ssatom.exceptions import ParameterError
-from ssatom.structures import overlap_error, structure_arrays
+from ssatom.structures import structure_arrays
 
 PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
 """Elemental properties of the Magpie table that weigh pairs."""
 
-_MIN_DISTANCE = 0.3  # Å
 _TAIL = 1e-6
 
 
-class RadialDistributionFeaturizer(Descriptor):
+class RadialDistributionFeaturizer(LevelDescriptor):
     """Radial distribution weighed by properties of the elements, beside element fractions.
 
     For a weight w the features are the mean over sites i of Σ_j w_i w_j exp(-(d_ij − r)² / 2σ²)
     on a grid of r; w is 1, and then each of the properties in units of its spread over the
-    elements. Cheap, without anything learned, and hard to beat.
+    elements. A site has its own sum and its own element instead of means. Cheap, without anything
+    learned, and hard to beat.
 
     Parameters
     ----------
+    level : {"structure", "site"}, default="structure"
+        Rows to transform are structures, or pairs of structure and site index.
     start : float, default=1.0
         Smallest r, Å; hardly any atoms are closer.
     cutoff : float, default=6.0
@@ -52,10 +60,13 @@ class RadialDistributionFeaturizer(Descriptor):
     >>> salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     >>> RadialDistributionFeaturizer().fit_transform([salt]).shape  # 5 weights × 26 r + 100
     (1, 230)
+    >>> RadialDistributionFeaturizer("site").fit_transform([(salt, 0), (salt, 1)]).shape
+    (2, 230)
     """
 
     def __init__(
         self,
+        level: str = "structure",
         *,
         start: float = 1.0,
         cutoff: float = 6.0,
@@ -65,6 +76,7 @@ class RadialDistributionFeaturizer(Descriptor):
         fractions: bool = True,
         errors: str = "raise",
     ) -> None:
+        self.level = level
         self.start = start
         self.cutoff = cutoff
         self.step = step
@@ -101,6 +113,7 @@ class RadialDistributionFeaturizer(Descriptor):
         return self.start + self.step * np.arange(n_steps + 1)
 
     def _check_parameters(self) -> None:
+        super()._check_parameters()
         for name in ("start", "cutoff", "step", "width"):
             if not getattr(self, name) > 0:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be positive, in Å")
@@ -108,24 +121,20 @@ class RadialDistributionFeaturizer(Descriptor):
             raise ParameterError(f"cutoff={self.cutoff} must not be below start={self.start}, in Å")
         _property_table(tuple(self.properties))
 
-    def _row(self, structure: Structure, where: str) -> np.ndarray:
+    def _row(self, structure: Structure, where: str, site: int | None = None) -> np.ndarray:
         numbers = structure_arrays(structure, where).numbers
         # Beyond three widths from the last grid point a neighbour counts next to nothing.
         reach = self.cutoff + 3 * self.width
-        centers, neighbors, _, distances = structure.get_neighbor_list(reach)
-        if len(distances) and distances.min() < _MIN_DISTANCE:
-            k = int(distances.argmin())
-            sites = int(centers[k]), int(neighbors[k])
-            raise overlap_error(where, numbers, *sites, float(distances[k]))
+        centers, neighbors, distances = neighbor_pairs(structure, reach, where, site)
         weights = _property_table(tuple(self.properties))[numbers]
         pairs = weights[centers] * weights[neighbors]
         smeared = np.exp(-(((distances[:, None] - self._grid()) / self.width) ** 2) / 2)
         # A scaler would blow the farthest tails of Gaussians up to the size of true features.
         smeared[smeared < _TAIL] = 0.0
-        features = (pairs.T @ smeared).ravel() / len(numbers)
-        return (
-            np.concatenate([features, element_fractions(numbers)]) if self.fractions else features
-        )
+        features = (pairs.T @ smeared).ravel() / (len(numbers) if site is None else 1)
+        if not self.fractions:
+            return features
+        return np.concatenate([features, element_fractions(numbers, site)])
 
 
 @lru_cache

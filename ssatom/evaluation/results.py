@@ -32,7 +32,7 @@ class SplitScores:
     Attributes
     ----------
     kind : str
-        "random" or "grouped".
+        "random", "grouped" or "official".
     seed : int
         Of the split.
     n_train, n_test : int
@@ -173,21 +173,25 @@ class EvaluationResult:
         path : path
             Folders are made as needed.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": _FORMAT, "version": _VERSION, **asdict(self), "n": len(self.splits)}
-        text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # as other files, not as temporary ones
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_whole(Path(path), text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at one stroke: a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # as other files, not as temporary ones
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
@@ -258,7 +262,7 @@ def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[Sp
             f"'{path}' is half-written; its evaluation is done again", UserWarning, stacklevel=3
         )
         return []
-    wanted = _plain(dict(identity))
+    wanted = plain(dict(identity))
     there = result.identity
     if differing := [key for key in {**wanted, **there} if wanted.get(key) != there.get(key)]:
         changes = "; ".join(
@@ -298,12 +302,12 @@ def _split(row: dict[str, Any]) -> SplitScores:
     return SplitScores(**{**row, **numbers})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value with what JSON lacks made plain: arrays, NumPy's numbers, NaN (as null)."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -9,18 +9,20 @@ import numpy as np
 from ase import Atoms
 from pymatgen.core import Structure
 
-from ssatom.evaluation.descriptors import SYMBOLS, Descriptor
+from ssatom.evaluation.descriptors import SYMBOLS, LevelDescriptor
 from ssatom.structures import structure_arrays
 
 
-class SoapFeaturizer(Descriptor):
-    """Smooth overlap of atomic positions averaged over sites [1]_, by DScribe.
+class SoapFeaturizer(LevelDescriptor):
+    """Smooth overlap of atomic positions [1]_, averaged over sites or of one, by DScribe.
 
     Species are compressed: neighbours count by their atomic number in one density, so the number
     of features does not grow with that of elements.
 
     Parameters
     ----------
+    level : {"structure", "site"}, default="structure"
+        Rows to transform are structures, or pairs of structure and site index.
     cutoff : float, default=5.0
         Å.
     n_max : int, default=6
@@ -47,8 +49,15 @@ class SoapFeaturizer(Descriptor):
     """
 
     def __init__(
-        self, *, cutoff: float = 5.0, n_max: int = 6, l_max: int = 4, errors: str = "raise"
+        self,
+        level: str = "structure",
+        *,
+        cutoff: float = 5.0,
+        n_max: int = 6,
+        l_max: int = 4,
+        errors: str = "raise",
     ) -> None:
+        self.level = level
         self.cutoff = cutoff
         self.n_max = n_max
         self.l_max = l_max
@@ -62,8 +71,7 @@ class SoapFeaturizer(Descriptor):
         list of str
             Such as "soap_0000".
         """
-        n_features = _soap(self.cutoff, self.n_max, self.l_max).get_number_of_features()
-        return [f"soap_{i:04d}" for i in range(n_features)]
+        return [f"soap_{i:04d}" for i in range(self._soap().get_number_of_features())]
 
     def citations(self) -> list[str]:
         """What to cite.
@@ -81,16 +89,22 @@ class SoapFeaturizer(Descriptor):
         ]
 
     def _check_parameters(self) -> None:
-        _soap(self.cutoff, self.n_max, self.l_max)
+        super()._check_parameters()
+        self._soap()
 
-    def _row(self, structure: Structure, where: str) -> np.ndarray:
+    def _row(self, structure: Structure, where: str, site: int | None = None) -> np.ndarray:
         lattice, numbers, frac_coords = structure_arrays(structure, where)
         atoms = Atoms(numbers, cell=lattice, scaled_positions=frac_coords, pbc=True)
-        return np.asarray(_soap(self.cutoff, self.n_max, self.l_max).create(atoms))
+        centers = None if site is None else [site]
+        return np.asarray(self._soap().create(atoms, centers=centers)).ravel()
+
+    def _soap(self) -> Any:
+        average = "inner" if self.level == "structure" else "off"
+        return _soap(self.cutoff, self.n_max, self.l_max, average)
 
 
 @lru_cache
-def _soap(cutoff: float, n_max: int, l_max: int) -> Any:
+def _soap(cutoff: float, n_max: int, l_max: int, average: str) -> Any:
     try:
         from dscribe.descriptors import SOAP
     except ImportError as error:
@@ -105,6 +119,6 @@ def _soap(cutoff: float, n_max: int, l_max: int) -> Any:
         n_max=n_max,
         l_max=l_max,
         periodic=True,
-        average="inner",
+        average=average,
         compression={"mode": "mu2", "species_weighting": weighting},
     )

@@ -11,27 +11,34 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 from ssatom.exceptions import ParameterError
 
-SPLITTERS = {"random": ShuffleSplit, "grouped": GroupShuffleSplit}
-"""Kinds of splits."""
+KINDS = ("random", "grouped", "official")
+"""Kinds of splits: by chance, by groups, and the folds that a data set comes with."""
 
 
 def split_rows(
-    kind: str, seed: int, n_rows: int, groups: np.ndarray | None = None, test_size: float = 0.2
+    kind: str,
+    seed: int,
+    n_rows: int,
+    groups: np.ndarray | None = None,
+    test_size: float = 0.2,
+    parts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows of one split, the same for all features of one data set.
 
     Parameters
     ----------
-    kind : {"random", "grouped"}
+    kind : {"random", "grouped", "official"}
         Of the split.
     seed : int
-        From 0 on.
+        From 0 on; for official folds the place of the fold tested.
     n_rows : int
         Number of rows.
     groups : ndarray, shape (n_rows,), default=None
         For grouped splits.
     test_size : float, default=0.2
         Share of rows, or of groups, in the test part.
+    parts : ndarray, shape (n_rows,), default=None
+        For official folds: the fold in which each row is tested.
 
     Returns
     -------
@@ -45,7 +52,12 @@ def split_rows(
     >>> len(train), len(test)
     (8, 2)
     """
-    splitter = SPLITTERS[kind](1, test_size=test_size, random_state=seed)
+    if kind == "official":
+        tested = parts == np.unique(parts)[seed]  # type: ignore[arg-type]
+        return np.flatnonzero(~tested), np.flatnonzero(tested)
+    splitter = (GroupShuffleSplit if kind == "grouped" else ShuffleSplit)(
+        1, test_size=test_size, random_state=seed
+    )
     rows = np.zeros((n_rows, 1))
     train, test = next(splitter.split(rows, groups=groups if kind == "grouped" else None))
     return np.sort(train), np.sort(test)
@@ -81,27 +93,33 @@ def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float
     }
 
 
-def check_groups(groups: Any, n_rows: int) -> np.ndarray:
-    """Groups as an array of one a row, or a ParameterError."""
-    groups = np.asarray(groups)
-    if groups.shape != (n_rows,):
-        raise ParameterError(
-            f"groups has shape {groups.shape}; allowed is one group a row, ({n_rows},)"
-        )
-    return groups
+def check_column(values: Any, n_rows: int, name: str) -> np.ndarray:
+    """Groups or folds as an array of one a row, or a ParameterError."""
+    values = np.asarray(values)
+    if values.shape != (n_rows,):
+        raise ParameterError(f"{name} has shape {values.shape}; allowed is one a row, ({n_rows},)")
+    return values
 
 
-def check_kinds(splits: Sequence[str] | None, groups: np.ndarray | None) -> list[str]:
+def check_kinds(
+    splits: Sequence[str] | None, groups: np.ndarray | None, parts: np.ndarray | None = None
+) -> list[str]:
     """Kinds of splits of a `splits` argument, or a ParameterError."""
+    needed = {"random": True, "grouped": groups is not None, "official": parts is not None}
     if splits is None:
-        splits = ["random"] if groups is None else ["random", "grouped"]
+        splits = ["official"] if parts is not None else [k for k in KINDS if needed[k]]
     kinds = [splits] if isinstance(splits, str) else list(splits)
-    if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(SPLITTERS):
+    if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(KINDS):
         raise ParameterError(
-            f"splits={splits!r}; allowed are different ones of 'random', 'grouped'"
+            f"splits={splits!r}; allowed are different ones of {', '.join(map(repr, KINDS))}"
         )
-    if "grouped" in kinds and groups is None:
-        raise ParameterError("splits has 'grouped', which needs groups, such as reduced formulas")
-    if "grouped" in kinds and len(np.unique(groups)) < 2:  # type: ignore[arg-type]
-        raise ParameterError("groups are all the same; a grouped split needs at least two")
+    for kind, source, what in (
+        ("grouped", groups, "groups, such as reduced formulas"),
+        ("official", parts, "parts, the fold in which each row is tested"),
+    ):
+        if kind in kinds and source is None:
+            raise ParameterError(f"splits has {kind!r}, which needs {what}")
+        if kind in kinds and len(np.unique(source)) < 2:  # type: ignore[arg-type]
+            name = what.split(",")[0]
+            raise ParameterError(f"{name} are all the same; splits {kind!r} need at least two")
     return kinds

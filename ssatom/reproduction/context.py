@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ssatom.embeddings import graph_embeddings, resolve_weights, site_embeddings
+from ssatom.embeddings import embed, resolve_weights
 from ssatom.evaluation import (
     Dataset,
     EvaluationResult,
@@ -20,11 +21,17 @@ from ssatom.evaluation import (
     evaluate_columns,
     load_dataset,
 )
-from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS, descriptor_features
+from ssatom.exceptions import StructureError
+from ssatom.featurizers import GraphEmbeddingFeaturizer, SelfSupervisedSiteFeaturizer
+from ssatom.reproduction.features import descriptor_features
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 
 RANDOM = "random"
 """Prefix of embeddings with random weights, as in "random-NE01"."""
+
+STRUCTURES = "structures"
+
+_EMBEDDING = re.compile(r"(random-)?(NE|GE)(\d+)")
 
 QUICK_ALPHAS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 QUICK_GAMMAS = (1e-6, 1e-4, 1e-3, 1e-2)
@@ -75,43 +82,57 @@ class Context:
         return self.output / ("splits-quick" if self.quick else "splits")
 
     def dataset(self, name: str, target: str | None = None) -> Dataset:
-        """One of the data files, without rows that embeddings cannot take."""
+        """One of the data files, without rows that have no graph, such as overlapping atoms."""
         key = (name, target)
         if key not in self._datasets:
-            self._datasets[key] = load_dataset(name, self.data, target)
+            dataset = load_dataset(name, self.data, target)
+            rows = embed(dataset.structures, self.encoder, pooling=("mean",))
+            good = [not isinstance(row, StructureError) for row in rows]
+            self._datasets[key] = dataset.select(good)
         return self._datasets[key]
 
-    def features(self, dataset: Dataset, name: str) -> np.ndarray:
-        """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by "+".
+    def datasets(self, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
+        """A data file by target, on the rows where all of these targets are known."""
+        sets = {target: self.dataset(name, target) for target in targets}
+        shared = set.intersection(*(set(dataset.ids) for dataset in sets.values()))
+        return {t: d.select([i in shared for i in d.ids]) for t, d in sets.items()}
 
-        "NE" are embeddings of sites, "GE" means of them over a crystal, digits are layers; "EF+RD"
-        is one name.
+    def common(self, dataset: Dataset, names: Sequence[str]) -> Dataset:
+        """The rows for which all of these features exist, so that all are compared on the same."""
+        features = {name: self.features(dataset, name) for name in names}
+        good = np.all([np.isfinite(X).all(axis=1) for X in features.values()], axis=0)
+        if good.all():
+            return dataset
+        chosen = dataset.select(good)
+        for name, X in features.items():
+            self._features[_key(chosen, name)] = X[good]
+        return chosen
+
+    def features(self, dataset: Dataset, name: str) -> np.ndarray:
+        """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by " + ".
+
+        "NE" are embeddings of sites, "GE" means of them over a crystal, digits are layers.
+
+        Raises
+        ------
+        ParameterError
+            If the name is unknown.
         """
-        key = (dataset.sha256, len(dataset), name)
+        key = _key(dataset, name)
         if key not in self._features:
             self._features[key] = self._compute(dataset, name)
         return self._features[key]
 
     def _compute(self, dataset: Dataset, name: str) -> np.ndarray:
-        known = DESCRIPTORS if dataset.sites is None else SITE_DESCRIPTORS
-        if name in known:
-            cache = self.output / "cache"
-            return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
-        if "+" in name:
-            return np.hstack([self.features(dataset, part) for part in name.split("+")])
-        kind, layers = name.split("-")[-1][:2], name.split("-")[-1][2:]
-        weights = RANDOM if name.startswith(f"{RANDOM}-") else self.weights
-        if kind == "GE":
-            return graph_embeddings(dataset.structures, layers, weights)
-        by_structure = dict(
-            zip(
-                map(id, dataset.structures),
-                site_embeddings(dataset.structures, layers, weights),
-                strict=True,
-            )
-        )
-        pairs = zip(dataset.structures, dataset.sites, strict=True)
-        return np.array([by_structure[id(structure)][site] for structure, site in pairs])
+        if " + " in name:
+            return np.hstack([self.features(dataset, part) for part in name.split(" + ")])
+        if match := _EMBEDDING.fullmatch(name):
+            random, kind, layers = match.groups()
+            featurizer = GraphEmbeddingFeaturizer if kind == "GE" else SelfSupervisedSiteFeaturizer
+            weights = RANDOM if random else self.encoder
+            return featurizer(layers, weights=weights, random_state=0).fit_transform(dataset.rows)
+        cache = self.output / "cache"
+        return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
 
     def evaluate(
         self,
@@ -121,24 +142,31 @@ class Context:
         model: BaseEstimator | None = None,
         model_name: str | None = None,
         splits: Sequence[str] = ("random", "grouped"),
+        n_seeds: int | None = None,
         keep_predictions: bool = False,
     ) -> dict[str, EvaluationResult]:
-        """Evaluate features, by name, on labels of the same rows; resumes from result files."""
+        """Evaluate features, by name, on labels of the same rows; resumes from result files.
+
+        "structures" are the structures themselves, for models that take them.
+        """
         dataset = next(iter(targets.values()))
-        X = self.features(dataset, features)
+        X: Any = dataset.rows if features == STRUCTURES else self.features(dataset, features)
+        model = self.kernel_ridge() if model is None else model
         stem = features if model_name is None else f"{model_name}-{features}"
+        file = f"{stem}-{self._digest(X, dataset, model)}.json"  # others stay beside it
         folder = self.splits_folder / dataset.name
         return evaluate_columns(
             X,
             {target: data.y for target, data in targets.items()},
             groups=dataset.groups,
-            model=self.kernel_ridge() if model is None else model,
-            n_seeds=self.n_seeds,
+            parts=dataset.parts if "official" in splits else None,
+            model=model,
+            n_seeds=n_seeds or self.n_seeds,
             splits=splits,
             name=stem,
             data=dict(targets),
             weights=self._made_by(features),
-            result_files={target: folder / target / f"{stem}.json" for target in targets},
+            result_files={target: folder / target / file for target in targets},
             keep_predictions=keep_predictions,
             n_jobs=self.n_jobs,
             progress_bar=self.progress_bar,
@@ -150,13 +178,18 @@ class Context:
             return KernelRidgeCV(gammas=QUICK_GAMMAS, alphas=QUICK_ALPHAS, search="coarse-to-fine")
         return KernelRidgeCV(search="coarse-to-fine")
 
+    def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
+        """What tells evaluations of one name apart: features or structures, and the model."""
+        content = X if isinstance(X, np.ndarray) else np.array([self.encoder.sha256, *dataset.ids])
+        params = repr(sorted(model.get_params().items()))
+        return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
+
     def _made_by(self, features: str) -> Any:
-        if features.startswith(f"{RANDOM}-"):
-            return RANDOM
-        learned = any(part[:2] in ("NE", "GE") for part in features.split("+"))
-        return self.encoder if learned else None
+        kinds = [_EMBEDDING.fullmatch(part) for part in features.split(" + ")]
+        if not any(kinds):
+            return None
+        return RANDOM if any(kind and kind.group(1) for kind in kinds) else self.encoder
 
 
-def default_jobs() -> int:
-    """As many processes as there are cores."""
-    return os.cpu_count() or 1
+def _key(dataset: Dataset, name: str) -> tuple[str, int, str]:
+    return dataset.sha256, len(dataset), name

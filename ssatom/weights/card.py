@@ -67,7 +67,7 @@ class WeightsCard:
     def write(self, path: Path) -> None:
         """Write the card as JSON, sealed with a hash of its own text."""
         content = asdict(self)
-        path.write_text(json.dumps({**content, "card_sha256": _seal(content)}, indent=1) + "\n")
+        path.write_text(json.dumps({**content, "card_sha256": seal(content)}, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> WeightsCard:
@@ -99,7 +99,7 @@ class WeightsCard:
                 f"{path} has format {version}, this ssatom reads up to {FORMAT_VERSION}; "
                 "install a newer ssatom"
             )
-        if content.pop("card_sha256", None) != _seal(content):
+        if content.pop("card_sha256", None) != seal(content):
             raise WeightsError(
                 f"{path} was changed after it was written (its card_sha256 does not match); "
                 "install the weights again, or save them again with save_pretrained"
@@ -115,6 +115,7 @@ class WeightsCard:
         return cls(**content)
 
 
-def _seal(content: dict[str, Any]) -> str:
+def seal(content: dict[str, Any]) -> str:
+    """Sha256 of what a card says, whatever the order it is written in."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

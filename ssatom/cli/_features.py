@@ -1,0 +1,150 @@
+"""What `ssatom featurize` computes: its settings, and the rows of a table of features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pymatgen.core import Element, Structure
+
+import ssatom
+from ssatom.cli._parts import input_stamp
+from ssatom.corpora import StructureRecord
+from ssatom.embeddings import (
+    clear_cache,
+    embed,
+    feature_names,
+    parse_layers,
+    parse_pooling,
+    resolve_weights,
+)
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.structures import structure_arrays
+from ssatom.weights import PretrainedEncoder
+
+
+@dataclass
+class FeatureJob:
+    """What to compute, checked.
+
+    Attributes
+    ----------
+    paths : list of Path
+        Files and folders to read, in order.
+    weights : PretrainedEncoder
+        The encoder.
+    layers : tuple of int
+        Its layers that are taken.
+    pooling : tuple of str or None
+        Poolings over the sites; None for the sites themselves.
+    elements : ndarray of int or None
+        Atomic numbers of the sites to keep; None for all.
+    options : dict
+        How to compute; changes no number.
+    """
+
+    paths: list[Path]
+    weights: PretrainedEncoder
+    layers: tuple[int, ...]
+    pooling: tuple[str, ...] | None
+    elements: np.ndarray | None
+    options: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the features."""
+        return feature_names(self.layers, self.weights.hidden_dim, self.pooling)
+
+    def settings(self) -> dict[str, Any]:
+        """All that the numbers depend on."""
+        elements = "all" if self.elements is None else self.elements.tolist()
+        return {
+            "inputs": [input_stamp(path) for path in self.paths],
+            "layers": self.layers,
+            "pooling": self.pooling,
+            "sites": elements if self.pooling is None else None,
+            "weights": self.weights.sha256[:12],
+            "ssatom": ssatom.__version__,
+        }
+
+    def about(self) -> dict[str, str]:
+        """The weights and their hash."""
+        return {"weights": self.weights.name, "weights_sha256": self.weights.sha256}
+
+    def schema(self) -> pa.Schema:
+        """Columns of the table."""
+        fields = [("source", pa.string()), ("formula", pa.string())]
+        if self.pooling is None:
+            fields += [("site_index", pa.int64()), ("element", pa.string())]
+        return pa.schema(fields + [(name, pa.float32()) for name in self.names])
+
+    def rows(
+        self, structures: list[Structure | StructureError]
+    ) -> Iterator[np.ndarray | StructureError]:
+        """Embeddings of each structure, all layers."""
+        yield from embed(structures, self.weights, pooling=self.pooling, **self.options)
+        clear_cache()  # what was written is not asked for again
+
+    def table(self, records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
+        """Labels and features."""
+        schema, names = self.schema(), self.names
+        labels: list[list[Any]] = [[] for _ in range(len(schema) - len(names))]
+        features = [np.empty((0, len(names)), np.float32)]
+        for record, row in zip(records, rows, strict=True):
+            kept, values = self._rows_of(record, row[:, list(self.layers)])
+            for column, label in zip(labels, kept, strict=True):
+                column.extend(label)
+            features.append(values)
+        columns = np.ascontiguousarray(np.concatenate(features).T)
+        return pa.table([*labels, *map(pa.array, columns)], schema=schema)
+
+    def _rows_of(
+        self, record: StructureRecord, hidden: np.ndarray
+    ) -> tuple[list[list[Any]], np.ndarray]:
+        """Labels, column by column, and features, shape (n_rows, n_columns), of one crystal."""
+        assert isinstance(record.structure, Structure)
+        formula = record.structure.reduced_formula
+        if self.pooling is not None:
+            return [[record.source], [formula]], hidden.reshape(1, -1)
+        numbers = structure_arrays(record.structure).numbers
+        kept = np.arange(len(numbers))
+        if self.elements is not None:
+            kept = np.flatnonzero(np.isin(numbers, self.elements))
+        symbols = [Element.from_Z(number).symbol for number in numbers[kept].tolist()]
+        n = len(kept)
+        labels: list[list[Any]] = [[record.source] * n, [formula] * n, kept.tolist(), symbols]
+        return labels, hidden[kept].reshape(n, len(self.layers) * self.weights.hidden_dim)
+
+
+def prepare(
+    paths: list[Path],
+    layers: str,
+    weights: str | None,
+    pooling: str | None,
+    sites: str | None,
+    random_state: int,
+    options: dict[str, Any],
+) -> FeatureJob:
+    """A job from what stands on the command line."""
+    encoder = resolve_weights(weights, random_state)
+    return FeatureJob(
+        paths,
+        encoder,
+        parse_layers(layers, encoder.n_layers),
+        parse_pooling((pooling or "mean").split(",")) if sites is None else None,
+        None if sites in (None, "all") else _atomic_numbers(str(sites)),
+        options,
+    )
+
+
+def _atomic_numbers(symbols: str) -> np.ndarray:
+    names = [name.strip() for name in symbols.split(",")]
+    if unknown := [name for name in names if not Element.is_valid_symbol(name)]:
+        raise ParameterError(
+            f"sites: {unknown[0]!r} is no element; allowed: 'all', or symbols such as Ti,O"
+        )
+    return np.unique([Element(name).Z for name in names])

@@ -1,0 +1,307 @@
+"""What `ssatom fit` learns from: rows with targets, what is held out, and the estimator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from ssatom.cli._items import Item, apply, chunks, read_items, reason_of
+from ssatom.cli._run import check_device, count_all
+from ssatom.corpora import StructureRecord
+from ssatom.corpora._formats import is_table
+from ssatom.embeddings import parse_layers, resolve_weights
+from ssatom.estimators import (
+    CGCNNClassifier,
+    CGCNNRegressor,
+    NEGNNClassifier,
+    NEGNNRegressor,
+)
+from ssatom.estimators._parameters import check_parameters
+from ssatom.exceptions import ParameterError, SsatomError, StructureError
+from ssatom.graph import CrystalGraphConverter
+from ssatom.structures import structure_arrays
+
+_MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
+_SKIP = "or leave out such rows with --errors skip"
+
+
+@dataclass
+class Rows:
+    """Rows with their targets.
+
+    Attributes
+    ----------
+    sources : list of str
+        Where each is from.
+    structures : list of Structure
+        The crystals.
+    targets : list of list
+        A float, or a class, for each target of each row.
+    bad : list of [source, reason]
+        Rows left out.
+    warnings : list of [source, text]
+        What there is to say of others.
+    """
+
+    sources: list[str] = field(default_factory=list)
+    structures: list[Structure] = field(default_factory=list)
+    targets: list[list[Any]] = field(default_factory=list)
+    bad: list[list[str]] = field(default_factory=list)
+    warnings: list[list[str]] = field(default_factory=list)
+
+    def y(self, classify: bool) -> np.ndarray:
+        """Targets as the estimators take them."""
+        if not classify:
+            y = np.array(self.targets, dtype=np.float64)
+            return y[:, 0] if y.shape[1] == 1 else y
+        labels = [row[0] for row in self.targets]
+        kinds = {type(label) for label in labels}
+        return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
+
+    def formulas(self) -> list[str]:
+        """Reduced formula of each crystal."""
+        return [structure.reduced_formula for structure in self.structures]
+
+
+def read_rows(
+    paths: Sequence[Path],
+    targets: Sequence[str],
+    structure_column: str | None,
+    *,
+    classify: bool,
+    errors: str,
+    progress: bool,
+) -> Rows:
+    """All rows of use.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Collections.
+    targets : sequence of str
+        Names of properties.
+    structure_column : str or None
+        Column of tables that holds the paths; None finds it.
+    classify : bool
+        Whether targets are classes.
+    errors : {"raise", "skip"}
+        What becomes of the first bad row, or of all.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Rows
+        In order.
+
+    Raises
+    ------
+    ParameterError
+        If a target is unknown.
+    StructureError, SsatomError
+        At the first row whose structure, or target, cannot be used, with ``errors="raise"``.
+    """
+    rows = Rows()
+    # All rows of a table have the same columns; elsewhere one may lack what others have.
+    at_once = errors == "raise" or is_table(paths[0])
+    items = _known(read_items(paths, structure_column), targets, at_once)
+    total = count_all(paths) if progress else None
+    with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
+        number = 0
+        for chunk in chunks(items):
+            found, warned = apply(chunk, _usable)
+            rows.warnings += warned
+            for (record, _), structure in zip(chunk, found, strict=True):
+                number += 1
+                where = f"row {number} ({record.source})"
+                _add(rows, record, structure, targets, where, classify, errors)
+            bar.update(len(chunk))
+    return rows
+
+
+def _add(
+    rows: Rows,
+    record: StructureRecord,
+    structure: Structure | StructureError,
+    targets: Sequence[str],
+    where: str,
+    classify: bool,
+    errors: str,
+) -> None:
+    """Add a row, or why it is bad."""
+    if isinstance(structure, StructureError):
+        reason = reason_of(structure, record)
+        if errors == "raise":
+            raise StructureError(f"{where}: {reason}; {_SKIP}")
+        rows.bad.append([record.source, reason])
+        return
+    values = []
+    for target in targets:
+        value, problem = (_class if classify else _number)(record.properties.get(target))
+        if problem:
+            if errors == "raise":
+                raise SsatomError(f"{where}: target {target!r} {problem}; {_SKIP}")
+            rows.bad.append([record.source, f"target {target!r} {problem}"])
+            return
+        values.append(value)
+    rows.sources.append(record.source)
+    rows.structures.append(structure)
+    rows.targets.append(values)
+
+
+def _usable(structures: list[Structure | StructureError]) -> Iterator[Structure | StructureError]:
+    """Structures whose graphs can be made, which is found out here, or their errors."""
+    converter = CrystalGraphConverter()
+    for i, structure in enumerate(structures):
+        try:
+            if not isinstance(structure, StructureError):
+                converter.candidates(structure_arrays(structure), i)
+            yield structure
+        except StructureError as error:
+            yield error.with_traceback(None)
+
+
+def _known(items: Iterator[Item], targets: Sequence[str], at_once: bool) -> Iterator[Item]:
+    """The items; refuses a target that none has, or `at_once` one that the first has not."""
+    names: dict[str, None] = {}
+    number = 0
+    for number, item in enumerate(items, 1):
+        names |= dict.fromkeys(item.record.properties)
+        if number == 1 and at_once and names:
+            _refuse_unknown(targets, names, "the first row has")
+        yield item
+    if number:
+        _refuse_unknown(targets, names, "the rows have")
+
+
+def _refuse_unknown(targets: Sequence[str], names: Iterable[str], who: str) -> None:
+    for target in targets:
+        if target not in names:
+            allowed = ", ".join(map(repr, names)) or "none"
+            raise ParameterError(f"--target: {who} no column {target!r}; allowed: {allowed}")
+
+
+def _number(value: Any) -> tuple[float, str]:
+    """A number, and what is wrong with it or ""."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        problem = "" if math.isfinite(value) else f"is {value}; give a finite number"
+        return float(value), problem
+    if value is None:
+        return math.nan, "is missing; give a number"
+    return math.nan, f"is {value!r}, which is no number; for classes add --classify"
+
+
+def _class(value: Any) -> tuple[Any, str]:
+    """A class, and what is wrong with it or ""."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None, "is missing; give a class"
+    if isinstance(value, float) and value.is_integer():
+        return int(value), ""
+    if isinstance(value, bool | int | str):
+        return value, ""
+    return None, f"is {value!r}, which is no class; for numbers leave out --classify"
+
+
+def split_rows(
+    rows: Rows, y: np.ndarray, targets: Sequence[str], test_size: float, random_state: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random rows to train on and to hold out; classes in their proportions where there are enough.
+
+    Parameters
+    ----------
+    rows : Rows
+        All rows.
+    y : ndarray, shape (n_rows,) or (n_rows, n_targets)
+        Their targets.
+    targets : sequence of str
+        Names of the targets.
+    test_size : float
+        Share to hold out.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    train, test : ndarray of int
+        Sorted.
+
+    Raises
+    ------
+    SsatomError
+        If rows are too few, or a target is the same in all that are trained on.
+    """
+    from sklearn.model_selection import train_test_split
+
+    n = len(rows.sources)
+    n_test = max(_MIN_HELD, round(test_size * n))
+    if n - n_test < _MIN_TRAINED:
+        raise SsatomError(
+            f"{n} rows of use ({len(rows.bad)} were left out) are too few to hold {n_test} out "
+            f"and to train on {_MIN_TRAINED} or more; give at least 20, or a smaller --test-size"
+        )
+    strata = None
+    if y.dtype.kind not in "f":
+        counts = np.unique(y, return_counts=True)[1]
+        if counts.min() >= 2 and len(counts) <= min(n_test, n - n_test):
+            strata = y
+    train, test = train_test_split(
+        np.arange(n), test_size=n_test, random_state=random_state, stratify=strata
+    )
+    for name, column in zip(targets, y[train].reshape(len(train), -1).T, strict=True):
+        if (column == column[0]).all():
+            raise SsatomError(
+                f"target {name!r} is {column[0]} in all {len(train)} rows to train on; there is "
+                "nothing to learn, give a target that varies"
+            )
+    return np.sort(train), np.sort(test)
+
+
+def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:
+    """The estimator of the command line, refused at once where fitting would refuse it.
+
+    Parameters
+    ----------
+    estimator : {"negnn", "cgcnn"}
+        Which network.
+    classify : bool
+        Whether targets are classes.
+    settings : dict
+        Parameters of the estimator; None for layers and weights of "negnn" means the default.
+
+    Returns
+    -------
+    estimator
+        Not fitted.
+
+    Raises
+    ------
+    ParameterError
+        If it is unknown, a parameter is not allowed, or "cgcnn" is given layers or weights.
+    WeightsError
+        If the weights are unknown or damaged.
+    """
+    known: dict[str, list[Any]] = {
+        "negnn": [NEGNNRegressor, NEGNNClassifier],
+        "cgcnn": [CGCNNRegressor, CGCNNClassifier],
+    }
+    if estimator not in known:
+        raise ParameterError(f"--estimator: {estimator!r} is unknown; allowed: {', '.join(known)}")
+    given = {name: value for name, value in settings.items() if value is not None}
+    if estimator == "cgcnn" and (
+        wrong := [name for name in ("layers", "weights") if name in given]
+    ):
+        raise ParameterError(f"--{wrong[0]} is for --estimator negnn; cgcnn has no encoder")
+    model = known[estimator][classify](**given)
+    check_parameters(model.get_params(deep=False))
+    check_device(model.device)
+    if estimator == "negnn":
+        encoder = resolve_weights(model.weights, model.random_state)
+        parse_layers(model.layers, encoder.n_layers)
+    return model

@@ -1,0 +1,278 @@
+"""`ssatom fit`: a table of structure files and targets in, a validated model out."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ssatom.cli._output import aligned, counted
+from ssatom.cli._run import report_bad, report_warnings
+from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ssatom.cli._fitting import Rows
+
+EPILOG = """
+**Examples**
+
+- `ssatom fit data.csv --target gap -o model/`: a data.csv such as
+
+      path,gap
+      cifs/NaCl.cif,8.5
+      cifs/Si.cif,1.12
+
+- `ssatom fit data.csv --target bulk --target shear --members 5 -o moduli/`: two targets learned
+  together, with their uncertainty from five networks
+- `ssatom fit data.csv --target is_metal --classify -o metals/`
+- `ssatom fit corpus.jsonl.gz --target energy --time-budget 2h -o model/`
+- `ssatom predict model/ cifs/ -o predictions.csv`: use it
+
+**Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 the model is written, but
+with `--errors skip` some rows were left out: they are listed at the end and in the report.
+"""
+
+
+def fit(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA",
+            help="Tables of paths and targets (.csv, paths relative to the table), JSON lines "
+            "(.jsonl) or extended XYZ (.extxyz) with properties, each also with .gz.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        list[str],
+        typer.Option("--target", "-t", metavar="COLUMN", help="What to predict; may be repeated."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Model and its report.")
+    ],
+    structure_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of a table that holds the paths.",
+            show_default="structure, path, file, cif, …",
+        ),
+    ] = None,
+    classify: Annotated[
+        bool, typer.Option("--classify", help="The target is a class, not a number.")
+    ] = False,
+    estimator: Annotated[
+        str,
+        typer.Option(
+            metavar="negnn|cgcnn",
+            help="Network on self-supervised embeddings, or the same on raw features.",
+        ),
+    ] = "negnn",
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER|random",
+            help="Of the embeddings: shipped by name, a folder of your own, or untrained.",
+            show_default="see `ssatom weights list`",
+        ),
+    ] = None,
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
+    ] = 1,
+    test_size: Annotated[
+        float, typer.Option(help="Share held out at random, for the report alone.")
+    ] = 0.2,
+    max_epochs: Annotated[
+        int, typer.Option(min=1, help="Epochs at most; training ends when it stops learning.")
+    ] = 300,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The epoch under way then is the last: 8h, 90m, 1h30m, or seconds.",
+            show_default="none",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    random_state: Annotated[
+        int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
+    ] = 0,
+    errors: Annotated[
+        str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
+    ] = "raise",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model in FOLDER.")
+    ] = False,
+    progress: Annotated[bool, typer.Option(help="Show progress.")] = True,
+) -> None:
+    """Train a model on crystals and their properties, and validate it.
+
+    A share of the rows, drawn at random, is held out; the model learns from the others and is
+    tested on these. The model that was tested is the one that is written.
+
+    Writes FOLDER: the model (`model.json`, `networks.safetensors`), `report.md` and `report.json`,
+    `parity.png` (or `confusion.png`), `predictions.csv` of the rows held out, and the course of
+    training as `history.csv` and `history.png`.
+    """
+    started = time.perf_counter()
+    _check(target, classify, test_size, errors, output, overwrite)
+    from ssatom.cli._fitting import make_estimator, read_rows, split_rows
+    from ssatom.cli._prediction import LABELS, column_names
+    from ssatom.cli.pretrain import parse_duration
+
+    taken = [*LABELS, *column_names(target, members)]
+    if twice := next((name for name in taken if taken.count(name) > 1), None):
+        raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
+    settings = {
+        "layers": layers,
+        "weights": weights,
+        "n_members": members,
+        "max_epochs": max_epochs,
+        "time_budget": parse_duration(time_budget),
+        "device": device,
+        "random_state": random_state,
+        "progress_bar": progress,
+    }
+    model = make_estimator(estimator, classify, settings)
+    rows = read_rows(
+        paths, target, structure_column, classify=classify, errors=errors, progress=progress
+    )
+    y = rows.y(classify)
+    train, test = split_rows(rows, y, target, test_size, random_state)
+    reading = time.perf_counter() - started
+    _train(model, [rows.structures[i] for i in train], y[train])
+    report: dict[str, Any] = {
+        "settings": {
+            "targets": target,
+            "test_size": test_size,
+            "random_state": random_state,
+            "errors": errors,
+        },
+        "seconds": {"reading": reading},
+        "data": [_data(path) for path in paths],
+    }
+    report = _write(output, report, model, rows, (train, test), target, y)
+    _summarize(output, report, time.perf_counter() - started)
+    report_warnings(rows.warnings)
+    report_bad(rows.bad, report["rows"]["read"], "rows")
+
+
+def _check(
+    targets: list[str],
+    classify: bool,
+    test_size: float,
+    errors: str,
+    output: Path,
+    overwrite: bool,
+) -> None:
+    if classify and len(targets) > 1:
+        raise ParameterError("--classify takes one --target; fit one model for each")
+    if not 0 < test_size < 1:
+        raise ParameterError(f"--test-size: {test_size} is not allowed; give a share such as 0.2")
+    if errors not in ("raise", "skip"):
+        raise ParameterError(f"--errors: {errors!r} is unknown; allowed: raise, skip")
+    from ssatom.estimators.storage import check_folder
+
+    if check_folder(output) and not overwrite:
+        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+
+def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
+            model.fit(structures, y)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        typer.echo("stopped; nothing is written", err=True)
+        raise typer.Exit(130) from None
+
+
+def _data(path: Path) -> dict[str, Any]:
+    import hashlib
+
+    digest = None
+    if path.is_file():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": str(path), "sha256": digest}
+
+
+def _write(
+    output: Path,
+    report: dict[str, Any],
+    model: Any,
+    rows: Rows,
+    parts: tuple[np.ndarray, np.ndarray],
+    targets: list[str],
+    y: np.ndarray,
+) -> dict[str, Any]:
+    """Validate and write everything; the whole report."""
+    import ssatom
+    from ssatom.cli import _validation
+    from ssatom.estimators import save_estimator
+
+    train, test = parts
+    started = time.perf_counter()
+    held = _validation.predict_held(model, rows, test, targets, y)
+    formulas = rows.formulas()
+    trained = {formulas[i] for i in train}
+    if hasattr(model, "classes_"):
+        scores = _validation.classification_metrics(held, targets[0], model.classes_, y[train])
+        metrics = {targets[0]: scores}
+    else:
+        means = y[train].reshape(len(train), -1).mean(axis=0)
+        metrics = {
+            name: _validation.regression_metrics(held, name, mean)
+            for name, mean in zip(targets, means, strict=True)
+        }
+    report["seconds"] |= {"training": model.seconds_, "testing": time.perf_counter() - started}
+    report |= {
+        "estimator": type(model).__name__,
+        "metrics": metrics,
+        "rows": {
+            "read": len(rows.sources) + len(rows.bad),
+            "left_out": len(rows.bad),
+            "train": len(train),
+            "test": len(test),
+            "test_formula_in_training": sum(formulas[i] in trained for i in test),
+        },
+        "left_out": rows.bad,
+        "parameters": model.get_params(deep=False),
+        "training": {"epochs": len(model.history_), "best_epochs": model.best_epochs_},
+        "weights": _weights_of(model),
+        "ssatom": ssatom.__version__,
+    }
+    save_estimator(model, output, target_names=targets)
+    _validation.write_report(output, report, held, targets, model)
+    return report
+
+
+def _weights_of(model: Any) -> dict[str, str] | None:
+    if not hasattr(model, "weights_sha256_"):
+        return None
+    return {"name": Path(str(model.weights_)).name, "sha256": model.weights_sha256_}
+
+
+def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
+    n = report["rows"]
+    shown = [("mae", "MAE"), ("r2", "R²"), ("accuracy", "accuracy"), ("roc_auc", "ROC AUC")]
+    lines = [
+        ("crystals", f"{n['train']:,} to train on, {counted(n['test'], 'crystal')} held out"),
+        ("epochs", f"{report['training']['epochs']:,}"),
+    ]
+    for name, scores in report["metrics"].items():
+        texts = [
+            f"{label} {scores[key]:.4g}" for key, label in shown if scores.get(key) is not None
+        ]
+        lines.append((name, ", ".join(texts)))
+    lines += [("seconds", f"{seconds:.1f}"), ("output", f"{output}: see report.md")]
+    typer.echo(aligned(lines))

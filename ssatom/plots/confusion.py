@@ -1,0 +1,64 @@
+"""Classes given to rows, beside their true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_confusion(counts: np.ndarray, classes: Sequence[str], name: str = "class") -> Figure:
+    """How many rows of each class were given which class.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_classes, n_classes)
+        Rows are true classes, columns predicted ones.
+    classes : sequence of str
+        Their names.
+    name : str, default="class"
+        What the classes are.
+
+    Returns
+    -------
+    Figure
+        A matrix with the counts, shaded by the share of each true class. Independent of pyplot,
+        so nothing needs closing.
+
+    Raises
+    ------
+    ValueError
+        If `counts` is no square of as many rows as there are classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.plots import plot_confusion
+    >>> plot_confusion(np.array([[3, 1], [0, 4]]), ["metal", "insulator"]).axes[0].get_title()
+    'accuracy 0.875'
+    """
+    from matplotlib.figure import Figure
+
+    n = len(classes)
+    if counts.shape != (n, n) or n == 0:
+        raise ValueError(f"counts has shape {counts.shape}; with {n} classes it must be {(n, n)}")
+    side = 2.4 + 0.6 * n
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        color = "white" if shares[i, j] > 0.6 else "black"
+        axes.text(j, i, str(count), ha="center", va="center", color=color)
+    axes.set_xticks(range(n), classes, rotation=45 if n > 3 else 0)
+    axes.set_yticks(range(n), classes)
+    axes.set(
+        xlabel=f"{name}, predicted",
+        ylabel=f"{name}, true",
+        title=f"accuracy {np.trace(counts) / max(counts.sum(), 1):.3g}",
+    )
+    return figure

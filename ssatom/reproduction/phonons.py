@@ -1,0 +1,42 @@
+"""The last phonon peak on matbench's own folds, beside the public leaderboard."""
+
+from __future__ import annotations
+
+from ssatom.reproduction.context import Context
+from ssatom.reproduction.features import DESCRIPTORS, available
+from ssatom.reproduction.kernel_tables import MULTI, SINGLE, reading
+from ssatom.reproduction.scores import as_numbers, error_table
+from ssatom.reproduction.study import Report, Table
+
+TARGET = "last_phdos_peak_cm1"
+
+LEADERBOARD = {
+    "random forest": 67.6,
+    "CGCNN": 57.8,
+    "MODNet": 34.3,
+    "ALIGNN": 29.5,
+    "DenseGNN": 24.5,
+}
+"""MAE of task matbench_phonons, 1/cm: Dunn et al., 10.1038/s41524-020-00406-3, and its site."""
+
+
+def run_phonons(context: Context) -> Report:
+    """Kernel ridge on embeddings and descriptors, official folds."""
+    dataset = context.dataset("matbench_phonons")
+    descriptors = available(DESCRIPTORS, context.quick)
+    dataset = context.common(dataset, descriptors)
+    names = [*descriptors, "random-GE012345", *(f"GE{layers}" for layers in (*SINGLE, *MULTI))]
+    results = {
+        name: context.evaluate(name, {TARGET: dataset}, splits=["official"])[TARGET]
+        for name in names
+    }
+    notes = {name: d.description for name, d in DESCRIPTORS.items()}
+    board = [[name, f"{error:.1f}"] for name, error in LEADERBOARD.items()]
+    return Report(
+        results={TARGET: as_numbers(results)},
+        tables=[
+            error_table("Last phonon peak, MAE in 1/cm", results, {}, notes),
+            Table("Leaderboard of matbench_phonons, MAE in 1/cm", ["model", "MAE"], board),
+        ],
+        reading=[reading(TARGET, results)],
+    )

@@ -1,0 +1,215 @@
+"""Tables and figures from one command: written once, resumed, redone where damaged."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import write_all
+
+from ssatom import reproduce
+from ssatom.evaluation import KernelRidgeCV
+from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.reproduction import STUDIES, networks
+from ssatom.reproduction.context import Context
+from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
+from ssatom.reproduction.report_files import read_report
+from ssatom.reproduction.scores import cell, digits_for
+from ssatom.reproduction.study import Table
+
+WITHOUT_ARCHIVE = [name for name in STUDIES if name != "magmom-dataset"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(autouse=True)
+def _short_networks(monkeypatch):
+    """Quick looks are for thousands of crystals; here two epochs are enough."""
+    plain = networks.networks
+    monkeypatch.setattr(networks, "networks", lambda context, _: plain(context, 2))
+    monkeypatch.setattr(networks, "SEARCH_EPOCHS", 1)
+
+
+def run(name: str, data: Path, output: Path, **options) -> Path:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "left out, since a package is not installed")
+        [file] = reproduce(name, data, output, n_jobs=1, progress_bar=False, **options)
+    return file
+
+
+@pytest.mark.parametrize("name", WITHOUT_ARCHIVE)
+def test_every_study_writes_its_files(name, data, output):
+    file = run(name, data, output, quick=True)
+    content = read_report(file)
+    assert content is not None
+    assert content["settings"]["quick"]
+    assert content["settings"]["weights"]["name"] == "cgcnn-64x5-mp"
+    assert set(content["settings"]["data"]) == set(STUDIES[name].data)
+    assert all(content["settings"]["data"].values())
+    assert content["results"]
+    assert content["reading"]
+    text = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert "A quick look" in text
+    for stem in content["figures"]:
+        assert f"({stem}.png)" in text
+        assert (output / f"{stem}.png").stat().st_size > 5000
+        assert (output / f"{stem}.svg").read_text(encoding="utf-8").count("<path") > 5
+    if name.startswith("fig"):
+        assert content["figures"] == [name]
+
+
+def test_tables_show_the_printed_numbers_and_every_split(data, output):
+    file = run("table4", data, output, quick=True)
+    text = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| GE012 | 0.192 ± 0.013 |" in text
+    assert "| ESM | 0.490 |" in text
+    results = read_report(file)["results"]["formation_energy_per_atom"]
+    assert {"GE0", "GE012345", "random-GE012", "SM", "Magpie", "EF+RD"} <= set(results)
+    assert "OFM" not in results  # slow
+    splits = results["GE012"]["splits"]
+    assert [split["kind"] for split in splits] == ["random", "grouped"]
+    assert splits[0]["best_params"]["kernel"] in ("laplacian", "rbf")
+    shown = f"{splits[0]['mae']:.3f}"
+    row = next(line for line in text.splitlines() if line.startswith("| GE012 |"))
+    assert shown in row
+
+
+def test_nothing_is_run_twice(data, output, monkeypatch):
+    file = run("table3", data, output, quick=True)
+    written = file.stat().st_mtime_ns
+    monkeypatch.setattr(KernelRidgeCV, "fit", None)
+    assert run("table3", data, output, quick=True) == file
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("damage", ["half", "figure", "other"])
+def test_damaged_reports_are_made_anew(damage, data, tmp_path):
+    file = run("fig4", data, tmp_path)
+    whole = file.read_text(encoding="utf-8")
+    if damage == "half":
+        file.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    elif damage == "figure":
+        file.with_suffix(".svg").unlink()
+    else:
+        file.write_text(whole.replace('"quick": false', '"quick": true'), encoding="utf-8")
+    with pytest.warns(UserWarning, match="made anew"):
+        run("fig4", data, tmp_path)
+    seconds = '"seconds"'
+    again = file.read_text(encoding="utf-8")
+    assert [a for a in again.splitlines() if seconds not in a] == [
+        a for a in whole.splitlines() if seconds not in a
+    ]
+    assert file.with_suffix(".svg").exists()
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
+    fitted = []
+    fit_columns = KernelRidgeCV.fit
+
+    def interrupted(self, X, y, groups=None):
+        fitted.append(X.shape[1])
+        if len(fitted) == 5:
+            raise KeyboardInterrupt
+        return fit_columns(self, X, y, groups)
+
+    monkeypatch.setattr(KernelRidgeCV, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("table3", data, tmp_path, quick=True)
+    assert not (tmp_path / "table3.json").exists()
+    assert len(list(tmp_path.glob("splits-quick/paper_magmom/magmom/*.json"))) == 2
+    file = run("table3", data, tmp_path, quick=True)
+    assert fitted == [128, 128, 192, 192, 256, 256, 256, 320, 320, 384, 384]
+    assert len(read_report(file)["results"]["magmom"]) == 5
+
+
+def test_full_runs_take_five_seeds_and_the_whole_of_table_one(data, tmp_path):
+    context = Context(data, tmp_path)
+    assert context.n_seeds == 5
+    model = context.kernel_ridge()
+    assert model.get_params()["gammas"] == model.get_params()["alphas"]
+    assert len(model.gammas) == 11
+    assert model.cv == 10
+
+
+def test_features_by_name(data, tmp_path):
+    context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
+    crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
+    assert context.features(crystals, "GE02").shape == (40, 128)
+    assert context.features(sites, "NE5").shape == (len(sites), 64)
+    both = context.features(crystals, "GE0 + EF")
+    np.testing.assert_array_equal(both[:, :64], context.features(crystals, "GE0"))
+    assert not np.allclose(context.features(crystals, "random-GE0"), both[:, :64])
+    with pytest.raises(ParameterError, match="'XY' are unknown; allowed: NE or GE"):
+        context.features(crystals, "XY")
+
+
+def test_descriptors_are_kept_on_disk(data, tmp_path, monkeypatch):
+    first = Context(data, tmp_path, progress_bar=False, n_jobs=1)
+    X = first.features(first.dataset("paper_formation"), "EF+RD")
+    monkeypatch.setattr("ssatom.reproduction.features._featurize", None)
+    again = Context(data, tmp_path, progress_bar=False, n_jobs=1)
+    np.testing.assert_array_equal(again.features(again.dataset("paper_formation"), "EF+RD"), X)
+
+
+def test_rows_that_a_descriptor_cannot_take_are_left_out_for_all(data, tmp_path):
+    context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
+    dataset = context.dataset("paper_formation")
+    X = context.features(dataset, "EF").copy()
+    X[3, 0] = np.nan
+    context._features[dataset.sha256, len(dataset), "EF"] = X
+    chosen = context.common(dataset, ["EF", "SM"])
+    assert len(chosen) == len(dataset) - 1
+    assert dataset.ids[3] not in chosen.ids
+    assert context.features(chosen, "EF").shape[0] == len(chosen)
+
+
+def test_missing_data_are_named_at_once(tmp_path):
+    with pytest.raises(MissingFileError) as error:
+        reproduce(["fig4", "table2", "table5"], tmp_path, tmp_path / "out")
+    said = str(error.value)
+    assert "paper_magmom.jsonl.gz (for table2)" in said
+    assert "paper_elastic.jsonl.gz (for table5)" in said
+    assert str(tmp_path.resolve()) in said
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(MissingFileError, match="which is no folder"):
+        reproduce("all", tmp_path / "nowhere", tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", ["table9", ["fig4", "table9"], []])
+def test_unknown_studies_are_refused_with_the_known_ones(names, tmp_path):
+    with pytest.raises(ParameterError, match="allowed: all, fig3, fig4, .*table7"):
+        reproduce(names, tmp_path, tmp_path)
+
+
+def test_printed_numbers_are_the_papers():
+    assert KERNEL_RIDGE["magmom"]["NE01"]["mae"] == (0.719, 0.054)
+    assert KERNEL_RIDGE["log10_K"]["GE012345"]["r2"] == (0.860, 0.014)
+    assert NETWORKS["poisson"]["NEGNN"]["mae"] == (0.029, 0.001)
+    assert {len(of) for target in NETWORKS.values() for of in target.values()} == {4}
+
+
+def test_numbers_in_tables():
+    assert cell(0.12345, 0.01) == "0.123 ± 0.010"
+    assert cell(float("nan")) == "–"
+    assert (digits_for([0.03]), digits_for([0.5, 0.7]), digits_for([45.0])) == (4, 3, 1)
+    with pytest.raises(ValueError, match="differ in length"):
+        Table("t", ["a", "b"], [["1"]])
+
+
+def test_json_holds_no_nan(data, output):
+    file = run("table6", data, output, quick=True)
+    text = file.read_text(encoding="utf-8")
+    json.loads(text, parse_constant=lambda name: pytest.fail(name))
