@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ssatom.weights import DEFAULT_WEIGHTS
-
 EPILOG = """
 **Examples**
 
@@ -29,8 +27,12 @@ def reproduce(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results.")
     ] = Path("results"),
     weights: Annotated[
-        str, typer.Option(help="Name of a shipped set of weights, or a folder.")
-    ] = DEFAULT_WEIGHTS,
+        str | None,
+        typer.Option(
+            help="Name of a shipped set of weights, or a folder.",
+            show_default="see `ssatom weights list`",
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One split, a coarse grid, no slow descriptor.")
     ] = False,
@@ -41,11 +43,13 @@ def reproduce(
     from ssatom.cli._output import aligned
     from ssatom.reproduction import STUDIES
     from ssatom.reproduction import reproduce as run
+    from ssatom.weights import DEFAULT_WEIGHTS
 
     if list_all:
         typer.echo(aligned([(study.name, study.title) for study in STUDIES.values()]))
         return
     if not names:
         raise typer.BadParameter("give at least one NAME; `ssatom reproduce --list` lists them")
-    for file in run(names, data, output, weights=weights, quick=quick, n_jobs=n_jobs):
+    chosen = weights or DEFAULT_WEIGHTS
+    for file in run(names, data, output, weights=chosen, quick=quick, n_jobs=n_jobs):
         typer.echo(str(file.with_suffix(".md")))
