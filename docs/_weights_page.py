@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssatom import list_weights, load_pretrained
+from ssatom import GraphConfig, list_weights, load_pretrained
 
 _HEAD = """Weights
 =======
@@ -19,7 +19,7 @@ _SET = """{name}
 {line}
 
 :Encoder: {n_conv} convolutions of width {hidden_dim}
-:Graphs: {max_neighbors} nearest neighbours within {cutoff:g} Å
+:Graphs: {graphs}
 :Corpus: {description}, {n_structures:,} structures
 :Terms: {terms}
 :Recipe: {recipe}
@@ -60,7 +60,7 @@ def _describe(name: str) -> str:
         name=name,
         line="-" * len(name),
         **card.encoder,
-        **card.graph,
+        graphs=GraphConfig(**card.graph).describe(),
         **card.corpus,
         recipe=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.items()),
         epochs_run=card.recipe["epochs_run"],

@@ -19,6 +19,7 @@ from ssatom.graph import (
     GaussianDistanceBasis,
     GraphConfig,
 )
+from ssatom.structures import structure_arrays
 
 SILENT = pytest.mark.filterwarnings("ignore::ssatom.exceptions.GraphWarning")
 
@@ -194,6 +195,73 @@ def test_coordinates_far_outside_the_cell(crystals: dict[str, Structure]) -> Non
         np.testing.assert_allclose(edges_of(found, site), edges_of(expected, site), rtol=1e-5)
 
 
+# All neighbours under a smooth envelope ---------------------------------------------------------
+
+SMOOTH = {"neighbors": "smooth", "cutoff": 5.0}
+
+
+@SILENT
+def test_smooth_neighbors_are_all_within_the_cutoff(crystal: Structure) -> None:
+    graphs = convert(crystal, **SMOOTH)
+    centers, neighbors, _, distances = crystal.get_neighbor_list(5.0)
+    for site in range(len(crystal)):
+        mine = distances[centers == site]
+        envelope = np.cos(np.pi * mine / 5.0) / 2 + 0.5
+        expected = np.stack([neighbors[centers == site], mine, envelope], axis=1)
+        found = edges_of(graphs, site)
+        assert found.shape == expected.shape
+        for column in range(3):
+            np.testing.assert_allclose(
+                np.sort(found[:, column]), np.sort(expected[:, column]), atol=1e-6
+            )
+        np.testing.assert_allclose(
+            found[:, 2], np.cos(np.pi * found[:, 1] / 5) / 2 + 0.5, atol=1e-6
+        )
+
+
+def test_smooth_neighbors_worked_out_by_hand() -> None:
+    """Simple cubic, 3 Å: six neighbours at 3 Å and twelve at 4.24 Å."""
+    graphs = convert(Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]]), **SMOOTH)
+    assert shell(graphs, 0) == [(3.0, 6, 0.34549), (4.24, 12, 0.05555)]
+
+
+def test_smooth_edges_come_site_by_site_and_nearest_first(crystals: dict[str, Structure]) -> None:
+    graphs = convert(*[crystals[name] for name in ("TiO2", "CsCl")], **SMOOTH)
+    batch = graphs.to_batch()
+    assert (batch.edge_index[1].diff() >= 0).all()
+    same = batch.edge_index[1].diff() == 0
+    assert (batch.distances.diff()[same] >= 0).all()
+    assert graphs.edge_counts.tolist() == [
+        int(graphs.neighbor_counts[:6].sum()), int(graphs.neighbor_counts[6:].sum())
+    ]  # fmt: skip
+
+
+def test_settings_of_the_other_kind_are_refused() -> None:
+    for name, value in (("max_neighbors", 20), ("shell_tolerance", 0.1)):
+        with pytest.raises(ParameterError, match=f"{name}={value} has no meaning .*; leave it out"):
+            GraphConfig(**SMOOTH, **{name: value})
+
+
+def test_smooth_settings_as_plain_values() -> None:
+    config = GraphConfig(**SMOOTH)
+    assert config.to_dict() == {**SMOOTH, "basis_step": 0.2, "basis_width": 0.2}
+    assert GraphConfig(**config.to_dict()) == config
+    assert config.edge_dim == 26
+    assert config.describe().startswith("all neighbours within 5 Å")
+
+
+@SILENT
+def test_expected_edges_are_about_right(crystals: dict[str, Structure]) -> None:
+    for settings in ({}, SMOOTH):
+        converter = CrystalGraphConverter(GraphConfig(**settings))
+        for structure in crystals.values():
+            arrays = structure_arrays(structure)
+            expected = converter.expected_edges(arrays, converter.candidates(arrays))
+            found = converter.convert([structure]).n_edges
+            assert found <= 1.6 * expected
+            assert expected == found or not settings
+
+
 @pytest.mark.parametrize(("n_sites", "seconds"), [(200, 5), (2000, 20)])
 def test_large_cells(n_sites: int, seconds: float) -> None:
     structure = disordered_cell(n_sites)
@@ -281,7 +349,9 @@ def test_settings_that_are_not_positive(name: str, value: float) -> None:
 
 
 def test_unknown_kind_of_neighbors() -> None:
-    with pytest.raises(ParameterError, match="neighbors='voronoi' is unknown; allowed: nearest"):
+    with pytest.raises(
+        ParameterError, match="neighbors='voronoi' is unknown; allowed: nearest, smooth"
+    ):
         GraphConfig(neighbors="voronoi")
 
 

@@ -25,7 +25,7 @@ class GraphBatch(NamedTuple):
     distances : Tensor of float32, shape (n_edges,)
         Å.
     edge_weight : Tensor of float32, shape (n_edges,)
-        Share of a neighbour's place, 0 to 1.
+        Share of a neighbour's place, or the envelope at its distance; 0 to 1.
     structure_index : Tensor of int64, shape (n_sites,)
         Structure in the batch to which each site belongs.
     n_structures : int
@@ -76,7 +76,7 @@ class CrystalGraphs:
     distances : ndarray of float32, shape (n_edges,)
         Å.
     edge_weights : ndarray of float32, shape (n_edges,)
-        Share of a neighbour's place, 0 to 1.
+        Share of a neighbour's place, or the envelope at its distance; 0 to 1.
 
     Examples
     --------
@@ -108,6 +108,11 @@ class CrystalGraphs:
     def n_edges(self) -> int:
         """Number of edges in all structures."""
         return len(self.neighbors)
+
+    @property
+    def edge_counts(self) -> np.ndarray:
+        """Edges of each structure, shape (n_structures,)."""
+        return np.diff(self._edge_offsets[self._site_offsets])
 
     @cached_property
     def _site_offsets(self) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from ssatom.exceptions import GraphWarning, StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
-from ssatom.graph.neighbors import Candidates, choose_nearest, find_candidates
+from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
 MIN_DISTANCE = 0.3
@@ -22,8 +22,9 @@ class CrystalGraphConverter:
 
     Edges run from a neighbour to the centre that listens to it. A site's 12 places go to its
     nearest neighbours within the cutoff, and where the last shell of equal distance does not
-    fit as a whole, each of its members has an equal share of what is left. So the graph, up to
-    the order of its sites, does not depend on cell, orientation, origin or order.
+    fit as a whole, each of its members has an equal share of what is left. Graphs of the kind
+    "smooth" take all neighbours instead, and weigh them less the farther they are. So the graph,
+    up to the order of its sites, does not depend on cell, orientation, origin or order.
 
     Parameters
     ----------
@@ -124,6 +125,10 @@ class CrystalGraphConverter:
             )
         return found
 
+    def expected_edges(self, arrays: StructureArrays, candidates: Candidates) -> int:
+        """About how many edges the graph will have; what batches are measured by."""
+        return expected_edges(candidates, len(arrays.numbers), self.config)
+
     def assemble(
         self, arrays: Sequence[StructureArrays], candidates: Sequence[Candidates]
     ) -> CrystalGraphs:
@@ -138,7 +143,7 @@ class CrystalGraphConverter:
             np.concatenate([c.neighbors for c in candidates] or empty),
             np.concatenate([c.distances for c in candidates] or empty),
         )
-        counts, chosen, weights = choose_nearest(joined, int(starts[-1]), self.config)
+        counts, chosen, weights = choose(joined, int(starts[-1]), self.config)
         return CrystalGraphs(
             numbers=np.concatenate([a.numbers for a in arrays] or empty).astype(np.uint8),
             site_counts=site_counts,

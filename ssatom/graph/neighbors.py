@@ -45,7 +45,11 @@ def _search(points: np.ndarray, centers: np.ndarray, lattice: np.ndarray, radius
 
 def find_candidates(arrays: StructureArrays, config: GraphConfig) -> Candidates:
     """Neighbours of every site out to the cutoff, or as far as the nearest ones reach."""
-    found = _search_far_enough(arrays, config)
+    if config.neighbors == "smooth":
+        points = arrays.frac_coords @ arrays.lattice
+        found = _search(points, np.arange(len(points)), arrays.lattice, config.cutoff)
+    else:
+        found = _search_far_enough(arrays, config)
     # One key for both is sorted several times faster than two; distances never reach the stride.
     stride = 2 * config.cutoff + 1
     order = np.argsort(found.centers * stride + found.distances)
@@ -73,6 +77,34 @@ def _search_far_enough(arrays: StructureArrays, config: GraphConfig) -> Candidat
     kept = ~few[found.centers]
     again = _search(points, everyone[few], arrays.lattice, farthest)
     return Candidates(*(np.concatenate([a[kept], b]) for a, b in zip(found, again, strict=True)))
+
+
+def expected_edges(candidates: Candidates, n_sites: int, config: GraphConfig) -> int:
+    """About how many of the candidates `choose` will keep, without choosing."""
+    if config.neighbors == "smooth":
+        return len(candidates.distances)
+    return n_sites * (config.max_neighbors + 2)
+
+
+def choose(
+    candidates: Candidates, n_sites: int, config: GraphConfig
+) -> tuple[np.ndarray, Candidates, np.ndarray]:
+    """The neighbours of the kind that is asked for, with the weight of each.
+
+    Returns
+    -------
+    counts : ndarray of int32, shape (n_sites,)
+        Edges into each site.
+    chosen : Candidates
+        Sorted by centre, then by distance.
+    weights : ndarray of float32, shape (n_edges,)
+        Factor of each message.
+    """
+    if config.neighbors == "nearest":
+        return choose_nearest(candidates, n_sites, config)
+    counts = np.bincount(candidates.centers, minlength=n_sites).astype(np.int32)
+    weights = (np.cos(np.pi / config.cutoff * candidates.distances) + 1) / 2
+    return counts, candidates, weights.astype(np.float32)
 
 
 def choose_nearest(
