@@ -54,7 +54,7 @@ def _describe(name: str) -> str:
             accuracy=card.metrics[f"validation_{task}_accuracy"],
             loss=card.metrics[f"validation_{task}_loss"],
         )
-        for task in card.recipe["tasks"]
+        for task in (text.partition("(")[0] for text in card.recipe["tasks"])
     ]
     return _SET.format(
         name=name,

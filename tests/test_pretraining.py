@@ -99,6 +99,15 @@ def test_tasks_may_be_chosen(corpus: list[Structure]) -> None:
     }
 
 
+def test_losses_are_weighed(corpus: list[Structure]) -> None:
+    plain = pretrain(corpus, tasks="period,group", max_epochs=1).history_
+    weighed = pretrain(corpus, tasks=["period", "group(weight=0.5)"], max_epochs=1).history_
+    for stage in ("train", "validation"):
+        for history, weight in ((plain, 1.0), (weighed, 0.5)):
+            total = history[f"{stage}_period_loss"] + weight * history[f"{stage}_group_loss"]
+            np.testing.assert_allclose(history[f"{stage}_loss"], total, rtol=1e-5)
+
+
 def test_bfloat16(corpus: list[Structure]) -> None:
     rough = pretrain(corpus, precision="bfloat16").history_
     exact = pretrain(corpus).history_
@@ -277,6 +286,7 @@ def test_split_is_a_partition() -> None:
     ("settings", "message"),
     [
         ({"tasks": []}, "tasks must be at least one"),
+        ({"tasks": "colour"}, "no 'colour'; allowed"),
         ({"tasks": [GroupTask(), GroupTask()]}, "different names"),
         ({"mask_fraction": 1.5}, "mask_fraction=1.5"),
         ({"hidden_edge_fraction": -1}, "hidden_edge_fraction=-1"),

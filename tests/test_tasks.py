@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 from torch import Tensor, nn
 
+from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch
-from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+from ssatom.tasks import (
+    TASKS,
+    DistanceTask,
+    ElementTask,
+    GroupTask,
+    PeriodTask,
+    PretrainingTask,
+    make_tasks,
+)
 
 NONE = torch.empty(0, dtype=torch.long)
 
@@ -53,7 +63,11 @@ def batch() -> GraphBatch:
 
 @pytest.mark.parametrize(
     ("task", "n_classes", "classes"),
-    [(PeriodTask(), 9, [0, 1, 3, 7, 4]), (GroupTask(), 18, [0, 15, 7, 2, 17])],
+    [
+        (PeriodTask(), 9, [0, 1, 3, 7, 4]),
+        (GroupTask(), 18, [0, 15, 7, 2, 17]),
+        (ElementTask(), 100, [0, 7, 25, 63, 53]),
+    ],
 )
 def test_element_tasks(
     batch: GraphBatch, task: PretrainingTask, n_classes: int, classes: list[int]
@@ -101,7 +115,7 @@ def test_distance_head_follows_the_graphs_settings() -> None:
     assert head(torch.rand(2, 4), torch.rand(2, 4)).shape == (2, 11)
 
 
-@pytest.mark.parametrize("task", [PeriodTask(), GroupTask(), DistanceTask()])
+@pytest.mark.parametrize("task", [task() for task in TASKS.values()])
 def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: PretrainingTask) -> None:
     head = task.make_head(4, GraphConfig())
     states = torch.rand(5, 4, requires_grad=True)
@@ -111,9 +125,61 @@ def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: Pretraini
     assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
 
 
-def test_heads_hold_the_weights_and_tasks_none() -> None:
-    for task in (PeriodTask(), GroupTask(), DistanceTask()):
-        assert not isinstance(task, nn.Module)
-        head = task.make_head(8, GraphConfig())
-        assert sum(p.numel() for p in head.parameters()) > 0
-    assert len({task.name for task in (PeriodTask(), GroupTask(), DistanceTask())}) == 3
+@pytest.mark.parametrize("name", TASKS)
+def test_heads_hold_the_tensors_and_tasks_none(name: str) -> None:
+    task = TASKS[name]()
+    assert task.name == name
+    assert not isinstance(task, nn.Module)
+    head = task.make_head(8, GraphConfig())
+    assert sum(p.numel() for p in head.parameters()) > 0
+
+
+# By name ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_by_name(name: str) -> None:
+    (task,) = make_tasks(name)
+    assert isinstance(task, TASKS[name])
+    assert str(task) == name
+    (weighed,) = make_tasks([f"{name}(weight=0.25)"])
+    assert weighed.weight == 0.25
+    assert str(weighed) == f"{name}(weight=0.25)"
+    assert str(make_tasks(str(weighed))[0]) == str(weighed)
+
+
+def test_several_tasks_in_one_text() -> None:
+    made = make_tasks("period , group(weight=2.0),distance")
+    assert [task.name for task in made] == ["period", "group", "distance"]
+    own = PeriodTask()
+    assert make_tasks([own, "group"])[0] is own
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("elment", "no 'elment'; allowed: "),
+        ("", "no ''; allowed: "),
+        ("period,", "no ''"),
+        ("period(depth=3)", "other settings than period takes; allowed: weight"),
+        ("period(3)", "other settings"),
+        ("period(weight=)", "other settings"),
+        ("period(weight=f())", "other settings"),
+        ("period(weight=-1)", "weight=-1 must be positive"),
+        ("period,period", "different names"),
+    ],
+)
+def test_wrong_names_of_tasks(text: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        make_tasks(text)
+
+
+def test_task_of_ones_own_needs_no_init() -> None:
+    class Mine(PeriodTask):
+        name = "mine"
+
+        def __init__(self, depth: int) -> None:
+            self.depth = depth
+
+    assert Mine(3).weight == 1.0
+    assert str(Mine(3)) == "mine(depth=3)"

@@ -59,7 +59,7 @@ class MaskedRecovery(pl.LightningModule):
         stage_sums = self._sums.setdefault(stage, {})
         for task in self.tasks:
             result = task.evaluate(self.heads[task.name], hidden, masked)
-            total = total + result.loss
+            total = total + task.weight * result.loss
             loss, correct, n_items = stage_sums.get(task.name, (0.0, 0, 0))
             stage_sums[task.name] = (
                 loss + result.loss.detach() * result.n_items,
@@ -80,12 +80,13 @@ class MaskedRecovery(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         # Validation closes each epoch, so the sums of training are complete here too.
         metrics = {"learning_rate": self.learning_rate(self.current_epoch)}
+        weights = {task.name: task.weight for task in self.tasks}
         for stage, tasks in self._sums.items():
             metrics[f"{stage}_loss"] = 0.0
             for name, (loss, correct, n_items) in tasks.items():
                 metrics[f"{stage}_{name}_loss"] = float(loss) / max(n_items, 1)
                 metrics[f"{stage}_{name}_accuracy"] = float(correct) / max(n_items, 1)
-                metrics[f"{stage}_loss"] += metrics[f"{stage}_{name}_loss"]
+                metrics[f"{stage}_loss"] += weights[name] * metrics[f"{stage}_{name}_loss"]
         self._sums = {}
         shown = {k: v for k, v in metrics.items() if k.endswith("accuracy") and k[0] == "v"}
         distributed = self.trainer.world_size > 1

@@ -19,10 +19,11 @@ from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.graph_store import build_graphs, split
 from ssatom.pretraining.module import MaskedRecovery
-from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
+PAPERS_TASKS = ("period", "group", "distance")
 _LENGTHS = ("max_epochs", "patience", "min_delta")
 
 
@@ -35,8 +36,9 @@ class MaskedPretrainer:
 
     Parameters
     ----------
-    tasks : sequence of PretrainingTask, default=None
-        What to recover; None for period, group and distance.
+    tasks : str or sequence of str or PretrainingTask, default=None
+        What to recover: names of `ssatom.tasks.TASKS`, with settings in parentheses where they
+        are not the defaults, or tasks; None for period, group and distance.
     mask_fraction : float, default=0.15
         Chance of a site to be masked.
     hidden_edge_fraction : float, default=0.5
@@ -109,7 +111,7 @@ class MaskedPretrainer:
 
     def __init__(
         self,
-        tasks: Sequence[PretrainingTask] | None = None,
+        tasks: str | Sequence[str | PretrainingTask] | None = None,
         *,
         mask_fraction: float = 0.15,
         hidden_edge_fraction: float = 0.5,
@@ -255,11 +257,7 @@ class MaskedPretrainer:
         return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
 
     def _tasks(self) -> list[PretrainingTask]:
-        tasks = [PeriodTask(), GroupTask(), DistanceTask()] if self.tasks is None else self.tasks
-        names = [task.name for task in tasks]
-        if not names or len(set(names)) < len(names):
-            raise ParameterError(f"tasks must be at least one, with different names; got {names}")
-        return list(tasks)
+        return make_tasks(PAPERS_TASKS if self.tasks is None else self.tasks)
 
     def _encoder_config(self, graph_config: GraphConfig) -> EncoderConfig:
         return EncoderConfig(
@@ -290,7 +288,7 @@ class MaskedPretrainer:
             "random_state",
         )  # fmt: skip
         recipe = {name: getattr(self, name) for name in names}
-        return {"tasks": [task.name for task in self._tasks()], **recipe}
+        return {"tasks": [str(task) for task in self._tasks()], **recipe}
 
     def _claim(self, folder: Path, corpus: str) -> None:
         """Refuse a folder in which another recipe runs."""
