@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -357,6 +358,31 @@ def test_only_the_checkpoint_folder_is_written(
 def test_nothing_is_printed(corpus: list[Structure], capfd: pytest.CaptureFixture) -> None:
     pretrain(corpus, max_epochs=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_learned_element_vectors_tell_lanthanum_from_cerium(corpus: list[Structure]) -> None:
+    lanthanum, cerium = (Structure(Lattice.cubic(3.5), [x], [[0, 0, 0]]) for x in ("La", "Ce"))
+    known = [*corpus, *[lanthanum, cerium] * 5]
+    plain = pretrain(known, max_epochs=1)
+    assert (plain.encoder_.config.node_dim, plain.element_features_.shape) == (92, (101, 92))
+    trained = pretrain(known, max_epochs=1, tasks="element", element_embedding=True)
+    features, linear = trained.element_features_, trained.encoder_.node_embedding
+    assert features.shape == (101, 192)
+    assert torch.equal(features[:, :92], plain.element_features_)
+    states = linear(features[57:59]).detach()
+    assert not torch.equal(states[0], states[1])
+    start = trained._new_encoder(GraphConfig()).node_embedding.weight.detach()
+    assert start[:, 92:].abs().max() < 0.02 * start[:, :92].abs().max()
+
+
+def test_settings_are_options_and_say_all(tmp_path: Path, trained: MaskedPretrainer) -> None:
+    folder = trained.save(tmp_path / "mine")
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    assert recipe == trained.settings()
+    assert recipe["patience"] == 0
+    assert recipe["precision"] == "float32"
+    graph = GraphConfig(neighbors="smooth", cutoff=5.0)
+    assert MaskedPretrainer(graph_config=graph).settings()["cutoff"] == 5.0
 
 
 def test_defaults_are_the_papers_recipe() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssatom.elements import atomic_features
 from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
@@ -28,6 +27,7 @@ class MaskedRecovery(pl.LightningModule):
     def __init__(
         self,
         encoder: CrystalGraphEncoder,
+        element_features: torch.Tensor,
         graph_config: GraphConfig,
         tasks: Sequence[PretrainingTask],
         masking: MaskNodesAndEdges,
@@ -45,8 +45,7 @@ class MaskedRecovery(pl.LightningModule):
         self.basis = GaussianDistanceBasis(graph_config)
         width = encoder.config.hidden_dim
         self.heads = nn.ModuleDict({t.name: t.make_head(width, graph_config) for t in tasks})
-        features = torch.from_numpy(atomic_features().copy())
-        self.register_buffer("element_features", features, persistent=False)
+        self.register_buffer("element_features", element_features, persistent=False)
         self._sums: dict[str, dict[str, tuple]] = {}  # loss, hits, items; stage by stage
 
     def _step(self, graphs: GraphBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pymatgen.core import Structure
 
 from ssatom.devices import edge_precision, resolve_device
+from ssatom.elements import atomic_features, distinct_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
+from ssatom.pretraining.claim import claim
 from ssatom.pretraining.graph_store import build_graphs, split
 from ssatom.pretraining.module import MaskedRecovery
+from ssatom.pretraining.recipe import write_recipe
 from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
+_FIRST_SCALE = 0.01  # of learned element vectors, against those of the features
 _LENGTHS = ("max_epochs", "patience", "min_delta")
 
 
@@ -49,6 +53,11 @@ class MaskedPretrainer:
         Number of convolutions.
     dropout : float, default=0.0
         Dropout after each convolution but the last.
+    residual : bool, default=False
+        Whether layers add to the last hidden state instead of replacing it.
+    element_embedding : bool, default=False
+        Learn a vector for each element beside the map of the 92 features; it starts near zero.
+        Else elements whose features are equal, such as La and Ce, are one.
     graph_config : GraphConfig, default=None
         Settings of the graphs; None for 12 nearest neighbours within 8 Å.
     max_epochs : int, default=100
@@ -118,6 +127,8 @@ class MaskedPretrainer:
         hidden_dim: int = 64,
         n_conv: int = 5,
         dropout: float = 0.0,
+        residual: bool = False,
+        element_embedding: bool = False,
         graph_config: GraphConfig | None = None,
         max_epochs: int = 100,
         patience: int | None = 10,
@@ -140,6 +151,8 @@ class MaskedPretrainer:
         self.hidden_dim = hidden_dim
         self.n_conv = n_conv
         self.dropout = dropout
+        self.residual = residual
+        self.element_embedding = element_embedding
         self.graph_config = graph_config
         self.max_epochs = max_epochs
         self.patience = patience
@@ -210,7 +223,8 @@ class MaskedPretrainer:
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             module = MaskedRecovery(
-                CrystalGraphEncoder(self._encoder_config(graph_config)),
+                self._new_encoder(graph_config),
+                torch.from_numpy(self._element_features().copy()),
                 graph_config,
                 self._tasks(),
                 self._masking(),
@@ -259,12 +273,24 @@ class MaskedPretrainer:
     def _tasks(self) -> list[PretrainingTask]:
         return make_tasks(PAPERS_TASKS if self.tasks is None else self.tasks)
 
+    def _element_features(self) -> np.ndarray:
+        return distinct_features() if self.element_embedding else atomic_features()
+
+    def _new_encoder(self, graph_config: GraphConfig) -> CrystalGraphEncoder:
+        encoder = CrystalGraphEncoder(self._encoder_config(graph_config))
+        n_shared = atomic_features().shape[1]
+        with torch.no_grad():
+            encoder.node_embedding.weight[:, n_shared:] *= _FIRST_SCALE
+        return encoder
+
     def _encoder_config(self, graph_config: GraphConfig) -> EncoderConfig:
         return EncoderConfig(
+            node_dim=self._element_features().shape[1],
             edge_dim=graph_config.edge_dim,
             hidden_dim=self.hidden_dim,
             n_conv=self.n_conv,
             dropout=self.dropout,
+            residual=self.residual,
         )
 
     def _training_config(self, device: str) -> TrainingConfig:
@@ -290,6 +316,25 @@ class MaskedPretrainer:
         recipe = {name: getattr(self, name) for name in names}
         return {"tasks": [str(task) for task in self._tasks()], **recipe}
 
+    def settings(self) -> dict[str, Any]:
+        """Options of ``ssatom pretrain`` that repeat this run on the same structures.
+
+        Returns
+        -------
+        dict
+            Plain values by name of the option; `precision` as it was used, after `fit`.
+        """
+        graph_config = self.graph_config or GraphConfig()
+        encoder = ("hidden_dim", "n_conv", "dropout", "residual", "element_embedding")
+        return {
+            **self.recipe(),
+            "patience": self.patience or 0,  # the command line's never
+            "precision": getattr(self, "precision_", self.precision),
+            "n_devices": self.n_devices,
+            **{name: getattr(self, name) for name in encoder},
+            **graph_config.to_dict(),
+        }
+
     def _claim(self, folder: Path, corpus: str) -> None:
         """Refuse a folder in which another recipe runs."""
         config = self.graph_config or GraphConfig()
@@ -302,18 +347,10 @@ class MaskedPretrainer:
         # How long a run may last is no part of what it is, unless the learning rate heads for it.
         for name in ("patience", "min_delta") if self.decay_fraction else _LENGTHS:
             mine["recipe"].pop(name)
-        path = folder / "settings.json"
-        if path.exists() and (kept := json.loads(path.read_text())) != mine:
-            differing = [k for k in mine if kept.get(k) != mine[k]]
-            raise ParameterError(
-                f"checkpoint_dir {folder} holds a run with another {' and '.join(differing)}; "
-                "give another folder, or the same settings to go on with that run"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(mine, indent=1))
+        claim(folder, mine)
 
     def save(self, folder: str | Path, *, terms: str = "not stated") -> Path:
-        """Write the weights as a folder that every ``weights=`` takes.
+        """Write the weights as a folder that every ``weights=`` takes, with their recipe.
 
         Parameters
         ----------
@@ -335,7 +372,7 @@ class MaskedPretrainer:
         if not hasattr(self, "encoder_"):
             raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
         best = self.history_.iloc[int(self.history_["validation_loss"].argmin())]
-        return save_pretrained(
+        written = save_pretrained(
             folder,
             encoder=self.encoder_,
             graph_config=self.graph_config_,
@@ -346,7 +383,13 @@ class MaskedPretrainer:
                 "terms": terms,
             },
             corpus_index=self._index,
-            recipe={**self.recipe(), "epochs_run": len(self.history_)},
+            recipe={
+                **self.recipe(),
+                "precision": self.precision_,
+                "epochs_run": len(self.history_),
+            },
             metrics={str(k): float(v) for k, v in best.items()},
             curve=self.history_,
         )
+        write_recipe(written, self.settings())
+        return written
