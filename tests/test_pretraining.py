@@ -109,6 +109,19 @@ def test_losses_are_weighed(corpus: list[Structure]) -> None:
             np.testing.assert_allclose(history[f"{stage}_loss"], total, rtol=1e-5)
 
 
+SMOOTH = GraphConfig(neighbors="smooth", cutoff=4.5)
+
+
+@pytest.mark.parametrize("graph_config", [None, SMOOTH], ids=["nearest", "smooth"])
+def test_every_loss_falls_under_other_tasks(
+    corpus: list[Structure], graph_config: GraphConfig | None
+) -> None:
+    settings = {"tasks": "element,denoise", "graph_config": graph_config, "n_conv": 3}
+    history = pretrain(corpus, max_epochs=12, learning_rate=0.02, **settings).history_
+    assert history["train_element_loss"].iloc[-1] < 0.8 * history["train_element_loss"][0]
+    assert history["train_denoise_loss"].iloc[-1] < 0.95 * history["train_denoise_loss"][0]
+
+
 def test_bfloat16(corpus: list[Structure]) -> None:
     rough = pretrain(corpus, precision="bfloat16").history_
     exact = pretrain(corpus).history_

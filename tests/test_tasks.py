@@ -15,6 +15,7 @@ from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.tasks import (
     TASKS,
+    DenoiseTask,
     DistanceTask,
     ElementTask,
     GroupTask,
@@ -132,6 +133,67 @@ def test_heads_hold_the_tensors_and_tasks_none(name: str) -> None:
     assert not isinstance(task, nn.Module)
     head = task.make_head(8, GraphConfig())
     assert sum(p.numel() for p in head.parameters()) > 0
+
+
+# Denoising -------------------------------------------------------------------------------------
+
+
+def noised(structures: list[Structure], noise: float = 0.2, **settings: object) -> MaskedBatch:
+    """Displaced, with the first edge hidden."""
+    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    masked = MaskedBatch(converter.convert(structures).to_batch(), NONE, torch.tensor([0]))
+    return DenoiseTask(noise).corrupt(masked, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("settings", [{}, {"neighbors": "smooth", "cutoff": 5.0}])
+def test_noise_is_physical(settings: dict, crystals: dict[str, Structure]) -> None:
+    """The distances seen are those of one crystal with displaced sites."""
+    crystal = crystals["TiO2"]
+    masked = noised([crystal], 0.1, **settings)
+    graphs = masked.graphs
+    steps = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    moved = crystal.cart_coords + steps * 0.1 / math.sqrt(2)
+    displaced = Structure(crystal.lattice, crystal.species, moved, coords_are_cartesian=True)
+    for edge, (source, target) in enumerate(graphs.edge_index.T.tolist()):
+        around = displaced.get_neighbor_list(6.5, [displaced[target]], exclude_self=False)
+        d = around[3][around[1] == source]
+        assert abs(d - float(masked.noised_distances[edge])).min() < 0.004
+    change = masked.noised_distances - graphs.distances
+    assert change[graphs.edge_index[0] == graphs.edge_index[1]].abs().max() < 1e-3  # images
+    assert 0.05 < change.std() < 0.15
+    assert masked.visible_distances is masked.noised_distances
+
+
+def test_noise_has_the_spread_that_is_said(corpus: list[Structure]) -> None:
+    masked = noised(corpus, 0.2)
+    between = masked.graphs.edge_index[0] != masked.graphs.edge_index[1]
+    change = (masked.noised_distances - masked.graphs.distances)[between]
+    assert float(change.square().mean().sqrt()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_denoise_task(crystals: dict[str, Structure]) -> None:
+    """Scored are visible edges; a head that knows has no loss, one of zeros that of the noise."""
+    masked = noised([crystals["NaCl"], crystals["CsCl"]])
+    edges = masked.drawn_edges
+    assert 0 not in edges.tolist()
+    assert len(edges.unique()) == len(edges) == len(masked.graphs.distances) - 1
+    off = (masked.noised_distances - masked.graphs.distances)[edges] / 0.2
+    states = [torch.zeros(len(masked.graphs.numbers), 4)]
+    known = DenoiseTask().evaluate(Fixed(off[:, None]), states, masked)
+    assert (known.loss.item(), int(known.correct)) == (0.0, len(edges))
+    blind = DenoiseTask().evaluate(Fixed(torch.zeros(len(edges), 1)), states, masked)
+    huber = torch.where(off.abs() < 1, off**2 / 2, off.abs() - 0.5)
+    assert blind.loss.item() == pytest.approx(huber.mean().item(), rel=1e-5)
+    assert int(blind.correct) == int((off.abs() < 0.5).sum())
+
+
+def test_denoise_scores_a_bounded_number_of_edges(crystals: dict[str, Structure]) -> None:
+    assert len(noised([crystals["Ni3Al"]] * 200).drawn_edges) == 8192
+
+
+def test_no_noise_is_refused() -> None:
+    with pytest.raises(ParameterError, match="noise=0 must be positive"):
+        DenoiseTask(noise=0)
 
 
 # By name ---------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ class CrystalGraphConverter:
     ----------
     config : GraphConfig, default=GraphConfig()
         Settings of the graphs.
+    directions : bool, default=False
+        Whether edges carry their directions too. Features need none; some pretraining does.
 
     References
     ----------
@@ -50,8 +52,9 @@ class CrystalGraphConverter:
            0.667, 0.667, 0.667, 0.667, 0.667], dtype=float32)
     """
 
-    def __init__(self, config: GraphConfig | None = None) -> None:
+    def __init__(self, config: GraphConfig | None = None, *, directions: bool = False) -> None:
         self.config = config or GraphConfig()
+        self.directions = directions
 
     def convert(self, structures: Iterable[StructureLike]) -> CrystalGraphs:
         """Graphs of structures.
@@ -104,7 +107,7 @@ class CrystalGraphConverter:
         GraphWarning
             If a site has no neighbour within the cutoff.
         """
-        found = find_candidates(arrays, self.config)
+        found = find_candidates(arrays, self.config, self.directions)
         if len(found.distances) and found.distances.min() < MIN_DISTANCE:
             pair = int(found.distances.argmin())
             raise overlap_error(
@@ -135,20 +138,18 @@ class CrystalGraphConverter:
         """Graphs from structures and their candidates, chosen for all of them at once."""
         site_counts = np.array([len(a.numbers) for a in arrays], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(site_counts)])
-        empty = [np.empty(0, dtype=np.int64)]
-        joined = Candidates(
-            np.concatenate(
-                [c.centers + s for c, s in zip(candidates, starts[:-1], strict=True)] or empty
-            ),
-            np.concatenate([c.neighbors for c in candidates] or empty),
-            np.concatenate([c.distances for c in candidates] or empty),
-        )
+        none = np.empty(0, dtype=np.int64)
+        joined = Candidates(none, none, none, np.empty((0, 3)) if self.directions else None)
+        if candidates:
+            shifted = zip(candidates, starts[:-1], strict=True)
+            joined = Candidates.concatenate([c._replace(centers=c.centers + s) for c, s in shifted])
         counts, chosen, weights = choose(joined, int(starts[-1]), self.config)
         return CrystalGraphs(
-            numbers=np.concatenate([a.numbers for a in arrays] or empty).astype(np.uint8),
+            numbers=np.concatenate([a.numbers for a in arrays] or [none]).astype(np.uint8),
             site_counts=site_counts,
             neighbor_counts=counts,
             neighbors=chosen.neighbors.astype(np.int32),
             distances=chosen.distances.astype(np.float32),
             edge_weights=weights,
+            directions=None if chosen.directions is None else chosen.directions.astype(np.float16),
         )

@@ -50,10 +50,14 @@ class MaskedRecovery(pl.LightningModule):
 
     def _step(self, graphs: GraphBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-        masked = self.masking(graphs, torch.Generator().manual_seed(seed))
-        edge_attr = masked.hide(self.basis(graphs.distances)).to(self.edge_dtype)
+        generator = torch.Generator().manual_seed(seed)
+        masked = self.masking(graphs, generator)
+        for task in self.tasks:
+            masked = task.corrupt(masked, generator)
+        edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.edge_dtype)
+        edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
-        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight)
+        hidden = self.encoder(x, graphs.edge_index, edge_attr, edge_weight)
         total = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})
         for task in self.tasks:

@@ -198,7 +198,8 @@ class MaskedPretrainer:
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, corpus)
-        converter = CrystalGraphConverter(self.graph_config)
+        directions = any(task.needs_directions for task in self._tasks())
+        converter = CrystalGraphConverter(self.graph_config, directions=directions)
         graphs, self._index = build_graphs(
             structures, converter, folder and folder / "graphs", self.progress_bar
         )

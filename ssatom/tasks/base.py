@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,6 +47,8 @@ class PretrainingTask(ABC):
     ----------
     name : str
         Short, unique among the tasks of a run: the columns of the curve start with it.
+    needs_directions : bool
+        Whether graphs must carry the directions of their edges.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class PretrainingTask(ABC):
     """
 
     name: str
+    needs_directions: bool = False
     weight: float = 1.0  # of those that do not call __init__
 
     def __init__(self, *, weight: float = 1.0) -> None:
@@ -74,6 +78,23 @@ class PretrainingTask(ABC):
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         """The module that maps hidden states to predictions."""
 
+    def corrupt(self, masked: MaskedBatch, generator: torch.Generator) -> MaskedBatch:
+        """Corrupt a batch further, before the network sees it.
+
+        Parameters
+        ----------
+        masked : MaskedBatch
+            The batch, masked.
+        generator : torch.Generator
+            On the CPU; the only source of draws.
+
+        Returns
+        -------
+        MaskedBatch
+            The same, unless a task has more to hide.
+        """
+        return masked
+
     @abstractmethod
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         """Loss and accuracy of one batch.
@@ -93,3 +114,22 @@ def classify(logits: Tensor, classes: Tensor) -> TaskResult:
     """Cross-entropy and number of hits; an empty batch has no loss rather than a NaN."""
     loss = F.cross_entropy(logits, classes, reduction="sum") / max(len(classes), 1)
     return TaskResult(loss, (logits.argmax(1) == classes).sum(), len(classes))
+
+
+def regress(predicted: Tensor, targets: Tensor) -> TaskResult:
+    """Huber loss of rows, which count as right where they are off by less than half a unit.
+
+    Parameters
+    ----------
+    predicted, targets : Tensor, shape (n_items, n_values)
+        In units of about the spread of the targets.
+
+    Returns
+    -------
+    TaskResult
+        An item's error is the root of its mean square.
+    """
+    predicted = predicted.float()
+    loss = F.huber_loss(predicted, targets, reduction="sum") / max(targets.numel(), 1)
+    near = (predicted.detach() - targets).square().mean(dim=1) < 0.25
+    return TaskResult(loss, near.sum(), len(targets))

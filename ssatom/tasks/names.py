@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from ssatom.exceptions import ParameterError
 from ssatom.tasks.base import PretrainingTask
-from ssatom.tasks.distances import DistanceTask
+from ssatom.tasks.distances import DenoiseTask, DistanceTask
 from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
 
 TASKS: dict[str, type[PretrainingTask]] = {
-    task.name: task for task in (PeriodTask, GroupTask, ElementTask, DistanceTask)
+    task.name: task for task in (PeriodTask, GroupTask, ElementTask, DistanceTask, DenoiseTask)
 }
 """Every task that can be asked for by its name."""
 
