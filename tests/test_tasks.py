@@ -5,22 +5,30 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.structures import structure_arrays
+from ssatom.surroundings import bond_angles, property_table
 from ssatom.tasks import (
     TASKS,
+    AnglesTask,
+    CrystalSystemTask,
     DenoiseTask,
+    DensityTask,
     DistanceTask,
     ElementTask,
     GroupTask,
     PeriodTask,
     PretrainingTask,
+    RadialTask,
     make_tasks,
 )
 
@@ -116,7 +124,7 @@ def test_distance_head_follows_the_graphs_settings() -> None:
     assert head(torch.rand(2, 4), torch.rand(2, 4)).shape == (2, 11)
 
 
-@pytest.mark.parametrize("task", [task() for task in TASKS.values()])
+@pytest.mark.parametrize("task", [t() for t in TASKS.values() if not t.target_rows])
 def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: PretrainingTask) -> None:
     head = task.make_head(4, GraphConfig())
     states = torch.rand(5, 4, requires_grad=True)
@@ -194,6 +202,148 @@ def test_denoise_scores_a_bounded_number_of_edges(crystals: dict[str, Structure]
 def test_no_noise_is_refused() -> None:
     with pytest.raises(ParameterError, match="noise=0 must be positive"):
         DenoiseTask(noise=0)
+
+
+# What is counted from the structure alone ------------------------------------------------------
+
+SURROGATES = [name for name, task in TASKS.items() if task.target_rows]
+
+
+def targets_of(task: PretrainingTask, structure: Structure) -> np.ndarray:
+    return task.compute_targets(structure_arrays(structure))
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_targets_do_not_depend_on_the_description(name: str, crystal: Structure) -> None:
+    task = TASKS[name]()
+    found = targets_of(task, crystal)
+    rows = len(crystal) if task.target_rows == "site" else 1
+    assert found.shape == (rows, 1 if name == "crystal_system" else task.n_values)
+    turn = Rotation.random(random_state=0).as_matrix()
+    order = np.random.default_rng(0).permutation(len(crystal))
+    coords = (crystal.frac_coords + np.array([0.2, -3.1, 7.7]))[order]
+    species = [crystal[i].specie for i in order]
+    turned = Structure(Lattice(crystal.lattice.matrix @ turn.T), species, coords)
+    expected = found[order] if task.target_rows == "site" else found
+    np.testing.assert_allclose(targets_of(task, turned), expected, atol=1e-4)
+    doubled = targets_of(task, crystal * (1, 2, 1))
+    np.testing.assert_allclose(doubled, np.repeat(found, len(doubled) // rows, axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_targets_have_about_unit_size(name: str, corpus: list[Structure]) -> None:
+    values = np.concatenate([targets_of(TASKS[name](), structure) for structure in corpus])
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 60  # a shell under a Gaussian, at most
+    assert 0.1 < np.sqrt((values**2).mean()) < 7
+
+
+def test_radial_targets_by_hand() -> None:
+    """Simple cubic, 3 Å: six neighbours at 3 Å and twelve at 4.24 Å, in units of a gas."""
+    polonium = Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]])
+    found = targets_of(RadialTask(cutoff=5.0), polonium).reshape(5, 21)
+    r = np.linspace(1, 5, 21)
+    counted = sum(
+        n * np.exp(-(((d - r) / 0.2) ** 2) / 2) for n, d in ((6, 3.0), (12, 18**0.5), (8, 27**0.5))
+    )
+    gas = 0.05 * 4 * np.pi * r**2 * np.sqrt(2 * np.pi) * 0.2
+    np.testing.assert_allclose(found[0], counted / gas, atol=1e-3)
+    table = property_table()
+    for row, values in zip(found[1:], table[:, 1:].T, strict=True):
+        share = (values[84] / values[1:].mean()) ** 2
+        np.testing.assert_allclose(row, found[0] * share, atol=2e-3 * share)
+
+
+@pytest.mark.parametrize(
+    ("name", "coordination", "cosines"),
+    [
+        ("diamond", 4, [-1 / 3]),
+        ("NaCl", 6, [-1, 0]),
+        ("Cu", 12, [-1, -0.5, 0, 0.5]),
+        ("CsCl", 8, None),
+    ],
+)
+def test_angles_by_hand(
+    crystals: dict[str, Structure], name: str, coordination: int, cosines: list[float] | None
+) -> None:
+    found = bond_angles(structure_arrays(crystals[name]))
+    if cosines is None:  # the second shell, 1.155 times as far, counts in part
+        assert (found[:, 0] > coordination).all()
+        return
+    np.testing.assert_allclose(found[:, 0], coordination, atol=1e-6)
+    grid = np.linspace(-1, 1, 11)
+    near = np.abs(grid[:, None] - cosines).min(axis=1)
+    assert (found[:, 1:][:, near < 0.15] > 0.02).all()
+    assert (found[:, 1:][:, near > 0.5] < 0.02).all()
+    np.testing.assert_allclose(targets_of(AnglesTask(), crystals[name])[:, 0], coordination / 4)
+
+
+def test_sites_without_neighbors_have_targets_too(crystals: dict[str, Structure]) -> None:
+    argon, water = crystals["argon"], crystals["water"]
+    assert not bond_angles(structure_arrays(argon)).any()
+    assert not targets_of(RadialTask(), argon).any()
+    assert bond_angles(structure_arrays(water))[0, 0] == pytest.approx(2)
+
+
+def test_density_targets_by_hand(crystals: dict[str, Structure]) -> None:
+    volume, density = targets_of(DensityTask(), crystals["Cu"])[0] * 0.5 + [2.9, 1.6]
+    assert np.exp(volume) == pytest.approx(3.615**3 / 4)
+    assert np.exp(density) == pytest.approx(float(crystals["Cu"].density), rel=1e-4)
+
+
+def test_crystal_systems_by_hand(crystals: dict[str, Structure]) -> None:
+    triclinic = Structure(
+        Lattice.from_parameters(4, 5, 6, 80, 85, 97), ["Si", "O"], [[0, 0, 0], [0.3, 0.45, 0.1]]
+    )
+    expected = {"NaCl": 6, "Mg": 5, "TiO2": 3, "SrTiO3": 6}
+    task = CrystalSystemTask()
+    assert {name: targets_of(task, crystals[name])[0, 0] for name in expected} == expected
+    assert targets_of(task, triclinic).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_surrogates_are_predicted_from_every_layer(
+    name: str, crystals: dict[str, Structure]
+) -> None:
+    task = TASKS[name]()
+    chosen = [crystals[kind] for kind in ("NaCl", "TiO2")]
+    graphs = CrystalGraphConverter().convert(chosen).to_batch()
+    targets = np.concatenate([targets_of(task, structure) for structure in chosen])
+    rows = {name: torch.from_numpy(targets).float()}
+    masked = MaskedBatch(graphs, NONE, NONE, targets=rows)
+    hidden = [torch.rand(14, 32, requires_grad=True) for _ in range(3)]
+    result = task.evaluate(task.make_head(32, GraphConfig()), hidden, masked)
+    assert result.n_items == 3 * len(targets)
+    result.loss.backward()
+    assert all(state.grad.abs().sum(dim=1).all() for state in hidden)
+
+
+def test_mean_state_of_structures(crystals: dict[str, Structure]) -> None:
+    """Each structure is predicted from its own sites alone."""
+    graphs = CrystalGraphConverter().convert([crystals["NaCl"], crystals["TiO2"]]).to_batch()
+    states = [torch.arange(14.0)[:, None].expand(14, 2)]
+    seen = []
+
+    class Seeing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return x
+
+    rows = {"density": torch.tensor([[3.5, 3.5], [10.9, 10.9]])}
+    masked = MaskedBatch(graphs, NONE, NONE, targets=rows)
+    result = DensityTask().evaluate(Seeing(), states, masked)
+    assert seen[0].tolist() == [[[3.5, 3.5], [10.5, 10.5]]]
+    assert result.loss.item() == pytest.approx(0.4**2 / 4, rel=1e-5)
+    assert int(result.correct) == 2
+
+
+def test_unknown_symmetry_does_not_count(crystals: dict[str, Structure]) -> None:
+    graphs = CrystalGraphConverter().convert([crystals["NaCl"], crystals["TiO2"]]).to_batch()
+    rows = {"crystal_system": torch.tensor([[6.0], [-1.0]])}
+    task = CrystalSystemTask()
+    head = task.make_head(4, GraphConfig())
+    result = task.evaluate(head, [torch.rand(14, 4)], MaskedBatch(graphs, NONE, NONE, targets=rows))
+    assert result.n_items == 1
 
 
 # By name ---------------------------------------------------------------------------------------

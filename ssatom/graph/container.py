@@ -129,11 +129,15 @@ class CrystalGraphs:
         """Where the edges of each site start, shape (n_sites + 1,)."""
         return _offsets(self.neighbor_counts)
 
+    def sites_of(self, indices: np.ndarray) -> np.ndarray:
+        """Positions of the sites of the structures at `indices`, in that order."""
+        return _runs(self._site_offsets[indices], self.site_counts[indices])
+
     def select(self, indices: Sequence[int] | np.ndarray) -> CrystalGraphs:
         """The graphs at `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         starts = self._site_offsets[indices]
-        sites = _runs(starts, self.site_counts[indices])
+        sites = self.sites_of(indices)
         first = self._edge_offsets[starts]
         last = self._edge_offsets[starts + self.site_counts[indices]]
         edges = _runs(first, last - first)

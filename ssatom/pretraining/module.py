@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from ssatom.encoder import CrystalGraphEncoder
-from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
+from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
+from ssatom.pretraining.graph_store import TrainingBatch
 from ssatom.tasks import PretrainingTask
 from ssatom.training import STEP_LOSS
 
@@ -48,10 +49,11 @@ class MaskedRecovery(pl.LightningModule):
         self.register_buffer("element_features", element_features, persistent=False)
         self._sums: dict[str, dict[str, tuple]] = {}  # loss, hits, items; stage by stage
 
-    def _step(self, graphs: GraphBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
+    def _step(self, batch: TrainingBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
+        graphs = batch.graphs
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
         generator = torch.Generator().manual_seed(seed)
-        masked = self.masking(graphs, generator)
+        masked = self.masking(graphs, generator)._replace(targets=batch.targets)
         for task in self.tasks:
             masked = task.corrupt(masked, generator)
         edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.edge_dtype)
@@ -71,13 +73,13 @@ class MaskedRecovery(pl.LightningModule):
             )
         return total
 
-    def training_step(self, batch: GraphBatch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         loss = self._step(batch, "train", seeds)
         self.log(STEP_LOSS, loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         return loss
 
-    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         self._step(batch, "validation", [self.seed, _VALIDATION_SEED, batch_idx])
 
     def on_validation_epoch_end(self) -> None:
@@ -101,5 +103,7 @@ class MaskedRecovery(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def transfer_batch_to_device(self, batch: GraphBatch, device: Any, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: Any, dataloader_idx: int
+    ) -> Any:
         return batch.to(device)

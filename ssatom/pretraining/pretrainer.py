@@ -16,10 +16,10 @@ from ssatom.devices import edge_precision, resolve_device
 from ssatom.elements import atomic_features, distinct_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
+from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.claim import claim
-from ssatom.pretraining.graph_store import build_graphs, split
+from ssatom.pretraining.graph_store import Corpus, build_corpus, split
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
 from ssatom.tasks import PretrainingTask, make_tasks
@@ -198,20 +198,20 @@ class MaskedPretrainer:
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, corpus)
-        directions = any(task.needs_directions for task in self._tasks())
+        tasks = self._tasks()
+        directions = any(task.needs_directions for task in tasks)
         converter = CrystalGraphConverter(self.graph_config, directions=directions)
-        graphs, self._index = build_graphs(
-            structures, converter, folder and folder / "graphs", self.progress_bar
-        )
-        self.corpus_ = corpus
-        self.n_structures_ = len(graphs)
-        return self._fit_graphs(graphs, converter.config)
+        graphs = folder and folder / "graphs"
+        data = build_corpus(structures, converter, graphs, tasks, self.progress_bar)
+        self.corpus_, self._index = corpus, data.contents
+        self.n_structures_ = len(data.graphs)
+        return self._fit_graphs(data, converter.config)
 
-    def _fit_graphs(self, graphs: CrystalGraphs, graph_config: GraphConfig) -> MaskedPretrainer:
-        rows = split(len(graphs), self.validation_fraction, self.random_state)
+    def _fit_graphs(self, data: Corpus, graph_config: GraphConfig) -> MaskedPretrainer:
+        rows = split(len(data.graphs), self.validation_fraction, self.random_state)
         loaders = [
             batch_loader(
-                lambda chosen: graphs.select(chosen).to_batch(),
+                data.batch,
                 indices,
                 self.batch_size,
                 shuffle=shuffle,

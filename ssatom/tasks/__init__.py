@@ -4,15 +4,20 @@ from ssatom.tasks.base import PretrainingTask, TaskResult
 from ssatom.tasks.distances import DenoiseTask, DistanceTask
 from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
 from ssatom.tasks.names import TASKS, make_tasks
+from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
 
 __all__ = [
     "TASKS",
+    "AnglesTask",
+    "CrystalSystemTask",
     "DenoiseTask",
+    "DensityTask",
     "DistanceTask",
     "ElementTask",
     "GroupTask",
     "PeriodTask",
     "PretrainingTask",
+    "RadialTask",
     "TaskResult",
     "make_tasks",
 ]

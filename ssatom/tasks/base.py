@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.structures import StructureArrays
 
 
 class TaskResult(NamedTuple):
@@ -49,6 +51,9 @@ class PretrainingTask(ABC):
         Short, unique among the tasks of a run: the columns of the curve start with it.
     needs_directions : bool
         Whether graphs must carry the directions of their edges.
+    target_rows : {"site", "structure"} or None
+        Rows of the targets that `compute_targets` finds once for each structure; None where the
+        batch tells all.
 
     Raises
     ------
@@ -58,6 +63,7 @@ class PretrainingTask(ABC):
 
     name: str
     needs_directions: bool = False
+    target_rows: str | None = None
     weight: float = 1.0  # of those that do not call __init__
 
     def __init__(self, *, weight: float = 1.0) -> None:
@@ -77,6 +83,21 @@ class PretrainingTask(ABC):
     @abstractmethod
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         """The module that maps hidden states to predictions."""
+
+    def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
+        """What is to be predicted of one structure, where the batch does not tell it.
+
+        Parameters
+        ----------
+        arrays : StructureArrays
+            The structure: its lattice, elements and coordinates, and nothing else.
+
+        Returns
+        -------
+        ndarray, shape (n_sites, k) or (1, k)
+            As `target_rows` says; it is kept to half precision.
+        """
+        raise NotImplementedError(f"task {self.name} computes no targets")
 
     def corrupt(self, masked: MaskedBatch, generator: torch.Generator) -> MaskedBatch:
         """Corrupt a batch further, before the network sees it.

@@ -11,10 +11,14 @@ from ssatom.exceptions import ParameterError
 from ssatom.tasks.base import PretrainingTask
 from ssatom.tasks.distances import DenoiseTask, DistanceTask
 from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
+from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
 
-TASKS: dict[str, type[PretrainingTask]] = {
-    task.name: task for task in (PeriodTask, GroupTask, ElementTask, DistanceTask, DenoiseTask)
-}
+_ALL = (
+    *(PeriodTask, GroupTask, ElementTask, DistanceTask, DenoiseTask),
+    *(RadialTask, AnglesTask, DensityTask, CrystalSystemTask),
+)
+
+TASKS: dict[str, type[PretrainingTask]] = {task.name: task for task in _ALL}
 """Every task that can be asked for by its name."""
 
 _BETWEEN = re.compile(r",(?![^(]*\))")  # commas outside parentheses
