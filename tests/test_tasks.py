@@ -196,7 +196,7 @@ def test_denoise_task(crystals: dict[str, Structure]) -> None:
 
 
 def test_denoise_scores_a_bounded_number_of_edges(crystals: dict[str, Structure]) -> None:
-    assert len(noised([crystals["Ni3Al"]] * 200).drawn_edges) == 8192
+    assert len(noised([crystals["Ni3Al"]] * 200).drawn_edges) == 4096
 
 
 def test_no_noise_is_refused() -> None:

@@ -61,7 +61,7 @@ class DistanceTask(PretrainingTask):
         return classify(head(first, second), bins)
 
 
-_MAX_EDGES = 8192  # scored in one batch; the head would else cost as much as a convolution
+_MAX_EDGES = 4096  # scored in one batch; the head would else cost as much as a convolution
 
 
 class _NoiseHead(nn.Module):
