@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssatom import list_weights, load_pretrained
+from ssatom import GraphConfig, list_weights, load_pretrained
 
 _HEAD = """Weights
 =======
@@ -19,7 +19,7 @@ _SET = """{name}
 {line}
 
 :Encoder: {n_conv} convolutions of width {hidden_dim}
-:Graphs: {max_neighbors} nearest neighbours within {cutoff:g} Å
+:Graphs: {graphs}
 :Corpus: {description}, {n_structures:,} structures
 :Terms: {terms}
 :Recipe: {recipe}
@@ -54,13 +54,13 @@ def _describe(name: str) -> str:
             accuracy=card.metrics[f"validation_{task}_accuracy"],
             loss=card.metrics[f"validation_{task}_loss"],
         )
-        for task in card.recipe["tasks"]
+        for task in (text.partition("(")[0] for text in card.recipe["tasks"])
     ]
     return _SET.format(
         name=name,
         line="-" * len(name),
         **card.encoder,
-        **card.graph,
+        graphs=GraphConfig(**card.graph).describe(),
         **card.corpus,
         recipe=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.items()),
         epochs_run=card.recipe["epochs_run"],

@@ -149,6 +149,28 @@ def atomic_features() -> np.ndarray:
     return _atomic_features()
 
 
+def distinct_features() -> np.ndarray:
+    """The 92 features of `atomic_features`, then one for each element alone.
+
+    With the extra columns a linear map has a vector for each element to learn, so that La and Ce,
+    which share all 92, need not stay the same.
+
+    Returns
+    -------
+    ndarray of float32, shape (101, 192)
+        Row Z is the element with atomic number Z; row 0, the mask, is all zeros.
+
+    Examples
+    --------
+    >>> from ssatom.elements import distinct_features
+    >>> table = distinct_features()
+    >>> bool((table[57, :92] == table[58, :92]).all()), bool((table[57] == table[58]).all())
+    (True, False)
+    """
+    own = np.eye(MAX_ATOMIC_NUMBER + 1, dtype=np.float32)[:, 1:]
+    return np.concatenate([_atomic_features(), own], axis=1)
+
+
 def element_table_hash(table: np.ndarray) -> str:
     """Sha256 of a table of element features, in hexadecimal.
 

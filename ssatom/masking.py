@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from ssatom.elements import MASK_NUMBER
 from ssatom.exceptions import ParameterError
-from ssatom.graph import GraphBatch
+from ssatom.graph import MEAN_ENVELOPE, GraphBatch, GraphConfig, envelope
 
 
 class MaskedBatch(NamedTuple):
@@ -23,16 +25,49 @@ class MaskedBatch(NamedTuple):
         Sites whose element is hidden.
     hidden_edges : Tensor of int64, shape (n_hidden,)
         Edges whose distance is hidden.
+    noised_distances : Tensor of float32, shape (n_edges,), or None
+        Distances as the network sees them, Å, where a task displaced the sites.
+    drawn_edges : Tensor of int64, shape (n_drawn,), or None
+        Edges whose noise is to be told.
+    targets : dict of str to Tensor
+        By name of the task, what it computed from the uncorrupted structures: one row a site or
+        one a structure.
     """
 
     graphs: GraphBatch
     masked_sites: Tensor
     hidden_edges: Tensor
+    noised_distances: Tensor | None = None
+    drawn_edges: Tensor | None = None
+    targets: Mapping[str, Tensor] = MappingProxyType({})
 
     @property
     def visible_numbers(self) -> Tensor:
         """Atomic numbers with the mask in place of hidden ones, shape (n_sites,)."""
         return self.graphs.numbers.index_fill(0, self.masked_sites, MASK_NUMBER)
+
+    @property
+    def visible_distances(self) -> Tensor:
+        """Distances as the network sees them where they are not hidden, Å, shape (n_edges,)."""
+        return self.graphs.distances if self.noised_distances is None else self.noised_distances
+
+    def visible_weight(self, config: GraphConfig) -> Tensor:
+        """Factors of the messages, which tell of distances no more than may be seen.
+
+        Parameters
+        ----------
+        config : GraphConfig
+            Settings of the graphs.
+
+        Returns
+        -------
+        Tensor, shape (n_edges,)
+            Under a smooth envelope a hidden distance has the mean weight.
+        """
+        if config.neighbors == "nearest":
+            return self.graphs.edge_weight
+        weight = envelope(self.visible_distances, config.cutoff)
+        return weight.index_fill_(0, self.hidden_edges, MEAN_ENVELOPE)
 
     def hide(self, edge_attr: Tensor) -> Tensor:
         """Edge vectors with zeros in place of hidden ones; changes its argument."""

@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "training": "",
     "corpora": "structures",
     "graph": "elements structures",
+    "surroundings": "structures elements graph",
     "masking": "elements graph",
-    "tasks": "elements graph masking",
+    "tasks": "structures elements graph surroundings masking",
     "weights": "encoder elements structures graph",
     "pretraining": "devices encoder structures elements training graph masking tasks weights",
     "embeddings": "devices structures graph weights",
@@ -38,8 +39,8 @@ MAY_IMPORT = {
         "devices encoder plots structures elements training graph weights embeddings negnn"
     ),
     "evaluation": (
-        "plots structures elements corpora graph weights pretraining embeddings featurizers "
-        "estimators"
+        "plots structures elements corpora graph surroundings weights pretraining embeddings "
+        "featurizers estimators"
     ),
     "reproduction": (
         "plots structures corpora weights embeddings featurizers estimators evaluation"

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -466,7 +467,7 @@ def test_weights_verify_needs_some(shipped: Path) -> None:
 TINY = ["--hidden-dim", 8, "--n-conv", 2, "--max-epochs", 2, "--no-progress"]
 FILES = {
     *("card.json", "README.md", "encoder.safetensors", "corpus.safetensors"),
-    *("curve.csv", "curve.png"),
+    *("curve.csv", "curve.png", "recipe.toml"),
 }
 
 
@@ -541,10 +542,53 @@ def test_pretrain_config_file(corpus: Path) -> None:
     assert (card.recipe["max_epochs"], card.recipe["patience"]) == (1, None)
 
 
+def test_pretrain_repeats_a_recipe(corpus: Path) -> None:
+    """Other than the defaults in every respect, and the same weights again."""
+    options = [
+        *("-n", 6, "--random-state", 3, "--tasks", "element,distance(weight=0.5)"),
+        *("--residual", "--element-embedding", "--neighbors", "smooth", "--cutoff", 4.5),
+        *("--basis-step", 0.25, "--batch-size", 3, "--patience", 0, "--dropout", 0.1),
+    ]
+    result = run("pretrain", corpus, *TINY, *options, "-o", "first")
+    assert result.exit_code == 0, result.output
+    text = Path("first/recipe.toml").read_text(encoding="utf-8")
+    assert 'tasks = ["element", "distance(weight=0.5)"]' in text
+    for unsaid in ("max_neighbors", "device =", "terms", "corpus_name"):
+        assert unsaid not in text
+    command = ["--config", "first/recipe.toml", corpus, "--no-progress", "-o", "second"]
+    result = run("pretrain", *command)
+    assert result.exit_code == 0, result.output
+    first, second = (ssatom.load_pretrained(name) for name in ("first", "second"))
+    assert first.sha256 == second.sha256
+    kept, again = vars(first.card), vars(second.card)
+    assert {k: v for k, v in again.items() if k != "name"} == {
+        k: v for k, v in kept.items() if k != "name"
+    }
+    assert Path("second/recipe.toml").read_text(encoding="utf-8").replace("second", "first") == text
+    assert first.encoder.config.residual
+    assert first.encoder.config.node_dim == 192
+    assert first.graph_config == ssatom.GraphConfig("smooth", cutoff=4.5, basis_step=0.25)
+
+
+def test_recipe_of_a_shipped_set_is_that_of_its_card() -> None:
+    for name in ssatom.list_weights():
+        weights = ssatom.load_pretrained(name)
+        assert weights.card is not None
+        assert weights.folder is not None
+        recipe = tomllib.loads((weights.folder / "recipe.toml").read_text(encoding="utf-8"))
+        assert recipe.keys() <= inspect.signature(pretrain).parameters.keys()
+        expected = {**weights.card.recipe, **weights.card.graph, **weights.card.encoder}
+        expected["patience"] = expected["patience"] or 0
+        for derived in ("epochs_run", "node_dim", "edge_dim"):
+            del expected[derived]
+        assert {key: recipe[key] for key in expected} == expected
+        assert recipe["element_embedding"] == (weights.encoder.config.node_dim == 192)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"hidden": 8}', "got hidden; allowed: batch_size"),
+        ('{"hidden": 8}', "got hidden; allowed: basis_step"),
         ("[1]", "JSON object"),
         ("{", "cannot be read as JSON"),
     ],
@@ -566,6 +610,9 @@ def test_pretrain_bad_config(
         (["--time-budget", "soon"], 2, "8h"),
         (["--precision", "half"], 2, "float32"),
         (["-n", "9"], 2, "has: 7"),
+        (["--tasks", "colour"], 2, "allowed:"),
+        (["--neighbors", "smooth", "--max-neighbors", "20"], 2, "no meaning"),
+        (["--cutoff", "-1"], 2, "must be positive"),
     ],
 )
 def test_pretrain_errors(options: list[str], code: int, words: str, corpus: Path) -> None:

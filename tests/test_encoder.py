@@ -78,19 +78,37 @@ def plain_states(
     edges = encoder.edge_embedding(edge_attr)
     for i, (conv, norm) in enumerate(zip(encoder.convs, encoder.norms, strict=True)):
         x = hidden[-1]
-        out = list(x)
-        for k, (j, center) in enumerate(edge_index.T.tolist()):
-            gate, core = conv.gates(torch.cat([x[center], x[j], edges[k]])).chunk(2)
-            out[center] = out[center] + weight[k] * torch.sigmoid(gate) * softplus(core)
-        normed = (torch.stack(out) - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps)
-        y = normed * norm.weight + norm.bias
+        if encoder.config.residual:
+            messages = plain_messages(conv, plain_norm(norm, x), edges, edge_index, weight)
+            hidden.append(x + encoder.outputs[i](messages))
+            continue
+        y = plain_norm(norm, x + plain_messages(conv, x, edges, edge_index, weight))
         hidden.append(y if i == encoder.config.n_conv - 1 else torch.relu(y))
     return hidden
 
 
-def test_states_are_those_of_a_plain_loop() -> None:
+def plain_messages(
+    conv: CrystalGraphConv, x: Tensor, edges: Tensor, edge_index: Tensor, weight: Tensor
+) -> Tensor:
+    out = list(torch.zeros_like(x))
+    for k, (j, center) in enumerate(edge_index.T.tolist()):
+        gate, core = conv.gates(torch.cat([x[center], x[j], edges[k]])).chunk(2)
+        out[center] = out[center] + weight[k] * torch.sigmoid(gate) * softplus(core)
+    return torch.stack(out)
+
+
+def plain_norm(norm: torch.nn.BatchNorm1d, x: Tensor) -> Tensor:
+    normed = (x - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps)
+    return normed * norm.weight + norm.bias
+
+
+RESIDUAL = pytest.mark.parametrize("residual", [False, True])
+
+
+@RESIDUAL
+def test_states_are_those_of_a_plain_loop(residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     found = encoder(x, edge_index, edge_attr, weight)
@@ -101,9 +119,10 @@ def test_states_are_those_of_a_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 9])
-def test_first_states_alone_are_those_of_all(n: int) -> None:
+@RESIDUAL
+def test_first_states_alone_are_those_of_all(n: int, residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     every = encoder(x, edge_index, edge_attr, weight)
@@ -128,7 +147,7 @@ def test_convolution_is_that_of_torch_geometric() -> None:
     x = torch.rand(7, width, dtype=torch.float64)
     layout = _EdgeLayout(edge_index, torch.ones(30, dtype=torch.float64), 7)
     found = conv(x, edge_attr, embedding, layout)
-    torch.testing.assert_close(found, other(x, edge_index, embedding(edge_attr)))
+    torch.testing.assert_close(x + found, other(x, edge_index, embedding(edge_attr)))
 
 
 def test_no_weights_are_ones() -> None:
@@ -142,15 +161,18 @@ def test_no_weights_are_ones() -> None:
         assert torch.equal(a, b)
 
 
-def test_gradients_are_those_of_the_plain_loop() -> None:
+@RESIDUAL
+def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    encoder = waves(CrystalGraphEncoder(EncoderConfig(3, 5, 4, 2))).double().eval()
+    config = EncoderConfig(3, 5, 4, 2, residual=residual)
+    encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     edge_attr.requires_grad_()
     gradients = []
     for run in (encoder, lambda *args: plain_states(encoder, *args)):
         total = sum((state**2).sum() for state in run(x, edge_index, edge_attr, weight))
-        gradients.append(torch.autograd.grad(total, [edge_attr, *encoder.parameters()]))
+        parameters = [edge_attr, *encoder.parameters()]
+        gradients.append(torch.autograd.grad(total, parameters))
     for mine, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-9, atol=1e-9)
 
@@ -183,6 +205,17 @@ def test_dropout_spares_the_last_state_and_evaluation(crystals: dict[str, Struct
     trained = states_of(encoder.train(), batch)
     assert (trained[1] == 0).float().mean() > (evaluated[1] == 0).float().mean()
     assert (trained[-1] == 0).float().mean() < 0.01
+
+
+def test_residual_layers_add_to_the_state(crystals: dict[str, Structure]) -> None:
+    """With output maps of zero nothing is added, whatever the messages say."""
+    encoder = waves(CrystalGraphEncoder(EncoderConfig(residual=True, dropout=0.5))).eval()
+    with torch.no_grad():
+        for output in encoder.outputs:
+            output.weight.zero_()
+            output.bias.zero_()
+    states = states_of(encoder, batch_of(crystals["TiO2"]))
+    assert all(torch.equal(state, states[0]) for state in states[1:])
 
 
 @pytest.mark.parametrize("n_nodes", [1, 3])
@@ -273,7 +306,8 @@ def test_dropout_out_of_range_is_refused(dropout: float) -> None:
 
 def test_default_sizes_are_the_papers() -> None:
     assert EncoderConfig().to_dict() == {
-        "node_dim": 92, "edge_dim": 41, "hidden_dim": 64, "n_conv": 5, "dropout": 0.0
+        "node_dim": 92, "edge_dim": 41, "hidden_dim": 64, "n_conv": 5, "dropout": 0.0,
+        "residual": False,
     }  # fmt: skip
 
 

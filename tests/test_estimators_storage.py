@@ -219,6 +219,19 @@ def test_versions_and_upgrades_go_together() -> None:
     assert sorted(storage.UPGRADES) == list(range(1, storage.FORMAT_VERSION))
 
 
+def test_cards_of_format_1_are_read(structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
+    """Their tuned encoders were not residual."""
+    model = make(encoder="fine-tune").fit(structures, volumes)
+    folder = save_estimator(model, tmp_path / "model")
+    fitted = json.loads((folder / "model.json").read_text())["fitted"]
+    del fitted["tuned_encoder"]["residual"]
+    change_card(folder, format_version=1, fitted=fitted)
+    same(model, load_estimator(folder), structures)
+    assert storage.UPGRADES[1]({"fitted": {"tuned_encoder": None}}) == {
+        "format_version": 2, "fitted": {"tuned_encoder": None}
+    }  # fmt: skip
+
+
 def test_members_and_probabilities_one_by_one(
     fitted: dict, structures: list, volumes: np.ndarray
 ) -> None:

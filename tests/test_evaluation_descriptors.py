@@ -23,7 +23,7 @@ from ssatom.evaluation import (
     SineMatrixFeaturizer,
     SoapFeaturizer,
 )
-from ssatom.evaluation.radial import PROPERTIES, _property_table
+from ssatom.evaluation.radial import PROPERTIES, property_table
 from ssatom.exceptions import ParameterError, StructureError
 
 RIVALS = [
@@ -158,7 +158,7 @@ def test_radial_distribution_is_the_sum_over_pairs(crystals):
     structure = crystals["CsCl"]
     featurizer = RadialDistributionFeaturizer(start=0.5, cutoff=5.0, step=0.5, width=0.3)
     features = featurizer.transform([structure])[0]
-    table = _property_table(PROPERTIES)
+    table = property_table(PROPERTIES)
     grid = np.arange(1, 11) * 0.5
     expected = np.zeros((1 + len(PROPERTIES), 10))
     for site in structure:

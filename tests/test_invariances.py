@@ -13,9 +13,10 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 
 from ssatom import graph_embeddings, list_weights, load_example_crystals, load_pretrained
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import GraphWarning
-from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis
-from ssatom.weights import random_weights
+from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis, GraphConfig
+from ssatom.weights import PretrainedEncoder, random_weights
 
 TOLERANCE = 1e-5  # relative to the largest entry of a layer
 
@@ -26,9 +27,32 @@ seeds = st.integers(0, 2**32 - 1)
 shifts = st.tuples(*[st.floats(-5, 5)] * 3)
 
 
+def smooth_weights() -> PretrainedEncoder:
+    """Random weights over graphs of all neighbours within 5 Å."""
+    config = GraphConfig(neighbors="smooth", cutoff=5.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = CrystalGraphEncoder(EncoderConfig(edge_dim=config.edge_dim, n_conv=3)).eval()
+    return PretrainedEncoder(
+        "smooth", encoder, config, random_weights().element_features, "00" * 32
+    )
+
+
+KINDS = {"nearest": random_weights(), "smooth": smooth_weights()}
+_CURRENT = {"weights": KINDS["nearest"]}
+
+
+@pytest.fixture(scope="module", params=list(KINDS), autouse=True)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every test runs with each kind of graphs in turn."""
+    _CURRENT["weights"] = KINDS[request.param]
+    _PLAIN.clear()
+    return request.param
+
+
 def site_states(structure: Structure) -> np.ndarray:
     """Hidden states in float32 with random weights, shape (n_layers, n_sites, width)."""
-    weights = random_weights()
+    weights = _CURRENT["weights"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
         batch = CrystalGraphConverter(weights.graph_config).convert([structure]).to_batch()
@@ -168,9 +192,49 @@ def redescribed(crystal: Structure, rng: np.random.Generator) -> Structure:
     return Structure(Lattice(doubled.lattice.matrix @ turn.T), species, moved[order])
 
 
+def pair(distance: float) -> Structure:
+    """Two atoms in a large box."""
+    positions = [[1, 2, 3], [1 + distance, 2, 3]]
+    return Structure(Lattice.cubic(20), ["Na", "Cl"], positions, coords_are_cartesian=True)
+
+
+def test_an_atom_that_crosses_the_cutoff_changes_nothing_suddenly(kind: str) -> None:
+    if kind == "nearest":
+        pytest.skip("the twelfth neighbour has a full place")
+    apart = site_states(pair(9.0))
+    scale = np.abs(apart).max()
+    steps = [np.abs(site_states(pair(5 - gap)) - apart).max() / scale for gap in (1, 0.1, 0.01, -1)]
+    assert steps[0] > 0.02
+    # The envelope ends with a slope of zero: a tenth of the way, a hundredth of the effect.
+    assert steps[1] < 0.02 * steps[0]
+    assert steps[2] < 0.02 * steps[1]
+    assert steps[3] == 0
+
+
+def test_states_follow_an_atom_continuously(kind: str) -> None:
+    """Neighbours come and go while one atom of a crystal moves; the states never jump."""
+    if kind == "nearest":
+        pytest.skip("the twelfth neighbour has a full place")
+    cell = Structure(Lattice.cubic(3.0), ["Cs", "Ni"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    converter = CrystalGraphConverter(_CURRENT["weights"].graph_config)
+    path = np.linspace(0, 0.1, 201)
+    states, counts = [], set()
+    for shift in path:
+        moved = cell.copy()
+        moved.translate_sites(1, [shift, shift / 2, 0])
+        states.append(site_states(moved).ravel())
+        counts.add(converter.convert([moved]).n_edges)
+    assert len(counts) > 1
+    jumps = np.abs(np.diff(states, axis=0)).max(axis=1)
+    whole = np.abs(states[-1] - states[0]).max()
+    assert jumps.max() < 0.05 * whole
+
+
 @pytest.mark.skipif(not list_weights(), reason="needs shipped weights")
 @pytest.mark.parametrize("weights", list_weights())
-def test_shipped_weights_on_every_example_crystal(weights: str) -> None:
+def test_shipped_weights_on_every_example_crystal(weights: str, kind: str) -> None:
+    if kind != "nearest":
+        pytest.skip("the weights have graphs of their own")
     rng = np.random.default_rng(0)
     crystals = [s for s in load_example_crystals()["structure"] if len(s) <= 40]
     n_layers = load_pretrained(weights).n_layers

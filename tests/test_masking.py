@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssatom.elements import MASK_NUMBER, atomic_features
 from ssatom.exceptions import ParameterError
-from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis, GraphBatch
+from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch, MaskNodesAndEdges
 
 KINDS = ["NaCl", "CsCl", "Cu", "Fe", "diamond", "Mg", "Ni3Al", "TiO2", "SrTiO3"]
@@ -175,9 +175,24 @@ def test_inputs_of_what_is_not_hidden_are_unchanged(batch: GraphBatch) -> None:
 
 def test_the_batch_itself_is_left_alone(crystals: dict[str, Structure]) -> None:
     batch = CrystalGraphConverter().convert([crystals["TiO2"]]).to_batch()
-    copies = [x.clone() for x in batch[:-1]]
+    tensors = [x for x in batch if isinstance(x, Tensor)]
+    copies = [x.clone() for x in tensors]
     inputs(mask(batch, mask_fraction=1.0, hidden_edge_fraction=1.0))
-    assert all(torch.equal(a, b) for a, b in zip(batch[:-1], copies, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, copies, strict=True))
+
+
+def test_smooth_weights_do_not_know_hidden_distances(crystals: dict[str, Structure]) -> None:
+    config = GraphConfig(neighbors="smooth", cutoff=5.0)
+    batch = CrystalGraphConverter(config).convert([crystals[name] for name in KINDS]).to_batch()
+    masked = mask(batch, mask_fraction=0.5)
+    weight = masked.visible_weight(config)
+    hidden = torch.zeros(len(weight), dtype=torch.bool)
+    hidden[masked.hidden_edges] = True
+    assert hidden.any()
+    assert not hidden.all()
+    torch.testing.assert_close(weight[~hidden], batch.edge_weight[~hidden], atol=1e-6, rtol=0)
+    assert len(weight[hidden].unique()) == 1
+    assert 0.19 < float(weight[hidden][0]) < 0.2
 
 
 # Draws -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def history() -> pd.DataFrame:
 def test_curves_of_all_tasks(history: pd.DataFrame) -> None:
     figure = plot_curves(history)
     loss, accuracy = figure.axes
-    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "cross-entropy (nats)")
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss")
     assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "accuracy")
     assert accuracy.get_ylim() == (0, 1)
     expected = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -97,6 +98,42 @@ def test_tasks_may_be_chosen(corpus: list[Structure]) -> None:
         "train_group_accuracy",
         "validation_group_accuracy",
     }
+
+
+def test_losses_are_weighed(corpus: list[Structure]) -> None:
+    plain = pretrain(corpus, tasks="period,group", max_epochs=1).history_
+    weighed = pretrain(corpus, tasks=["period", "group(weight=0.5)"], max_epochs=1).history_
+    for stage in ("train", "validation"):
+        for history, weight in ((plain, 1.0), (weighed, 0.5)):
+            total = history[f"{stage}_period_loss"] + weight * history[f"{stage}_group_loss"]
+            np.testing.assert_allclose(history[f"{stage}_loss"], total, rtol=1e-5)
+
+
+SMOOTH = GraphConfig(neighbors="smooth", cutoff=4.5)
+
+
+@pytest.mark.parametrize("graph_config", [None, SMOOTH], ids=["nearest", "smooth"])
+def test_every_loss_falls_under_other_tasks(
+    corpus: list[Structure], graph_config: GraphConfig | None
+) -> None:
+    tasks = "element,denoise,radial,angles,density,crystal_system"
+    settings = {"tasks": tasks, "graph_config": graph_config, "n_conv": 3, "batch_size": 16}
+    history = pretrain(corpus, max_epochs=15, learning_rate=0.02, **settings).history_
+    for task in tasks.split(","):
+        bound = 0.95 if task == "denoise" else 0.85
+        loss = history[f"train_{task}_loss"]
+        assert loss.iloc[-3:].mean() < bound * loss[0], task
+
+
+def test_targets_are_kept_with_the_graphs(corpus: list[Structure], tmp_path: Path) -> None:
+    """From memory or from files, of a run of its own or one that goes on: the same numbers."""
+    settings = {"tasks": "radial,density,denoise", "max_epochs": 2, "decay_fraction": 0.0}
+    whole = pretrain(corpus, **settings)
+    for epochs in (1, 2):
+        cut = pretrain(corpus, **{**settings, "max_epochs": epochs}, checkpoint_dir=tmp_path)
+    assert_same_run(whole, cut)
+    names = {path.name for path in (tmp_path / "graphs").iterdir()}
+    assert {"targets_radial.bin", "targets_density.bin", "directions.bin"} <= names
 
 
 def test_bfloat16(corpus: list[Structure]) -> None:
@@ -277,6 +314,7 @@ def test_split_is_a_partition() -> None:
     ("settings", "message"),
     [
         ({"tasks": []}, "tasks must be at least one"),
+        ({"tasks": "colour"}, "no 'colour'; allowed"),
         ({"tasks": [GroupTask(), GroupTask()]}, "different names"),
         ({"mask_fraction": 1.5}, "mask_fraction=1.5"),
         ({"hidden_edge_fraction": -1}, "hidden_edge_fraction=-1"),
@@ -347,6 +385,31 @@ def test_only_the_checkpoint_folder_is_written(
 def test_nothing_is_printed(corpus: list[Structure], capfd: pytest.CaptureFixture) -> None:
     pretrain(corpus, max_epochs=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_learned_element_vectors_tell_lanthanum_from_cerium(corpus: list[Structure]) -> None:
+    lanthanum, cerium = (Structure(Lattice.cubic(3.5), [x], [[0, 0, 0]]) for x in ("La", "Ce"))
+    known = [*corpus, *[lanthanum, cerium] * 5]
+    plain = pretrain(known, max_epochs=1)
+    assert (plain.encoder_.config.node_dim, plain.element_features_.shape) == (92, (101, 92))
+    trained = pretrain(known, max_epochs=1, tasks="element", element_embedding=True)
+    features, linear = trained.element_features_, trained.encoder_.node_embedding
+    assert features.shape == (101, 192)
+    assert torch.equal(features[:, :92], plain.element_features_)
+    states = linear(features[57:59]).detach()
+    assert not torch.equal(states[0], states[1])
+    start = trained._new_encoder(GraphConfig()).node_embedding.weight.detach()
+    assert start[:, 92:].abs().max() < 0.02 * start[:, :92].abs().max()
+
+
+def test_settings_are_options_and_say_all(tmp_path: Path, trained: MaskedPretrainer) -> None:
+    folder = trained.save(tmp_path / "mine")
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    assert recipe == trained.settings()
+    assert recipe["patience"] == 0
+    assert recipe["precision"] == "float32"
+    graph = GraphConfig(neighbors="smooth", cutoff=5.0)
+    assert MaskedPretrainer(graph_config=graph).settings()["cutoff"] == 5.0
 
 
 def test_defaults_are_the_papers_recipe() -> None:

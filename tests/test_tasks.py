@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
+from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch
-from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+from ssatom.structures import structure_arrays
+from ssatom.surroundings import bond_angles, property_table
+from ssatom.tasks import (
+    TASKS,
+    AnglesTask,
+    CrystalSystemTask,
+    DenoiseTask,
+    DensityTask,
+    DistanceTask,
+    ElementTask,
+    GroupTask,
+    PeriodTask,
+    PretrainingTask,
+    RadialTask,
+    make_tasks,
+)
 
 NONE = torch.empty(0, dtype=torch.long)
 
@@ -53,7 +72,11 @@ def batch() -> GraphBatch:
 
 @pytest.mark.parametrize(
     ("task", "n_classes", "classes"),
-    [(PeriodTask(), 9, [0, 1, 3, 7, 4]), (GroupTask(), 18, [0, 15, 7, 2, 17])],
+    [
+        (PeriodTask(), 9, [0, 1, 3, 7, 4]),
+        (GroupTask(), 18, [0, 15, 7, 2, 17]),
+        (ElementTask(), 100, [0, 7, 25, 63, 53]),
+    ],
 )
 def test_element_tasks(
     batch: GraphBatch, task: PretrainingTask, n_classes: int, classes: list[int]
@@ -101,7 +124,7 @@ def test_distance_head_follows_the_graphs_settings() -> None:
     assert head(torch.rand(2, 4), torch.rand(2, 4)).shape == (2, 11)
 
 
-@pytest.mark.parametrize("task", [PeriodTask(), GroupTask(), DistanceTask()])
+@pytest.mark.parametrize("task", [t() for t in TASKS.values() if not t.target_rows])
 def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: PretrainingTask) -> None:
     head = task.make_head(4, GraphConfig())
     states = torch.rand(5, 4, requires_grad=True)
@@ -111,9 +134,264 @@ def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: Pretraini
     assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
 
 
-def test_heads_hold_the_weights_and_tasks_none() -> None:
-    for task in (PeriodTask(), GroupTask(), DistanceTask()):
-        assert not isinstance(task, nn.Module)
-        head = task.make_head(8, GraphConfig())
-        assert sum(p.numel() for p in head.parameters()) > 0
-    assert len({task.name for task in (PeriodTask(), GroupTask(), DistanceTask())}) == 3
+@pytest.mark.parametrize("name", TASKS)
+def test_heads_hold_the_tensors_and_tasks_none(name: str) -> None:
+    task = TASKS[name]()
+    assert task.name == name
+    assert not isinstance(task, nn.Module)
+    head = task.make_head(8, GraphConfig())
+    assert sum(p.numel() for p in head.parameters()) > 0
+
+
+# Denoising -------------------------------------------------------------------------------------
+
+
+def noised(structures: list[Structure], noise: float = 0.2, **settings: object) -> MaskedBatch:
+    """Displaced, with the first edge hidden."""
+    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    masked = MaskedBatch(converter.convert(structures).to_batch(), NONE, torch.tensor([0]))
+    return DenoiseTask(noise).corrupt(masked, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("settings", [{}, {"neighbors": "smooth", "cutoff": 5.0}])
+def test_noise_is_physical(settings: dict, crystals: dict[str, Structure]) -> None:
+    """The distances seen are those of one crystal with displaced sites."""
+    crystal = crystals["TiO2"]
+    masked = noised([crystal], 0.1, **settings)
+    graphs = masked.graphs
+    steps = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    moved = crystal.cart_coords + steps * 0.1 / math.sqrt(2)
+    displaced = Structure(crystal.lattice, crystal.species, moved, coords_are_cartesian=True)
+    for edge, (source, target) in enumerate(graphs.edge_index.T.tolist()):
+        around = displaced.get_neighbor_list(6.5, [displaced[target]], exclude_self=False)
+        d = around[3][around[1] == source]
+        assert abs(d - float(masked.noised_distances[edge])).min() < 0.004
+    change = masked.noised_distances - graphs.distances
+    assert change[graphs.edge_index[0] == graphs.edge_index[1]].abs().max() < 1e-3  # images
+    assert 0.05 < change.std() < 0.15
+    assert masked.visible_distances is masked.noised_distances
+
+
+def test_noise_has_the_spread_that_is_said(corpus: list[Structure]) -> None:
+    masked = noised(corpus, 0.2)
+    between = masked.graphs.edge_index[0] != masked.graphs.edge_index[1]
+    change = (masked.noised_distances - masked.graphs.distances)[between]
+    assert float(change.square().mean().sqrt()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_denoise_task(crystals: dict[str, Structure]) -> None:
+    """Scored are visible edges; a head that knows has no loss, one of zeros that of the noise."""
+    masked = noised([crystals["NaCl"], crystals["CsCl"]])
+    edges = masked.drawn_edges
+    assert 0 not in edges.tolist()
+    assert len(edges.unique()) == len(edges) == len(masked.graphs.distances) - 1
+    off = (masked.noised_distances - masked.graphs.distances)[edges] / 0.2
+    states = [torch.zeros(len(masked.graphs.numbers), 4)]
+    known = DenoiseTask().evaluate(Fixed(off[:, None]), states, masked)
+    assert (known.loss.item(), int(known.correct)) == (0.0, len(edges))
+    blind = DenoiseTask().evaluate(Fixed(torch.zeros(len(edges), 1)), states, masked)
+    huber = torch.where(off.abs() < 1, off**2 / 2, off.abs() - 0.5)
+    assert blind.loss.item() == pytest.approx(huber.mean().item(), rel=1e-5)
+    assert int(blind.correct) == int((off.abs() < 0.5).sum())
+
+
+def test_denoise_scores_a_bounded_number_of_edges(crystals: dict[str, Structure]) -> None:
+    assert len(noised([crystals["Ni3Al"]] * 200).drawn_edges) == 4096
+
+
+def test_no_noise_is_refused() -> None:
+    with pytest.raises(ParameterError, match="noise=0 must be positive"):
+        DenoiseTask(noise=0)
+
+
+# What is counted from the structure alone ------------------------------------------------------
+
+SURROGATES = [name for name, task in TASKS.items() if task.target_rows]
+
+
+def targets_of(task: PretrainingTask, structure: Structure) -> np.ndarray:
+    return task.compute_targets(structure_arrays(structure))
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_targets_do_not_depend_on_the_description(name: str, crystal: Structure) -> None:
+    task = TASKS[name]()
+    found = targets_of(task, crystal)
+    rows = len(crystal) if task.target_rows == "site" else 1
+    assert found.shape == (rows, 1 if name == "crystal_system" else task.n_values)
+    turn = Rotation.random(random_state=0).as_matrix()
+    order = np.random.default_rng(0).permutation(len(crystal))
+    coords = (crystal.frac_coords + np.array([0.2, -3.1, 7.7]))[order]
+    species = [crystal[i].specie for i in order]
+    turned = Structure(Lattice(crystal.lattice.matrix @ turn.T), species, coords)
+    expected = found[order] if task.target_rows == "site" else found
+    np.testing.assert_allclose(targets_of(task, turned), expected, atol=1e-4)
+    doubled = targets_of(task, crystal * (1, 2, 1))
+    np.testing.assert_allclose(doubled, np.repeat(found, len(doubled) // rows, axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_targets_have_about_unit_size(name: str, corpus: list[Structure]) -> None:
+    values = np.concatenate([targets_of(TASKS[name](), structure) for structure in corpus])
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 60  # a shell under a Gaussian, at most
+    assert 0.1 < np.sqrt((values**2).mean()) < 7
+
+
+def test_radial_targets_by_hand() -> None:
+    """Simple cubic, 3 Å: six neighbours at 3 Å and twelve at 4.24 Å, in units of a gas."""
+    polonium = Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]])
+    found = targets_of(RadialTask(cutoff=5.0), polonium).reshape(5, 21)
+    r = np.linspace(1, 5, 21)
+    counted = sum(
+        n * np.exp(-(((d - r) / 0.2) ** 2) / 2) for n, d in ((6, 3.0), (12, 18**0.5), (8, 27**0.5))
+    )
+    gas = 0.05 * 4 * np.pi * r**2 * np.sqrt(2 * np.pi) * 0.2
+    np.testing.assert_allclose(found[0], counted / gas, atol=1e-3)
+    table = property_table()
+    for row, values in zip(found[1:], table[:, 1:].T, strict=True):
+        share = (values[84] / values[1:].mean()) ** 2
+        np.testing.assert_allclose(row, found[0] * share, atol=2e-3 * share)
+
+
+@pytest.mark.parametrize(
+    ("name", "coordination", "cosines"),
+    [
+        ("diamond", 4, [-1 / 3]),
+        ("NaCl", 6, [-1, 0]),
+        ("Cu", 12, [-1, -0.5, 0, 0.5]),
+        ("CsCl", 8, None),
+    ],
+)
+def test_angles_by_hand(
+    crystals: dict[str, Structure], name: str, coordination: int, cosines: list[float] | None
+) -> None:
+    found = bond_angles(structure_arrays(crystals[name]))
+    if cosines is None:  # the second shell, 1.155 times as far, counts in part
+        assert (found[:, 0] > coordination).all()
+        return
+    np.testing.assert_allclose(found[:, 0], coordination, atol=1e-6)
+    grid = np.linspace(-1, 1, 11)
+    near = np.abs(grid[:, None] - cosines).min(axis=1)
+    assert (found[:, 1:][:, near < 0.15] > 0.02).all()
+    assert (found[:, 1:][:, near > 0.5] < 0.02).all()
+    np.testing.assert_allclose(targets_of(AnglesTask(), crystals[name])[:, 0], coordination / 4)
+
+
+def test_sites_without_neighbors_have_targets_too(crystals: dict[str, Structure]) -> None:
+    argon, water = crystals["argon"], crystals["water"]
+    assert not bond_angles(structure_arrays(argon)).any()
+    assert not targets_of(RadialTask(), argon).any()
+    assert bond_angles(structure_arrays(water))[0, 0] == pytest.approx(2)
+
+
+def test_density_targets_by_hand(crystals: dict[str, Structure]) -> None:
+    volume, density = targets_of(DensityTask(), crystals["Cu"])[0] * 0.5 + [2.9, 1.6]
+    assert np.exp(volume) == pytest.approx(3.615**3 / 4)
+    assert np.exp(density) == pytest.approx(float(crystals["Cu"].density), rel=1e-4)
+
+
+def test_crystal_systems_by_hand(crystals: dict[str, Structure]) -> None:
+    triclinic = Structure(
+        Lattice.from_parameters(4, 5, 6, 80, 85, 97), ["Si", "O"], [[0, 0, 0], [0.3, 0.45, 0.1]]
+    )
+    expected = {"NaCl": 6, "Mg": 5, "TiO2": 3, "SrTiO3": 6}
+    task = CrystalSystemTask()
+    assert {name: targets_of(task, crystals[name])[0, 0] for name in expected} == expected
+    assert targets_of(task, triclinic).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_surrogates_are_predicted_from_every_layer(
+    name: str, crystals: dict[str, Structure]
+) -> None:
+    task = TASKS[name]()
+    chosen = [crystals[kind] for kind in ("NaCl", "TiO2")]
+    graphs = CrystalGraphConverter().convert(chosen).to_batch()
+    targets = np.concatenate([targets_of(task, structure) for structure in chosen])
+    rows = {name: torch.from_numpy(targets).float()}
+    masked = MaskedBatch(graphs, NONE, NONE, targets=rows)
+    hidden = [torch.rand(14, 32, requires_grad=True) for _ in range(3)]
+    result = task.evaluate(task.make_head(32, GraphConfig()), hidden, masked)
+    assert result.n_items == 3 * len(targets)
+    result.loss.backward()
+    assert all(state.grad.abs().sum(dim=1).all() for state in hidden)
+
+
+def test_mean_state_of_structures(crystals: dict[str, Structure]) -> None:
+    """Each structure is predicted from its own sites alone."""
+    graphs = CrystalGraphConverter().convert([crystals["NaCl"], crystals["TiO2"]]).to_batch()
+    states = [torch.arange(14.0)[:, None].expand(14, 2)]
+    seen = []
+
+    class Seeing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return x
+
+    rows = {"density": torch.tensor([[3.5, 3.5], [10.9, 10.9]])}
+    masked = MaskedBatch(graphs, NONE, NONE, targets=rows)
+    result = DensityTask().evaluate(Seeing(), states, masked)
+    assert seen[0].tolist() == [[[3.5, 3.5], [10.5, 10.5]]]
+    assert result.loss.item() == pytest.approx(0.4**2 / 4, rel=1e-5)
+    assert int(result.correct) == 2
+
+
+def test_unknown_symmetry_does_not_count(crystals: dict[str, Structure]) -> None:
+    graphs = CrystalGraphConverter().convert([crystals["NaCl"], crystals["TiO2"]]).to_batch()
+    rows = {"crystal_system": torch.tensor([[6.0], [-1.0]])}
+    task = CrystalSystemTask()
+    head = task.make_head(4, GraphConfig())
+    result = task.evaluate(head, [torch.rand(14, 4)], MaskedBatch(graphs, NONE, NONE, targets=rows))
+    assert result.n_items == 1
+
+
+# By name ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_by_name(name: str) -> None:
+    (task,) = make_tasks(name)
+    assert isinstance(task, TASKS[name])
+    assert str(task) == name
+    (weighed,) = make_tasks([f"{name}(weight=0.25)"])
+    assert weighed.weight == 0.25
+    assert str(weighed) == f"{name}(weight=0.25)"
+    assert str(make_tasks(str(weighed))[0]) == str(weighed)
+
+
+def test_several_tasks_in_one_text() -> None:
+    made = make_tasks("period , group(weight=2.0),distance")
+    assert [task.name for task in made] == ["period", "group", "distance"]
+    own = PeriodTask()
+    assert make_tasks([own, "group"])[0] is own
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("elment", "no 'elment'; allowed: "),
+        ("", "no ''; allowed: "),
+        ("period,", "no ''"),
+        ("period(depth=3)", "other settings than period takes; allowed: weight"),
+        ("period(3)", "other settings"),
+        ("period(weight=)", "other settings"),
+        ("period(weight=f())", "other settings"),
+        ("period(weight=-1)", "weight=-1 must be positive"),
+        ("period,period", "different names"),
+    ],
+)
+def test_wrong_names_of_tasks(text: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        make_tasks(text)
+
+
+def test_task_of_ones_own_needs_no_init() -> None:
+    class Mine(PeriodTask):
+        name = "mine"
+
+        def __init__(self, depth: int) -> None:
+            self.depth = depth
+
+    assert Mine(3).weight == 1.0
+    assert str(Mine(3)) == "mine(depth=3)"

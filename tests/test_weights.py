@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import ssatom
 from ssatom.elements import atomic_features, element_table_hash
+from ssatom.embeddings import site_embeddings
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import StructureError, WeightsError
 from ssatom.graph import GraphConfig
@@ -31,6 +32,7 @@ from ssatom.weights import (
     list_weights,
     load_pretrained,
     random_weights,
+    save_pretrained,
 )
 
 FILES = ["README.md", "card.json", "corpus.safetensors", "curve.csv", "encoder.safetensors"]
@@ -291,7 +293,7 @@ def test_every_older_format_has_its_step() -> None:
     assert sorted(card.UPGRADES) == list(range(1, card.FORMAT_VERSION))
 
 
-FROZEN = {
+FROZEN: dict[int, dict[str, Any]] = {
     1: {
         "card": [
             "name", "format_version", "package_version", "encoder", "graph",
@@ -318,6 +320,49 @@ FROZEN = {
         "corpus": {"formulas": torch.int64, "volumes": torch.float32},
     }
 }  # fmt: skip
+FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
+
+
+def test_cards_of_format_1_are_read(weights_folder: Path) -> None:
+    """Their encoders were not residual."""
+
+    def as_of_format_1(content: dict[str, Any]) -> None:
+        content["format_version"] = 1
+        del content["encoder"]["residual"]
+
+    expected = load_pretrained(weights_folder)
+    rewrite_card(weights_folder / "card.json", as_of_format_1, seal=True)
+    content = json.loads((weights_folder / "card.json").read_text())
+    for part in ("encoder", "graph", "files"):
+        assert list(content[part]) == FROZEN[1][part]
+    loaded = load_pretrained(weights_folder)
+    assert loaded.card == expected.card
+    assert loaded.sha256 == expected.sha256
+
+
+def test_residual_encoder_over_smooth_graphs(
+    weights_folder: Path, crystals: dict[str, Structure]
+) -> None:
+    known = load_pretrained(weights_folder)
+    graph_config = GraphConfig(neighbors="smooth", cutoff=5.0)
+    config = EncoderConfig(edge_dim=26, hidden_dim=4, n_conv=2, residual=True)
+    written = save_pretrained(
+        weights_folder.parent / "smooth",
+        encoder=CrystalGraphEncoder(config).eval(),
+        graph_config=graph_config,
+        element_features=known.element_features,
+        corpus=known.card.corpus,
+        corpus_index=CorpusIndex.of([structure_arrays(crystals["Cu"])]),
+        recipe={},
+        metrics={},
+        curve=pd.DataFrame({"epoch": [1]}),
+    )
+    loaded = load_pretrained(written)
+    assert loaded.graph_config == graph_config
+    assert loaded.encoder.config == config
+    assert list(loaded.card.graph) == ["neighbors", "cutoff", "basis_step", "basis_width"]
+    assert "all neighbours within 5 Å" in (written / "README.md").read_text()
+    assert site_embeddings([crystals["TiO2"]], layers="02", weights=written)[0].shape == (6, 8)
 
 
 def test_format_is_frozen(weights_folder: Path) -> None:

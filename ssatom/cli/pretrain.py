@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +28,11 @@ EPILOG = """
 
 - `ssatom pretrain corpus.jsonl.gz -o my-weights`: the paper's recipe on the whole corpus
 - `ssatom pretrain corpus.jsonl.gz -n 60000 --random-state 0 --time-budget 8h -o my-weights`
+- `ssatom pretrain --config weights/NAME/recipe.toml corpus.jsonl.gz -o again`: the recipe of a set
 - `ssatom pretrain --config recipe.json --max-epochs 5 -o trial`, with a recipe.json such as
   `{"corpora": ["corpus.jsonl.gz"], "hidden_dim": 32, "max_epochs": 100}`
+- `ssatom pretrain corpus.jsonl.gz --tasks "element,distance(weight=0.5)" --neighbors smooth
+  --cutoff 5 -o mine`: other tasks, other graphs
 - `ssatom featurize cifs/ --weights my-weights -o features.csv`: use them
 
 **Cut off?** Give the same command again: graphs and checkpoints are kept in `--checkpoint-dir`, and
@@ -43,6 +48,10 @@ def _recipe(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel="Recipe", **more)
 
 
+def _graph(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Graphs", **more)
+
+
 def _run(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel="Run", **more)
 
@@ -55,18 +64,21 @@ def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
     """Take what the file holds as defaults, so that the command line wins."""
     if path is None:
         return None
+    kind, parse = ("TOML", tomllib.loads) if path.suffix == ".toml" else ("JSON", json.loads)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"'{path}' cannot be read as JSON: {error}") from None
+        raise typer.BadParameter(f"'{path}' cannot be read as {kind}: {error}") from None
     allowed = {p.name for p in ctx.command.params if p.name} - {"config"}
     values = {k.replace("-", "_"): v for k, v in values.items()} if isinstance(values, dict) else {}
     if not values or (unknown := sorted(values.keys() - allowed)):
         got = f"got {', '.join(unknown)}" if values else "got no such object"
         raise typer.BadParameter(
-            f"'{path}' must be a JSON object of options; {got}; allowed: "
+            f"'{path}' must be a {kind} object of options; {got}; allowed: "
             f"{', '.join(sorted(allowed))}"
         )
+    if isinstance(values.get("tasks"), list):
+        values["tasks"] = ",".join(map(str, values["tasks"]))
     ctx.default_map = {**(ctx.default_map or {}), **values}
     return path
 
@@ -87,10 +99,10 @@ def pretrain(
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.json",
+            metavar="FILE",
             is_eager=True,
             callback=_use_config,
-            help="Take options from a file; those on the command line win.",
+            help="Take options from a TOML or JSON file; those on the command line win.",
         ),
     ] = None,
     n_structures: Annotated[
@@ -100,6 +112,14 @@ def pretrain(
     random_state: Annotated[
         int, _recipe("Seed of the draw, first weights, split, order and masks.", min=0)
     ] = 0,
+    tasks: Annotated[
+        str | None,
+        _recipe(
+            "What to recover, between commas; settings in parentheses.",
+            metavar="NAMES",
+            show_default="period,group,distance",
+        ),
+    ] = None,
     mask_fraction: Annotated[float, _recipe("Chance of a site to be masked.", min=0, max=1)] = 0.15,
     hidden_edge_fraction: Annotated[
         float, _recipe("Chance of a distance at a masked site to be hidden.", min=0, max=1)
@@ -107,6 +127,20 @@ def pretrain(
     hidden_dim: Annotated[int, _recipe("Width of the network.", min=1)] = 64,
     n_conv: Annotated[int, _recipe("Convolutions.", min=1)] = 5,
     dropout: Annotated[float, _recipe("Dropout between convolutions.", min=0, max=1)] = 0.0,
+    residual: Annotated[
+        bool, _recipe("Layers add to the last state instead of replacing it.")
+    ] = False,
+    element_embedding: Annotated[
+        bool, _recipe("Learn a vector for each element beside its 92 features.")
+    ] = False,
+    neighbors: Annotated[
+        str, _graph("nearest: the nearest ones; smooth: all, with a smooth envelope.")
+    ] = "nearest",
+    cutoff: Annotated[float, _graph("Farthest neighbour, Å.")] = 8.0,
+    max_neighbors: Annotated[int, _graph("Places for neighbours, if nearest.")] = 12,
+    shell_tolerance: Annotated[float, _graph("Thickness of a shell, Å, if nearest.")] = 0.01,
+    basis_step: Annotated[float, _graph("Spacing of the Gaussians, Å.")] = 0.2,
+    basis_width: Annotated[float, _graph("Width of the Gaussians, Å.")] = 0.2,
     batch_size: Annotated[int, _recipe("Structures of a step.", min=1)] = 64,
     learning_rate: Annotated[float, _recipe("Of Adam.", min=0)] = 0.001,
     decay_fraction: Annotated[
@@ -145,10 +179,11 @@ def pretrain(
     """Pretrain weights on crystals without labels.
 
     Hides the elements of some sites, and some of the distances to them, and trains the network to
-    recover period, group and distance. The defaults are the recipe of the paper.
+    recover what `--tasks` asks for. The defaults are the recipe of the paper.
 
-    Writes FOLDER: the weights, their card and README, and the curves of training as `curve.csv` and
-    `curve.png`. Structures that cannot be used are left out with a warning.
+    Writes FOLDER: the weights, their card and README, their recipe as `recipe.toml`, and the curves
+    of training as `curve.csv` and `curve.png`. Structures that cannot be used are left out with a
+    warning.
     """
     options = dict(locals())
     trainer = _trainer(options, checkpoint_dir or output.with_name(output.name + ".run"))
@@ -169,19 +204,24 @@ def pretrain(
         )
         raise typer.Exit(130) from None
     if not _is_child():
-        _save(trainer, output, terms)
+        _save(trainer, output, terms, n_structures)
 
 
 def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
+    from ssatom.graph import GraphConfig
     from ssatom.pretraining import MaskedPretrainer
 
     same = (
+        "tasks", "residual", "element_embedding",
         "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
         "min_delta", "batch_size", "learning_rate", "decay_fraction", "validation_fraction",
         "precision", "device", "n_devices", "random_state",
     )  # fmt: skip
     return MaskedPretrainer(
         **{name: options[name] for name in same},
+        graph_config=GraphConfig(
+            **{field.name: options[field.name] for field in fields(GraphConfig)}
+        ),
         patience=options["patience"] or None,
         time_budget=parse_duration(options["time_budget"]),
         checkpoint_dir=checkpoint_dir,
@@ -261,11 +301,14 @@ def _is_child() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _save(trainer: MaskedPretrainer, output: Path, terms: str) -> None:
+def _save(trainer: MaskedPretrainer, output: Path, terms: str, n_drawn: int | None) -> None:
     from ssatom.plots import plot_curves
+    from ssatom.pretraining import write_recipe
     from ssatom.weights import load_pretrained
 
     trainer.save(output, terms=terms)
+    # What the corpus is stays on the card alone: the recipe may be used on another.
+    write_recipe(output, {"n_structures": n_drawn, **trainer.settings()})
     history = trainer.history_
     plot_curves(history).savefig(output / "curve.png", dpi=150)
     best = history.iloc[int(history["validation_loss"].argmin())]

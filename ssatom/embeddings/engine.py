@@ -155,11 +155,10 @@ class _Engine:
 
     def _batches(self, new: dict[bytes, tuple[StructureArrays, Any]]) -> Iterator[list[bytes]]:
         """Keys in batches that are bounded in structures and, roughly, in edges."""
-        places = self.converter.config.max_neighbors + 2
         batch: list[bytes] = []
         n_edges = 0
-        for key, (arrays, _) in new.items():
-            n_new = places * len(arrays.numbers)
+        for key, (arrays, candidates) in new.items():
+            n_new = self.converter.expected_edges(arrays, candidates)
             if batch and (len(batch) == self.batch_size or n_edges + n_new > _MAX_EDGES):
                 yield batch
                 batch, n_edges = [], 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import fields
 from threading import Lock
 
 import numpy as np
@@ -18,6 +17,7 @@ MAX_BYTES = 256 * 2**20
 
 _PER_SITE = ("numbers", "neighbor_counts")
 _PER_EDGE = ("neighbors", "distances", "edge_weights")
+_FIELDS = ("numbers", "site_counts", "neighbor_counts", *_PER_EDGE)  # of CrystalGraphs, in order
 
 _ARRAY_OVERHEAD = 120  # bytes of an array besides its numbers
 
@@ -108,9 +108,7 @@ def _split(graphs: CrystalGraphs) -> list[_Parts]:
         ranges = {"site_counts": slice(i, i + 1)}
         ranges |= dict.fromkeys(_PER_SITE, slice(site, site_end))
         ranges |= dict.fromkeys(_PER_EDGE, slice(edge, edge_end))
-        parts.append(
-            tuple(getattr(graphs, f.name)[ranges[f.name]].copy() for f in fields(CrystalGraphs))
-        )
+        parts.append(tuple(getattr(graphs, name)[ranges[name]].copy() for name in _FIELDS))
         site, edge = int(site_end), int(edge_end)
     return parts
 

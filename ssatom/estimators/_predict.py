@@ -94,11 +94,10 @@ class Predictor:
         return results
 
     def _batches(self, graphs: CrystalGraphs) -> Iterator[list[int]]:
-        """Positions in batches that are bounded in crystals and, roughly, in edges."""
-        n_edges = graphs.site_counts * (self.graph_config.max_neighbors + 2)
+        """Positions in batches that are bounded in crystals and in edges."""
         batch: list[int] = []
         total = 0
-        for i, n in enumerate(n_edges.tolist()):
+        for i, n in enumerate(graphs.edge_counts.tolist()):
             if batch and (len(batch) == self.batch_size or total + n > _MAX_EDGES):
                 yield batch
                 batch, total = [], 0

@@ -30,10 +30,19 @@ from ssatom.exceptions import ParameterError, SsatomError, WeightsError
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 from ssatom.weights.card import seal
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the folder's format; raise it with every change of files or fields."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _add_residual(card: dict[str, Any]) -> dict[str, Any]:
+    """1 to 2: tuned encoders may be residual, which those of format 1 are not."""
+    fitted = dict(card["fitted"])
+    if fitted.get("tuned_encoder"):
+        fitted["tuned_encoder"] = {**fitted["tuned_encoder"], "residual": False}
+    return {**card, "format_version": 2, "fitted": fitted}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_residual}
 """One named step from each older version to the next, by the version it starts from."""
 
 CARD = "model.json"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from matminer.utils.data import MagpieData
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 
-from ssatom.elements import MAX_ATOMIC_NUMBER
 from ssatom.evaluation.descriptors import (
     SYMBOLS,
     LevelDescriptor,
@@ -19,11 +16,7 @@ from ssatom.evaluation.descriptors import (
 )
 from ssatom.exceptions import ParameterError
 from ssatom.structures import structure_arrays
-
-PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
-"""Elemental properties of the Magpie table that weigh pairs."""
-
-_TAIL = 1e-6
+from ssatom.surroundings import PROPERTIES, property_table, smear
 
 
 class RadialDistributionFeaturizer(LevelDescriptor):
@@ -119,33 +112,17 @@ class RadialDistributionFeaturizer(LevelDescriptor):
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be positive, in Å")
         if self.cutoff < self.start:
             raise ParameterError(f"cutoff={self.cutoff} must not be below start={self.start}, in Å")
-        _property_table(tuple(self.properties))
+        property_table(tuple(self.properties))
 
     def _row(self, structure: Structure, where: str, site: int | None = None) -> np.ndarray:
         numbers = structure_arrays(structure, where).numbers
         # Beyond three widths from the last grid point a neighbour counts next to nothing.
         reach = self.cutoff + 3 * self.width
         centers, neighbors, distances = neighbor_pairs(structure, reach, where, site)
-        weights = _property_table(tuple(self.properties))[numbers]
+        weights = property_table(tuple(self.properties))[numbers]
         pairs = weights[centers] * weights[neighbors]
-        smeared = np.exp(-(((distances[:, None] - self._grid()) / self.width) ** 2) / 2)
-        # A scaler would blow the farthest tails of Gaussians up to the size of true features.
-        smeared[smeared < _TAIL] = 0.0
+        smeared = smear(distances, self._grid(), self.width)
         features = (pairs.T @ smeared).ravel() / (len(numbers) if site is None else 1)
         if not self.fractions:
             return features
         return np.concatenate([features, element_fractions(numbers, site)])
-
-
-@lru_cache
-def _property_table(properties: tuple[str, ...]) -> np.ndarray:
-    """1 and the properties in units of their spread, shape (101, 1 + n_properties)."""
-    source = MagpieData(impute_nan=True)
-    allowed = sorted(source.all_elemental_props)
-    table = np.ones((MAX_ATOMIC_NUMBER + 1, 1 + len(properties)))
-    for column, name in enumerate(properties, start=1):
-        if name not in allowed:
-            raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
-        values = [source.get_elemental_property(Element(symbol), name) for symbol in SYMBOLS]
-        table[1:, column] = np.array(values, dtype=float) / np.std(values)
-    return table

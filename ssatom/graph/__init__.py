@@ -4,11 +4,17 @@ from ssatom.graph.basis import GaussianDistanceBasis
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs, GraphBatch
 from ssatom.graph.converter import CrystalGraphConverter
+from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
+from ssatom.graph.neighbors import Candidates, find_candidates
 
 __all__ = [
+    "MEAN_ENVELOPE",
+    "Candidates",
     "CrystalGraphConverter",
     "CrystalGraphs",
     "GaussianDistanceBasis",
     "GraphBatch",
     "GraphConfig",
+    "envelope",
+    "find_candidates",
 ]

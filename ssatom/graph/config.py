@@ -7,7 +7,8 @@ from typing import Any
 
 from ssatom.exceptions import ParameterError
 
-NEIGHBOR_KINDS = ("nearest",)
+NEIGHBOR_KINDS = ("nearest", "smooth")
+_OF_NEAREST = ("max_neighbors", "shell_tolerance")  # settings without a meaning for "smooth"
 
 
 @dataclass(frozen=True)
@@ -16,15 +17,17 @@ class GraphConfig:
 
     Parameters
     ----------
-    neighbors : {"nearest"}, default="nearest"
-        Which neighbours a site listens to: the nearest ones, where the shell that does not fit
-        as a whole shares the places that are left.
+    neighbors : {"nearest", "smooth"}, default="nearest"
+        Which neighbours a site listens to. "nearest": the nearest ones, where the shell that does
+        not fit as a whole shares the places that are left. "smooth": all within the cutoff, each
+        weighed by (cos(π d / cutoff) + 1) / 2, so that none comes or goes with a jump.
     max_neighbors : int, default=12
-        Number of places for neighbours, the sum of a site's edge weights.
+        Number of places for neighbours, the sum of a site's edge weights. Of "nearest" alone.
     cutoff : float, default=8.0
-        Farthest neighbour, Å.
+        Farthest neighbour, Å. About 35 neighbours are within 5 Å.
     shell_tolerance : float, default=0.01
-        Neighbours whose distances differ by no more than this, Å, are of one shell.
+        Neighbours whose distances differ by no more than this, Å, are of one shell. Of "nearest"
+        alone.
     basis_step : float, default=0.2
         Spacing of the Gaussian centres from 0 to `cutoff`, Å; 41 of them at the defaults.
     basis_width : float, default=0.2
@@ -33,17 +36,22 @@ class GraphConfig:
     Raises
     ------
     ParameterError
-        If a setting is not positive or `neighbors` is unknown.
+        If a setting is not positive, or has no meaning for the kind of neighbours, or `neighbors`
+        is unknown.
 
     References
     ----------
-    Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+    Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301 (nearest);
+    Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007), 10.1103/PhysRevLett.98.146401 (the
+    envelope).
 
     Examples
     --------
     >>> from ssatom.graph import GraphConfig
     >>> GraphConfig().edge_dim
     41
+    >>> GraphConfig(neighbors="smooth", cutoff=5.0).describe()
+    'all neighbours within 5 Å under a smooth envelope, distances in 26 Gaussians'
     """
 
     neighbors: str = "nearest"
@@ -61,6 +69,15 @@ class GraphConfig:
         for name in ("max_neighbors", "cutoff", "shell_tolerance", "basis_step", "basis_width"):
             if not getattr(self, name) > 0:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be positive")
+        for name in self._without_meaning():
+            if getattr(self, name) != getattr(type(self), name):
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r} has no meaning with neighbors="
+                    f"{self.neighbors!r}, which takes all within the cutoff; leave it out"
+                )
+
+    def _without_meaning(self) -> tuple[str, ...]:
+        return _OF_NEAREST if self.neighbors == "smooth" else ()
 
     @property
     def edge_dim(self) -> int:
@@ -68,5 +85,12 @@ class GraphConfig:
         return round(self.cutoff / self.basis_step) + 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings as plain values, for a card."""
-        return asdict(self)
+        """Settings that have a meaning as plain values, for a card."""
+        return {k: v for k, v in asdict(self).items() if k not in self._without_meaning()}
+
+    def describe(self) -> str:
+        """One line on the graphs, for people."""
+        which = f"{self.max_neighbors} nearest neighbours within {self.cutoff:g} Å"
+        if self.neighbors == "smooth":
+            which = f"all neighbours within {self.cutoff:g} Å under a smooth envelope"
+        return f"{which}, distances in {self.edge_dim} Gaussians"

@@ -25,11 +25,13 @@ class GraphBatch(NamedTuple):
     distances : Tensor of float32, shape (n_edges,)
         Å.
     edge_weight : Tensor of float32, shape (n_edges,)
-        Share of a neighbour's place, 0 to 1.
+        Share of a neighbour's place, or the envelope at its distance; 0 to 1.
     structure_index : Tensor of int64, shape (n_sites,)
         Structure in the batch to which each site belongs.
     n_structures : int
         Number of structures.
+    directions : Tensor of float32, shape (n_edges, 3), or None
+        Unit vectors from centre to neighbour, where the converter was asked for them.
     """
 
     numbers: Tensor
@@ -38,6 +40,7 @@ class GraphBatch(NamedTuple):
     edge_weight: Tensor
     structure_index: Tensor
     n_structures: int
+    directions: Tensor | None = None
 
     def to(self, device: torch.device | str) -> GraphBatch:
         """The batch with every tensor on `device`."""
@@ -76,7 +79,9 @@ class CrystalGraphs:
     distances : ndarray of float32, shape (n_edges,)
         Å.
     edge_weights : ndarray of float32, shape (n_edges,)
-        Share of a neighbour's place, 0 to 1.
+        Share of a neighbour's place, or the envelope at its distance; 0 to 1.
+    directions : ndarray of float16, shape (n_edges, 3), default=None
+        Unit vectors from centre to neighbour; None where the converter was not asked for them.
 
     Examples
     --------
@@ -95,6 +100,7 @@ class CrystalGraphs:
     neighbors: np.ndarray
     distances: np.ndarray
     edge_weights: np.ndarray
+    directions: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.site_counts)
@@ -109,6 +115,11 @@ class CrystalGraphs:
         """Number of edges in all structures."""
         return len(self.neighbors)
 
+    @property
+    def edge_counts(self) -> np.ndarray:
+        """Edges of each structure, shape (n_structures,)."""
+        return np.diff(self._edge_offsets[self._site_offsets])
+
     @cached_property
     def _site_offsets(self) -> np.ndarray:
         return _offsets(self.site_counts)
@@ -118,11 +129,15 @@ class CrystalGraphs:
         """Where the edges of each site start, shape (n_sites + 1,)."""
         return _offsets(self.neighbor_counts)
 
+    def sites_of(self, indices: np.ndarray) -> np.ndarray:
+        """Positions of the sites of the structures at `indices`, in that order."""
+        return _runs(self._site_offsets[indices], self.site_counts[indices])
+
     def select(self, indices: Sequence[int] | np.ndarray) -> CrystalGraphs:
         """The graphs at `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         starts = self._site_offsets[indices]
-        sites = _runs(starts, self.site_counts[indices])
+        sites = self.sites_of(indices)
         first = self._edge_offsets[starts]
         last = self._edge_offsets[starts + self.site_counts[indices]]
         edges = _runs(first, last - first)
@@ -133,20 +148,21 @@ class CrystalGraphs:
             neighbors=self.neighbors[edges],
             distances=self.distances[edges],
             edge_weights=self.edge_weights[edges],
+            directions=None if self.directions is None else self.directions[edges],
         )
 
     @staticmethod
     def concatenate(parts: Sequence[CrystalGraphs]) -> CrystalGraphs:
         """All graphs of several collections as one."""
-        return CrystalGraphs(
-            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(CrystalGraphs))
-        )
+        columns = [[getattr(part, f.name) for part in parts] for f in fields(CrystalGraphs)]
+        return CrystalGraphs(*(None if c[0] is None else np.concatenate(c) for c in columns))  # type: ignore[arg-type]
 
     def to_batch(self) -> GraphBatch:
         """All graphs as tensors, sites and edges numbered through."""
         site_counts = self.site_counts.astype(np.int64)
         structure_index = np.repeat(np.arange(len(self)), site_counts)
         centers = np.repeat(np.arange(self.n_sites), self.neighbor_counts)
+        directions = self.directions
         sources = self.neighbors + self._site_offsets[:-1][structure_index][centers]
         return GraphBatch(
             numbers=torch.from_numpy(self.numbers.astype(np.int64)),
@@ -155,6 +171,7 @@ class CrystalGraphs:
             edge_weight=torch.from_numpy(np.array(self.edge_weights)),
             structure_index=torch.from_numpy(structure_index),
             n_structures=len(self),
+            directions=None if directions is None else torch.from_numpy(directions.astype("f4")),
         )
 
     def save(self, folder: str | Path, *, append: bool = False) -> None:
@@ -171,13 +188,19 @@ class CrystalGraphs:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, dtype in _DTYPES.items():
+            if (array := getattr(self, name)) is None:
+                continue
             with open(folder / f"{name}.bin", "ab" if append else "wb") as file:
-                file.write(np.ascontiguousarray(getattr(self, name), dtype=dtype).tobytes())
+                file.write(np.ascontiguousarray(array, dtype=dtype).tobytes())
 
     @classmethod
     def load(cls, folder: str | Path) -> CrystalGraphs:
         """Open what `save` wrote; arrays stay on disk until they are used."""
-        return cls(**{name: _open(Path(folder) / f"{name}.bin", d) for name, d in _DTYPES.items()})
+        paths = {name: Path(folder) / f"{name}.bin" for name in _DTYPES}
+        arrays = {name: _open(path, _DTYPES[name]) for name, path in paths.items() if path.exists()}
+        if "directions" in arrays:
+            arrays["directions"] = arrays["directions"].reshape(-1, 3)
+        return cls(**arrays)
 
 
 _DTYPES: dict[str, np.dtype] = {
@@ -187,6 +210,7 @@ _DTYPES: dict[str, np.dtype] = {
     "neighbors": np.dtype("<i4"),
     "distances": np.dtype("<f4"),
     "edge_weights": np.dtype("<f4"),
+    "directions": np.dtype("<f2"),
 }
 
 

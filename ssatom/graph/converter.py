@@ -10,7 +10,7 @@ import numpy as np
 from ssatom.exceptions import GraphWarning, StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
-from ssatom.graph.neighbors import Candidates, choose_nearest, find_candidates
+from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
 MIN_DISTANCE = 0.3
@@ -22,13 +22,16 @@ class CrystalGraphConverter:
 
     Edges run from a neighbour to the centre that listens to it. A site's 12 places go to its
     nearest neighbours within the cutoff, and where the last shell of equal distance does not
-    fit as a whole, each of its members has an equal share of what is left. So the graph, up to
-    the order of its sites, does not depend on cell, orientation, origin or order.
+    fit as a whole, each of its members has an equal share of what is left. Graphs of the kind
+    "smooth" take all neighbours instead, and weigh them less the farther they are. So the graph,
+    up to the order of its sites, does not depend on cell, orientation, origin or order.
 
     Parameters
     ----------
     config : GraphConfig, default=GraphConfig()
         Settings of the graphs.
+    directions : bool, default=False
+        Whether edges carry their directions too. Features need none; some pretraining does.
 
     References
     ----------
@@ -49,8 +52,9 @@ class CrystalGraphConverter:
            0.667, 0.667, 0.667, 0.667, 0.667], dtype=float32)
     """
 
-    def __init__(self, config: GraphConfig | None = None) -> None:
+    def __init__(self, config: GraphConfig | None = None, *, directions: bool = False) -> None:
         self.config = config or GraphConfig()
+        self.directions = directions
 
     def convert(self, structures: Iterable[StructureLike]) -> CrystalGraphs:
         """Graphs of structures.
@@ -103,7 +107,7 @@ class CrystalGraphConverter:
         GraphWarning
             If a site has no neighbour within the cutoff.
         """
-        found = find_candidates(arrays, self.config)
+        found = find_candidates(arrays, self.config, self.directions)
         if len(found.distances) and found.distances.min() < MIN_DISTANCE:
             pair = int(found.distances.argmin())
             raise overlap_error(
@@ -124,26 +128,28 @@ class CrystalGraphConverter:
             )
         return found
 
+    def expected_edges(self, arrays: StructureArrays, candidates: Candidates) -> int:
+        """About how many edges the graph will have; what batches are measured by."""
+        return expected_edges(candidates, len(arrays.numbers), self.config)
+
     def assemble(
         self, arrays: Sequence[StructureArrays], candidates: Sequence[Candidates]
     ) -> CrystalGraphs:
         """Graphs from structures and their candidates, chosen for all of them at once."""
         site_counts = np.array([len(a.numbers) for a in arrays], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(site_counts)])
-        empty = [np.empty(0, dtype=np.int64)]
-        joined = Candidates(
-            np.concatenate(
-                [c.centers + s for c, s in zip(candidates, starts[:-1], strict=True)] or empty
-            ),
-            np.concatenate([c.neighbors for c in candidates] or empty),
-            np.concatenate([c.distances for c in candidates] or empty),
-        )
-        counts, chosen, weights = choose_nearest(joined, int(starts[-1]), self.config)
+        none = np.empty(0, dtype=np.int64)
+        joined = Candidates(none, none, none, np.empty((0, 3)) if self.directions else None)
+        if candidates:
+            shifted = zip(candidates, starts[:-1], strict=True)
+            joined = Candidates.concatenate([c._replace(centers=c.centers + s) for c, s in shifted])
+        counts, chosen, weights = choose(joined, int(starts[-1]), self.config)
         return CrystalGraphs(
-            numbers=np.concatenate([a.numbers for a in arrays] or empty).astype(np.uint8),
+            numbers=np.concatenate([a.numbers for a in arrays] or [none]).astype(np.uint8),
             site_counts=site_counts,
             neighbor_counts=counts,
             neighbors=chosen.neighbors.astype(np.int32),
             distances=chosen.distances.astype(np.float32),
             edge_weights=weights,
+            directions=None if chosen.directions is None else chosen.directions.astype(np.float16),
         )

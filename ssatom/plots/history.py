@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLES = {"train": "--", "validation": "-"}
-_QUANTITIES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
+_QUANTITIES = {"loss": "loss", "accuracy": "accuracy"}
 
 
 def plot_curves(history: pd.DataFrame) -> Figure:

@@ -4,38 +4,70 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from ssatom.exceptions import GraphWarning, ParameterError, StructureError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
+from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
+from ssatom.tasks import PretrainingTask
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time
 _MARKER = "complete.json"
 
 
-def build_graphs(
+class TrainingBatch(NamedTuple):
+    """One batch of graphs, with what the tasks computed from their structures."""
+
+    graphs: GraphBatch
+    targets: dict[str, torch.Tensor]
+
+    def to(self, device: torch.device | str) -> TrainingBatch:
+        """The batch with every tensor on `device`."""
+        targets = {name: rows.to(device) for name, rows in self.targets.items()}
+        return TrainingBatch(self.graphs.to(device), targets)
+
+
+class Corpus(NamedTuple):
+    """Graphs of all structures, their targets by task, and which crystals they are."""
+
+    graphs: CrystalGraphs
+    targets: dict[str, Targets]
+    contents: CorpusIndex
+
+    def batch(self, chosen: np.ndarray) -> TrainingBatch:
+        """Structures at an index array."""
+        graphs = self.graphs.select(chosen)
+        targets = {name: rows.select(chosen, self.graphs) for name, rows in self.targets.items()}
+        return TrainingBatch(graphs.to_batch(), targets)
+
+
+def build_corpus(
     structures: Iterable[StructureLike],
     converter: CrystalGraphConverter,
     folder: Path | None,
+    tasks: Sequence[PretrainingTask],
     progress_bar: bool,
-) -> tuple[CrystalGraphs, CorpusIndex]:
-    """Graphs and fingerprints of a corpus; rows that are no crystals are left out.
+) -> Corpus:
+    """Graphs, targets and fingerprints of a corpus; rows that are no crystals are left out.
 
     With a `folder` they are written there part by part and stay on disk, so that a corpus may
     be larger than memory; what a finished earlier call wrote is opened instead.
     """
+    targets = {task.name: Targets(task, folder) for task in tasks if task.target_rows}
     rows = iter_arrays(structures)
     first = next(rows, None)
     key = structure_key(first).hex() if isinstance(first, StructureArrays) else ""
     if folder is not None and (folder / _MARKER).exists():
-        return _reopen(folder, key)
+        return _reopen(folder, key, targets)
     rows = chain(() if first is None else (first,), rows)
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
@@ -48,6 +80,8 @@ def build_graphs(
                 part.save(folder, append=bool(indices))
             else:
                 parts.append(part)
+            for kept in targets.values():
+                kept.add(arrays, append=bool(indices))
             indices.append(CorpusIndex.of(arrays))
     if not indices:
         raise ParameterError("the corpus holds no usable structure" + _because(skipped))
@@ -55,20 +89,21 @@ def build_graphs(
         warnings.warn(f"{len(skipped)} structures were left out" + _because(skipped), stacklevel=3)
     index = CorpusIndex.concatenate(indices)
     if folder is None:
-        return CrystalGraphs.concatenate(parts), index
+        return Corpus(CrystalGraphs.concatenate(parts), targets, index)
     index.save(folder / "corpus.safetensors")
     (folder / _MARKER).write_text(json.dumps({"n_structures": len(index), "first_structure": key}))
-    return CrystalGraphs.load(folder), index
+    return Corpus(CrystalGraphs.load(folder), targets, index)
 
 
-def _reopen(folder: Path, key: str) -> tuple[CrystalGraphs, CorpusIndex]:
+def _reopen(folder: Path, key: str, targets: dict[str, Targets]) -> Corpus:
     """Graphs of an earlier call, if it was given the same structures, as far as the first tells."""
     if json.loads((folder / _MARKER).read_text())["first_structure"] != key:
         raise ParameterError(
             f"{folder} holds graphs of other structures; give another checkpoint_dir, or the "
             "same structures to go on with that run"
         )
-    return CrystalGraphs.load(folder), CorpusIndex.load(folder / "corpus.safetensors")
+    index = CorpusIndex.load(folder / "corpus.safetensors")
+    return Corpus(CrystalGraphs.load(folder), targets, index)
 
 
 def _because(skipped: list[str]) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssatom.elements import atomic_features
 from ssatom.encoder import CrystalGraphEncoder
-from ssatom.graph import GaussianDistanceBasis, GraphBatch, GraphConfig
+from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
+from ssatom.pretraining.graph_store import TrainingBatch
 from ssatom.tasks import PretrainingTask
 from ssatom.training import STEP_LOSS
 
@@ -28,6 +28,7 @@ class MaskedRecovery(pl.LightningModule):
     def __init__(
         self,
         encoder: CrystalGraphEncoder,
+        element_features: torch.Tensor,
         graph_config: GraphConfig,
         tasks: Sequence[PretrainingTask],
         masking: MaskNodesAndEdges,
@@ -45,21 +46,25 @@ class MaskedRecovery(pl.LightningModule):
         self.basis = GaussianDistanceBasis(graph_config)
         width = encoder.config.hidden_dim
         self.heads = nn.ModuleDict({t.name: t.make_head(width, graph_config) for t in tasks})
-        features = torch.from_numpy(atomic_features().copy())
-        self.register_buffer("element_features", features, persistent=False)
+        self.register_buffer("element_features", element_features, persistent=False)
         self._sums: dict[str, dict[str, tuple]] = {}  # loss, hits, items; stage by stage
 
-    def _step(self, graphs: GraphBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
+    def _step(self, batch: TrainingBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
+        graphs = batch.graphs
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-        masked = self.masking(graphs, torch.Generator().manual_seed(seed))
-        edge_attr = masked.hide(self.basis(graphs.distances)).to(self.edge_dtype)
+        generator = torch.Generator().manual_seed(seed)
+        masked = self.masking(graphs, generator)._replace(targets=batch.targets)
+        for task in self.tasks:
+            masked = task.corrupt(masked, generator)
+        edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.edge_dtype)
+        edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
-        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight)
+        hidden = self.encoder(x, graphs.edge_index, edge_attr, edge_weight)
         total = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})
         for task in self.tasks:
             result = task.evaluate(self.heads[task.name], hidden, masked)
-            total = total + result.loss
+            total = total + task.weight * result.loss
             loss, correct, n_items = stage_sums.get(task.name, (0.0, 0, 0))
             stage_sums[task.name] = (
                 loss + result.loss.detach() * result.n_items,
@@ -68,24 +73,25 @@ class MaskedRecovery(pl.LightningModule):
             )
         return total
 
-    def training_step(self, batch: GraphBatch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         loss = self._step(batch, "train", seeds)
         self.log(STEP_LOSS, loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         return loss
 
-    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         self._step(batch, "validation", [self.seed, _VALIDATION_SEED, batch_idx])
 
     def on_validation_epoch_end(self) -> None:
         # Validation closes each epoch, so the sums of training are complete here too.
         metrics = {"learning_rate": self.learning_rate(self.current_epoch)}
+        weights = {task.name: task.weight for task in self.tasks}
         for stage, tasks in self._sums.items():
             metrics[f"{stage}_loss"] = 0.0
             for name, (loss, correct, n_items) in tasks.items():
                 metrics[f"{stage}_{name}_loss"] = float(loss) / max(n_items, 1)
                 metrics[f"{stage}_{name}_accuracy"] = float(correct) / max(n_items, 1)
-                metrics[f"{stage}_loss"] += metrics[f"{stage}_{name}_loss"]
+                metrics[f"{stage}_loss"] += weights[name] * metrics[f"{stage}_{name}_loss"]
         self._sums = {}
         shown = {k: v for k, v in metrics.items() if k.endswith("accuracy") and k[0] == "v"}
         distributed = self.trainer.world_size > 1
@@ -97,5 +103,7 @@ class MaskedRecovery(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def transfer_batch_to_device(self, batch: GraphBatch, device: Any, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: Any, dataloader_idx: int
+    ) -> Any:
         return batch.to(device)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pymatgen.core import Structure
 
 from ssatom.devices import edge_precision, resolve_device
+from ssatom.elements import atomic_features, distinct_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
+from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
-from ssatom.pretraining.graph_store import build_graphs, split
+from ssatom.pretraining.claim import claim
+from ssatom.pretraining.graph_store import Corpus, build_corpus, split
 from ssatom.pretraining.module import MaskedRecovery
-from ssatom.tasks import DistanceTask, GroupTask, PeriodTask, PretrainingTask
+from ssatom.pretraining.recipe import write_recipe
+from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
+PAPERS_TASKS = ("period", "group", "distance")
+_FIRST_SCALE = 0.01  # of learned element vectors, against those of the features
 _LENGTHS = ("max_epochs", "patience", "min_delta")
 
 
@@ -35,8 +40,9 @@ class MaskedPretrainer:
 
     Parameters
     ----------
-    tasks : sequence of PretrainingTask, default=None
-        What to recover; None for period, group and distance.
+    tasks : str or sequence of str or PretrainingTask, default=None
+        What to recover: names of `ssatom.tasks.TASKS`, with settings in parentheses where they
+        are not the defaults, or tasks; None for period, group and distance.
     mask_fraction : float, default=0.15
         Chance of a site to be masked.
     hidden_edge_fraction : float, default=0.5
@@ -47,6 +53,11 @@ class MaskedPretrainer:
         Number of convolutions.
     dropout : float, default=0.0
         Dropout after each convolution but the last.
+    residual : bool, default=False
+        Whether layers add to the last hidden state instead of replacing it.
+    element_embedding : bool, default=False
+        Learn a vector for each element beside the map of the 92 features; it starts near zero.
+        Else elements whose features are equal, such as La and Ce, are one.
     graph_config : GraphConfig, default=None
         Settings of the graphs; None for 12 nearest neighbours within 8 Å.
     max_epochs : int, default=100
@@ -109,13 +120,15 @@ class MaskedPretrainer:
 
     def __init__(
         self,
-        tasks: Sequence[PretrainingTask] | None = None,
+        tasks: str | Sequence[str | PretrainingTask] | None = None,
         *,
         mask_fraction: float = 0.15,
         hidden_edge_fraction: float = 0.5,
         hidden_dim: int = 64,
         n_conv: int = 5,
         dropout: float = 0.0,
+        residual: bool = False,
+        element_embedding: bool = False,
         graph_config: GraphConfig | None = None,
         max_epochs: int = 100,
         patience: int | None = 10,
@@ -138,6 +151,8 @@ class MaskedPretrainer:
         self.hidden_dim = hidden_dim
         self.n_conv = n_conv
         self.dropout = dropout
+        self.residual = residual
+        self.element_embedding = element_embedding
         self.graph_config = graph_config
         self.max_epochs = max_epochs
         self.patience = patience
@@ -183,19 +198,20 @@ class MaskedPretrainer:
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, corpus)
-        converter = CrystalGraphConverter(self.graph_config)
-        graphs, self._index = build_graphs(
-            structures, converter, folder and folder / "graphs", self.progress_bar
-        )
-        self.corpus_ = corpus
-        self.n_structures_ = len(graphs)
-        return self._fit_graphs(graphs, converter.config)
+        tasks = self._tasks()
+        directions = any(task.needs_directions for task in tasks)
+        converter = CrystalGraphConverter(self.graph_config, directions=directions)
+        graphs = folder and folder / "graphs"
+        data = build_corpus(structures, converter, graphs, tasks, self.progress_bar)
+        self.corpus_, self._index = corpus, data.contents
+        self.n_structures_ = len(data.graphs)
+        return self._fit_graphs(data, converter.config)
 
-    def _fit_graphs(self, graphs: CrystalGraphs, graph_config: GraphConfig) -> MaskedPretrainer:
-        rows = split(len(graphs), self.validation_fraction, self.random_state)
+    def _fit_graphs(self, data: Corpus, graph_config: GraphConfig) -> MaskedPretrainer:
+        rows = split(len(data.graphs), self.validation_fraction, self.random_state)
         loaders = [
             batch_loader(
-                lambda chosen: graphs.select(chosen).to_batch(),
+                data.batch,
                 indices,
                 self.batch_size,
                 shuffle=shuffle,
@@ -208,7 +224,8 @@ class MaskedPretrainer:
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             module = MaskedRecovery(
-                CrystalGraphEncoder(self._encoder_config(graph_config)),
+                self._new_encoder(graph_config),
+                torch.from_numpy(self._element_features().copy()),
                 graph_config,
                 self._tasks(),
                 self._masking(),
@@ -255,18 +272,26 @@ class MaskedPretrainer:
         return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
 
     def _tasks(self) -> list[PretrainingTask]:
-        tasks = [PeriodTask(), GroupTask(), DistanceTask()] if self.tasks is None else self.tasks
-        names = [task.name for task in tasks]
-        if not names or len(set(names)) < len(names):
-            raise ParameterError(f"tasks must be at least one, with different names; got {names}")
-        return list(tasks)
+        return make_tasks(PAPERS_TASKS if self.tasks is None else self.tasks)
+
+    def _element_features(self) -> np.ndarray:
+        return distinct_features() if self.element_embedding else atomic_features()
+
+    def _new_encoder(self, graph_config: GraphConfig) -> CrystalGraphEncoder:
+        encoder = CrystalGraphEncoder(self._encoder_config(graph_config))
+        n_shared = atomic_features().shape[1]
+        with torch.no_grad():
+            encoder.node_embedding.weight[:, n_shared:] *= _FIRST_SCALE
+        return encoder
 
     def _encoder_config(self, graph_config: GraphConfig) -> EncoderConfig:
         return EncoderConfig(
+            node_dim=self._element_features().shape[1],
             edge_dim=graph_config.edge_dim,
             hidden_dim=self.hidden_dim,
             n_conv=self.n_conv,
             dropout=self.dropout,
+            residual=self.residual,
         )
 
     def _training_config(self, device: str) -> TrainingConfig:
@@ -290,7 +315,26 @@ class MaskedPretrainer:
             "random_state",
         )  # fmt: skip
         recipe = {name: getattr(self, name) for name in names}
-        return {"tasks": [task.name for task in self._tasks()], **recipe}
+        return {"tasks": [str(task) for task in self._tasks()], **recipe}
+
+    def settings(self) -> dict[str, Any]:
+        """Options of ``ssatom pretrain`` that repeat this run on the same structures.
+
+        Returns
+        -------
+        dict
+            Plain values by name of the option; `precision` as it was used, after `fit`.
+        """
+        graph_config = self.graph_config or GraphConfig()
+        encoder = ("hidden_dim", "n_conv", "dropout", "residual", "element_embedding")
+        return {
+            **self.recipe(),
+            "patience": self.patience or 0,  # the command line's never
+            "precision": getattr(self, "precision_", self.precision),
+            "n_devices": self.n_devices,
+            **{name: getattr(self, name) for name in encoder},
+            **graph_config.to_dict(),
+        }
 
     def _claim(self, folder: Path, corpus: str) -> None:
         """Refuse a folder in which another recipe runs."""
@@ -304,18 +348,10 @@ class MaskedPretrainer:
         # How long a run may last is no part of what it is, unless the learning rate heads for it.
         for name in ("patience", "min_delta") if self.decay_fraction else _LENGTHS:
             mine["recipe"].pop(name)
-        path = folder / "settings.json"
-        if path.exists() and (kept := json.loads(path.read_text())) != mine:
-            differing = [k for k in mine if kept.get(k) != mine[k]]
-            raise ParameterError(
-                f"checkpoint_dir {folder} holds a run with another {' and '.join(differing)}; "
-                "give another folder, or the same settings to go on with that run"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(mine, indent=1))
+        claim(folder, mine)
 
     def save(self, folder: str | Path, *, terms: str = "not stated") -> Path:
-        """Write the weights as a folder that every ``weights=`` takes.
+        """Write the weights as a folder that every ``weights=`` takes, with their recipe.
 
         Parameters
         ----------
@@ -337,7 +373,7 @@ class MaskedPretrainer:
         if not hasattr(self, "encoder_"):
             raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
         best = self.history_.iloc[int(self.history_["validation_loss"].argmin())]
-        return save_pretrained(
+        written = save_pretrained(
             folder,
             encoder=self.encoder_,
             graph_config=self.graph_config_,
@@ -348,7 +384,13 @@ class MaskedPretrainer:
                 "terms": terms,
             },
             corpus_index=self._index,
-            recipe={**self.recipe(), "epochs_run": len(self.history_)},
+            recipe={
+                **self.recipe(),
+                "precision": self.precision_,
+                "epochs_run": len(self.history_),
+            },
             metrics={str(k): float(v) for k, v in best.items()},
             curve=self.history_,
         )
+        write_recipe(written, self.settings())
+        return written

@@ -11,10 +11,17 @@ from typing import Any
 
 from ssatom.exceptions import WeightsError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the folder's format; raise it with every change of files or fields."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _add_residual(content: dict[str, Any]) -> dict[str, Any]:
+    """1 to 2: encoders may be residual, which those of format 1 are not; graphs may be smooth."""
+    encoder = {**content["encoder"], "residual": False}
+    return {**content, "format_version": 2, "encoder": encoder}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_residual}
 """One named step from each older version to the next, by the version it starts from."""
 
 

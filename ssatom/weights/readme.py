@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssatom.graph import GraphConfig
 from ssatom.weights.card import WeightsCard
 
 _TEMPLATE = """# {name}
@@ -28,16 +29,12 @@ GraphEmbeddingFeaturizer(layers="012", weights="{name}").fit_transform(structure
 
 def render_readme(card: WeightsCard) -> str:
     """Markdown text of the README."""
-    graph = card.graph
     metrics = {k: v for k, v in card.metrics.items() if k.startswith("validation_")}
     return _TEMPLATE.format(
         name=card.name,
         n_conv=card.encoder["n_conv"],
         hidden_dim=card.encoder["hidden_dim"],
-        neighbors=(
-            f"{graph['max_neighbors']} nearest neighbours within {graph['cutoff']:g} Å, "
-            f"distances in {graph['cutoff'] / graph['basis_step'] + 1:.0f} Gaussians"
-        ),
+        neighbors=GraphConfig(**card.graph).describe(),
         recipe=", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in card.recipe.items()),
         metrics=", ".join(
             f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}" for k, v in metrics.items()

@@ -1,0 +1,200 @@
+"""What surrounds a site, counted from the structure alone: how far, of what, at which angles."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from ssatom.elements import MAX_ATOMIC_NUMBER
+from ssatom.exceptions import ParameterError
+from ssatom.graph import GraphConfig, find_candidates
+from ssatom.structures import StructureArrays
+
+PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
+"""Elemental properties of the Magpie table that weigh pairs."""
+
+_TAIL = 1e-6
+_SHELL = (1.1, 1.4)  # in nearest distances: up to the first a neighbour counts in full
+_ANGLE_SEARCH = 6.0  # Å
+_COSINES = np.linspace(-1, 1, 11)
+_COSINE_WIDTH = 0.15
+
+
+@lru_cache
+def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
+    """1 and properties of the elements in units of their spread over the elements.
+
+    Parameters
+    ----------
+    properties : tuple of str, default=("Electronegativity", "CovalentRadius", "NValence", "Row")
+        Names of columns of the Magpie table.
+
+    Returns
+    -------
+    ndarray, shape (101, 1 + n_properties)
+        By atomic number.
+
+    Raises
+    ------
+    ParameterError
+        If a property is unknown.
+
+    Examples
+    --------
+    >>> from ssatom.surroundings import property_table
+    >>> property_table().shape
+    (101, 5)
+    """
+    from matminer.utils.data import MagpieData
+    from pymatgen.core import Element
+
+    source = MagpieData(impute_nan=True)
+    allowed = sorted(source.all_elemental_props)
+    elements = [Element.from_Z(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
+    table = np.ones((MAX_ATOMIC_NUMBER + 1, 1 + len(properties)))
+    for column, name in enumerate(properties, start=1):
+        if name not in allowed:
+            raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
+        values = [source.get_elemental_property(element, name) for element in elements]
+        table[1:, column] = np.array(values, dtype=float) / np.std(values)
+    return table
+
+
+def smear(distances: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
+    """Gaussians exp(-(d − r)² / 2σ²) of distances on a grid, their farthest tails cut off.
+
+    Parameters
+    ----------
+    distances : ndarray, shape (n,)
+        d, Å.
+    grid : ndarray, shape (n_r,)
+        r, Å.
+    width : float
+        σ, Å.
+
+    Returns
+    -------
+    ndarray, shape (n, n_r)
+        0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.surroundings import smear
+    >>> smear(np.array([2.0]), np.array([2.0, 2.2, 4.0]), 0.2).round(3)
+    array([[1.   , 0.607, 0.   ]])
+    """
+    smeared = np.exp(-(((distances[:, None] - grid) / width) ** 2) / 2)
+    # A scaler would blow the farthest tails of Gaussians up to the size of true features.
+    smeared[smeared < _TAIL] = 0.0
+    return smeared
+
+
+def radial_distributions(
+    arrays: StructureArrays, table: np.ndarray, grid: np.ndarray, width: float
+) -> np.ndarray:
+    """Radial distribution around each site, weighed by the elements of the pairs.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+        The structure.
+    table : ndarray, shape (101, n_weights)
+        Weights of the elements, such as `property_table`.
+    grid : ndarray, shape (n_r,)
+        r, Å.
+    width : float
+        σ, Å.
+
+    Returns
+    -------
+    ndarray, shape (n_sites, n_weights, n_r)
+        Σ_j w_i w_j exp(-(d_ij − r)² / 2σ²).
+
+    Examples
+    --------
+    Six neighbours at 3 Å, and twelve at 4.24 Å:
+
+    >>> import numpy as np
+    >>> from ssatom.structures import StructureArrays
+    >>> from ssatom.surroundings import radial_distributions
+    >>> polonium = StructureArrays(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)))
+    >>> grid = np.array([2.0, 3.0, 18**0.5])
+    >>> radial_distributions(polonium, np.ones((101, 1)), grid, 0.1).round(2)
+    array([[[ 0.,  6., 12.]]])
+    """
+    # Beyond three widths from the last grid point a neighbour counts next to nothing.
+    found = find_candidates(arrays, GraphConfig("smooth", cutoff=float(grid[-1]) + 3 * width))
+    n_sites = len(arrays.numbers)
+    smeared = smear(found.distances, grid, width)
+    weights = table[arrays.numbers]
+    starts = np.searchsorted(found.centers, np.arange(n_sites + 1))
+    edges = np.arange(len(found.centers))
+    sums = [
+        csr_matrix((column, edges, starts), shape=(n_sites, len(edges))) @ smeared
+        for column in weights[found.neighbors].T
+    ]
+    return weights[:, :, None] * np.stack(sums, axis=1)
+
+
+def bond_angles(arrays: StructureArrays) -> np.ndarray:
+    """Coordination number and angles in the nearest shell of each site.
+
+    Neighbours count in full up to 1.1 times the nearest distance and fade out until 1.4 times.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+        The structure.
+
+    Returns
+    -------
+    ndarray, shape (n_sites, 12)
+        The coordination number; then, for cosines from −1 to 1 in steps of 0.2, the share of
+        pairs of neighbours whose angle is near, under a Gaussian of width 0.15. Zeros where a
+        site has fewer than two neighbours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.structures import StructureArrays
+    >>> from ssatom.surroundings import bond_angles
+    >>> polonium = StructureArrays(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)))
+    >>> bond_angles(polonium)[0, [0, 1, 6]].round(2)  # 6 neighbours; 3 of 15 pairs straight
+    array([6. , 0.2, 0.8])
+    """
+    found = find_candidates(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH), directions=True)
+    n_sites = len(arrays.numbers)
+    starts = np.searchsorted(found.centers, np.arange(n_sites + 1))
+    nearest = np.full(n_sites, np.inf)
+    occupied = starts[1:] > starts[:-1]
+    nearest[occupied] = found.distances[starts[:-1][occupied]]
+    inner, outer = _SHELL
+    faded = (found.distances / nearest[found.centers] - inner) / (outer - inner)
+    weights = (np.cos(np.pi * faded.clip(0, 1)) + 1) / 2
+    kept = weights > 0
+    centers, counts = found.centers[kept], np.bincount(found.centers[kept], minlength=n_sites)
+    # Shells side by side, padded to the largest.
+    place = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shells = np.zeros((n_sites, counts.max(initial=0), 4))
+    assert found.directions is not None
+    shells[centers, place, :3] = found.directions[kept]
+    shells[centers, place, 3] = weights[kept]
+    return np.concatenate(
+        [shells[:, :, 3].sum(axis=1, keepdims=True), _angle_shares(shells)], axis=1
+    )
+
+
+def _angle_shares(shells: np.ndarray) -> np.ndarray:
+    """Shares of pairs by their cosine, shape (n_sites, 11)."""
+    one, other = np.triu_indices(shells.shape[1], k=1)
+    cosines = np.einsum("npx,npx->np", shells[:, one, :3], shells[:, other, :3])
+    weights = shells[:, one, 3] * shells[:, other, 3]
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    shares = np.empty((len(shells), len(_COSINES)))
+    for i, cosine in enumerate(_COSINES):
+        near = np.exp(-(((cosines - cosine) / _COSINE_WIDTH) ** 2) / 2)
+        shares[:, i] = (near * weights).sum(axis=1)
+    return shares / total

@@ -1,0 +1,119 @@
+"""Tasks that recover what a masked site is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssatom.elements import (
+    MAX_ATOMIC_NUMBER,
+    N_GROUPS,
+    N_PERIODS,
+    group_numbers,
+    period_numbers,
+)
+from ssatom.graph import GraphConfig
+from ssatom.masking import MaskedBatch
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify
+
+
+class _ElementTask(PretrainingTask):
+    """Class of the hidden element of each masked site, from the last hidden state."""
+
+    n_classes: int
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        super().__init__(weight=weight)
+        # Class of each atomic number, with a place for the mask that is never looked up.
+        self._classes = F.pad(torch.from_numpy(self._class_table()), (1, 0))
+
+    @staticmethod
+    @abstractmethod
+    def _class_table() -> np.ndarray:
+        """Classes of the elements from hydrogen on, counted from 0."""
+
+    def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
+        return nn.Linear(hidden_dim, self.n_classes)
+
+    def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
+        numbers = masked.graphs.numbers[masked.masked_sites]
+        logits = head(hidden[-1].index_select(0, masked.masked_sites))
+        return classify(logits, self._classes.to(numbers.device)[numbers])
+
+
+_ELEMENTS = np.arange(1, MAX_ATOMIC_NUMBER + 1)
+
+
+class ElementTask(_ElementTask):
+    """Recover masked elements themselves, 100 classes, with cross-entropy.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the loss in the sum over tasks.
+
+    Examples
+    --------
+    >>> from ssatom.tasks import ElementTask
+    >>> ElementTask().n_classes
+    100
+    """
+
+    name = "element"
+    n_classes = MAX_ATOMIC_NUMBER
+
+    @staticmethod
+    def _class_table() -> np.ndarray:
+        return _ELEMENTS - 1
+
+
+class PeriodTask(_ElementTask):
+    """Recover the period of masked sites, 9 classes, with cross-entropy.
+
+    Lanthanides and actinides count as periods of their own.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the loss in the sum over tasks.
+
+    Examples
+    --------
+    >>> from ssatom.tasks import PeriodTask
+    >>> PeriodTask().n_classes
+    9
+    """
+
+    name = "period"
+    n_classes = N_PERIODS
+
+    @staticmethod
+    def _class_table() -> np.ndarray:
+        return period_numbers(_ELEMENTS) - 1
+
+
+class GroupTask(_ElementTask):
+    """Recover the group of masked sites, 18 classes, with cross-entropy.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the loss in the sum over tasks.
+
+    Examples
+    --------
+    >>> from ssatom.tasks import GroupTask
+    >>> GroupTask().n_classes
+    18
+    """
+
+    name = "group"
+    n_classes = N_GROUPS
+
+    @staticmethod
+    def _class_table() -> np.ndarray:
+        return group_numbers(_ELEMENTS) - 1
