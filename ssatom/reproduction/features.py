@@ -79,7 +79,7 @@ DESCRIPTORS = {
     "EF": Descriptor(lambda: ElementFractionFeaturizer(errors="nan"), "element fractions alone"),
     "SOAP": Descriptor(
         lambda: SoapFeaturizer(errors="nan"),
-        "smooth overlap of atomic positions, averaged, species compressed",
+        "smooth overlap of atomic positions, averaged; one channel, species weighted by number",
         needs="dscribe",
     ),
 }
@@ -100,7 +100,7 @@ SITE_DESCRIPTORS = {
     ),
     "SOAP": Descriptor(
         lambda: SoapFeaturizer("site", errors="nan"),
-        "smooth overlap of atomic positions around the site, species compressed",
+        "smooth overlap of atomic positions around the site, one channel, species weighted by number",
         needs="dscribe",
     ),
 }

@@ -8,7 +8,14 @@ from ssatom.evaluation import DATASETS, Dataset, EvaluationResult
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS, available
 from ssatom.reproduction.printed import KERNEL_RIDGE
-from ssatom.reproduction.scores import as_numbers, cell, digits_for, error_table, metric_table
+from ssatom.reproduction.scores import (
+    as_numbers,
+    cell,
+    digits_for,
+    error_table,
+    metric_table,
+    sentence_case,
+)
 from ssatom.reproduction.study import Report
 
 SINGLE = tuple("012345")
@@ -107,7 +114,7 @@ def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> R
     for source, targets in sources.items():
         for target, results in evaluate_crystals(context, source, targets, names).items():
             unit = DATASETS[source].targets[target]
-            title = TITLES[target].capitalize()
+            title = sentence_case(TITLES[target])
             numbers[target] = as_numbers(results)
             printed = KERNEL_RIDGE[target]
             tables.append(error_table(f"{title}, MAE in {unit}", results, printed, notes))
@@ -128,7 +135,7 @@ def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
     best = min(learned, key=error)
     digits = digits_for([error(best)])
     text = (
-        f"{TITLES[target].capitalize()}: of the embeddings {best} is best, "
+        f"{sentence_case(TITLES[target])}: of the embeddings {best} is best, "
         f"{cell(error(best), results[best].std('mae', kind), digits)} on {kind} splits"
     )
     if "grouped" in results[best].kinds:

@@ -15,7 +15,7 @@ from ssatom.reproduction.kernel_tables import (
     evaluate_moments,
 )
 from ssatom.reproduction.printed import KERNEL_RIDGE
-from ssatom.reproduction.scores import KINDS, as_numbers
+from ssatom.reproduction.scores import KINDS, as_numbers, sentence_case
 from ssatom.reproduction.study import Report, Table
 
 
@@ -43,7 +43,7 @@ def _layer_figure(context: Context, sources: Mapping[str, Sequence[str]]) -> Rep
             references[title] = {f"paper, {best}": paper[best]["mae"][0]}
             numbers[target] = as_numbers(results)
             joined = {layers: results[f"GE{layers}"] for layers in ("0", *MULTI)}
-            reading.append(f"{title.capitalize()}: {Locality(joined).reading}")
+            reading.append(f"{sentence_case(title)}: {Locality(joined).reading}")
     figure = plot_layer_errors(panels, ylabel=labels, references=references)
     return Report(results=numbers, reading=reading, figures={"": figure})
 

@@ -14,7 +14,7 @@ from ssatom.plots import plot_calibration, plot_learning_curve
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.kernel_tables import TITLES
 from ssatom.reproduction.networks import networks
-from ssatom.reproduction.scores import as_numbers, cell, digits_for
+from ssatom.reproduction.scores import as_numbers, cell, digits_for, sentence_case
 from ssatom.reproduction.study import Report, Table
 
 SIZES = (100, 300, 1000, 2500)
@@ -86,7 +86,7 @@ def run_learning_curve(context: Context) -> Report:
             cells = [cell(result.mean(), result.std(), digits) for result in of.values()]
             rows.append([title, str(size), *cells])
         listed = ", ".join(f"{model} with {size}" for size, model in best.items())
-        reading.append(f"{title.capitalize()}: the lowest error has {listed} crystals.")
+        reading.append(f"{sentence_case(title)}: the lowest error has {listed} crystals.")
     units = {TITLES[t]: f"MAE ({DATASETS[s].targets[t]})" for s, t in PROPERTIES.items()}
     return Report(
         results=numbers,
@@ -151,13 +151,13 @@ def run_calibration(context: Context) -> Report:
         },
         tables=[Table("Test rows within", ["", "here", "if normal"], rows)],
         reading=[
-            f"{TITLES[target].capitalize()} of {len(test)} test crystals by five members, MAE "
+            f"{sentence_case(TITLES[target])} of {len(test)} test crystals by five members, MAE "
             f"{errors.mean():.3f} {unit}. The spread ranks the errors (Spearman {rank:.2f}), and "
             f"is too small: the errors are {ratio:.1f} times as large (root mean squares). "
             "Multiply it by that number, measured on crystals held back, before using it as an "
             "error bar."
             if ratio > 1
-            else f"{TITLES[target].capitalize()}: the spread ranks the errors (Spearman "
+            else f"{sentence_case(TITLES[target])}: the spread ranks the errors (Spearman "
             f"{rank:.2f}); errors are {ratio:.1f} times as large (root mean squares)."
         ],
         figures={"": plot_calibration({"NEGNN": (dataset.y[test], predicted, std)}, unit=unit)},

@@ -17,7 +17,7 @@ from ssatom.reproduction.context import STRUCTURES, Context
 from ssatom.reproduction.kernel_tables import TITLES
 from ssatom.reproduction.network_search import RANGES, SearchedNetwork
 from ssatom.reproduction.printed import LARGE_NETWORKS, NETWORKS, Printed
-from ssatom.reproduction.scores import METRICS, as_numbers, cell, digits_for
+from ssatom.reproduction.scores import METRICS, as_numbers, cell, digits_for, sentence_case
 from ssatom.reproduction.study import Report, Table
 
 SOURCES = {
@@ -171,7 +171,7 @@ def _report(results: Results, printed: Printed, how: str) -> Report:
         share = gain.mean() / of["CGCNN"].mean("mae", kind)
         spread = f", {gain.std(ddof=1):.3g} its spread over seeds" if len(gain) > 1 else ""
         reading.append(
-            f"{TITLES[target].capitalize()}: NEGNN's error is {share:.1%} below CGCNN's "
+            f"{sentence_case(TITLES[target])}: NEGNN's error is {share:.1%} below CGCNN's "
             f"({gain.mean():.3g}{spread})."
         )
     return Report(

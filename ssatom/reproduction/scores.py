@@ -41,6 +41,11 @@ def cell(mean: float, std: float | None = None, digits: int = 3) -> str:
     return f"{mean:.{digits}f}{spread}"
 
 
+def sentence_case(title: str) -> str:
+    """The title as a sentence begins, abbreviations as they are."""
+    return title[:1].upper() + title[1:]
+
+
 def digits_for(values: list[float]) -> int:
     """Decimal places that leave three digits of the smallest error, and no more than four."""
     smallest = min((abs(v) for v in values if v and not math.isnan(v)), default=1.0)
