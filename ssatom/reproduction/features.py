@@ -100,7 +100,7 @@ SITE_DESCRIPTORS = {
     ),
     "SOAP": Descriptor(
         lambda: SoapFeaturizer("site", errors="nan"),
-        "smooth overlap of atomic positions around the site, one channel, species weighted by number",
+        "smooth overlap of atomic positions around the site, species weighted by number",
         needs="dscribe",
     ),
 }
