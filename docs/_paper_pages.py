@@ -55,10 +55,11 @@ def _page(content: dict[str, Any], results: Path) -> str:
             lines += cells
         lines.append("")
     weights, hashes = settings["weights"], settings["data"]
+    minutes = settings["seconds_of_splits"] / 60
+    fitting = f"; fitting and predicting all splits took {minutes:.1f} minutes, one core each"
     lines += [
         f"Weights ``{weights['name']}`` (sha256 {weights['sha256'][:12]}…), ssatom "
-        f"{settings['ssatom']}, {settings['machine']}; fitting and predicting all splits took "
-        f"{settings['seconds_of_splits'] / 60:.1f} minutes, one core each.",
+        f"{settings['ssatom']}, {settings['machine']}{fitting if minutes else ''}.",
         "",
         *(f"- ``{file}``, sha256 {sha256[:12]}…" for file, sha256 in hashes.items()),
         "",

@@ -68,9 +68,10 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines += [f"![{stem}]({stem}.png)\n" for stem in content["figures"]]
     weights = settings["weights"]
     seconds = settings["seconds_of_splits"]
+    fitting = f"; fitting and predicting took {seconds:.0f} s, one core each" if seconds else ""
     lines.append(
         f"Weights {weights['name']} ({weights['sha256'][:12]}), ssatom {settings['ssatom']}, "
-        f"{settings['machine']}; fitting and predicting took {seconds:.0f} s, one core each."
+        f"{settings['machine']}{fitting}."
     )
     return "\n".join(lines) + "\n"
 
