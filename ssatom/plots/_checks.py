@@ -70,6 +70,17 @@ def _measured(value: Any, where: str) -> Measured:
     return Measured(float(numbers[0]), float(numbers[1]) if len(numbers) == 2 else float("nan"))
 
 
+def number(value: Any, where: str) -> float:
+    """One finite number."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if not np.isfinite(found):
+        raise ValueError(f"{where} needs a finite number, got {value!r}")
+    return found
+
+
 def labels_of(series: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
     """All labels of a panel in the order in which its series name them."""
     return list(dict.fromkeys(label for values in series.values() for label in values))
@@ -79,9 +90,10 @@ def of_each(value: Any, titles: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One value for all panels, or a mapping with one for each."""
     if not hasattr(value, "items"):
         return dict.fromkeys(titles, value)
-    if set(value) != set(titles):
-        raise ValueError(f"{name} needs an entry for each of {list(titles)}, got {list(value)}")
-    return dict(value)
+    found = {str(title): one for title, one in value.items()}
+    if set(found) != set(titles):
+        raise ValueError(f"{name} needs an entry for each of {list(titles)}, got {list(found)}")
+    return found
 
 
 def vector(values: Any, where: str, length: int | None = None) -> np.ndarray:

@@ -85,5 +85,4 @@ def _draw_bars(axes: Axes, series: dict[str, dict[Any, Measured]], colors: dict[
         )
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.grid(visible=False, axis="x")
-    if axes.get_ylim()[0] < 0:
-        axes.axhline(0, color="0.3", linewidth=0.8)
+    axes.axhline(0, color="black", linewidth=0.8)

@@ -60,7 +60,7 @@ def plot_calibration(models: Mapping[str, tuple[Any, Any, Any]], *, unit: str) -
     ['observed fraction of rows', 'root mean square error (eV)']
     """
     checked = {name: _errors(triple, name) for name, triple in mapping(models, "models").items()}
-    figure, (left, right) = panels_of(["", ""], size=(4.3, 4.4))
+    figure, (left, right) = panels_of(["", ""], size=(4.3, 4.4), square=True)
     for axes in (left, right):
         axes.axline((0, 0), slope=1, color="0.35", linestyle="--", linewidth=1, zorder=1)
     largest = 0.0

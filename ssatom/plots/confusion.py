@@ -54,7 +54,10 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], name: str = "clas
     for (i, j), count in np.ndenumerate(counts):
         color = "white" if shares[i, j] > 0.6 else "black"
         axes.text(j, i, str(count), ha="center", va="center", color=color)
-    axes.set_xticks(range(n), classes, rotation=45 if n > 3 else 0)
+    axes.set_xticks(range(n), classes)
+    if n > 3:
+        for text in axes.get_xticklabels():
+            text.set(rotation=45, horizontalalignment="right", rotation_mode="anchor")
     axes.set_yticks(range(n), classes)
     axes.set(
         xlabel=f"{name}, predicted",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ssatom.plots._checks import Measured, labels_of, measured_panels, of_each
+from ssatom.plots._checks import Measured, labels_of, mapping, measured_panels, number, of_each
 from ssatom.plots._style import (
     CAP,
     DASHES,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 4.4  # of a panel, in inches
-_APART = 0.08  # between the series of one place, so that error bars do not cover each other
+_APART = 0.14  # at most, between series at one place: error bars shall not cover each other
 
 
 def plot_layer_errors(
@@ -58,7 +58,8 @@ def plot_layer_errors(
     Raises
     ------
     ValueError
-        If there is nothing to draw, or a value is neither a number nor a pair of them.
+        If there is nothing to draw, a value is neither a number nor a pair of them, or a
+        reference is no number or of no panel.
 
     Examples
     --------
@@ -92,8 +93,9 @@ def _draw_series(
 ) -> None:
     places = {label: i for i, label in enumerate(labels_of(series))}
     rings = []
+    apart = min(_APART, 0.6 / len(series))
     for i, (name, values) in enumerate(series.items()):
-        shift = (i - (len(series) - 1) / 2) * _APART
+        shift = (i - (len(series) - 1) / 2) * apart
         labels = [label for label in places if label in values]
         at = [places[label] + shift for label in labels]
         means = [values[label].mean for label in labels]
@@ -111,11 +113,18 @@ def _draw_series(
 
 def _references(references: Mapping[str, Any] | None, titles: list[str]) -> dict[str, Any]:
     """Reference values by panel and name."""
-    if not references:
+    if references is None or not len(references):
         return {}
-    several = hasattr(next(iter(references.values())), "items")
-    found = dict(references) if several else dict.fromkeys(titles, references)
+    given = {str(name): value for name, value in mapping(references, "references").items()}
+    several = hasattr(next(iter(given.values())), "items")
+    found = given if several else dict.fromkeys(titles, given)
     unknown = sorted(set(found) - set(titles))
     if unknown:
         raise ValueError(f"references are given for {unknown}, but the panels are {titles}")
-    return found
+    return {
+        title: {
+            str(name): number(value, f"reference {name!r}")
+            for name, value in mapping(values, f"references[{title!r}]").items()
+        }
+        for title, values in found.items()
+    }

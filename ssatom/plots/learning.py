@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-_PLACES = 6  # sizes that have room for their number
+_APART = 0.15  # between numbers of crystals that are written down, as a part of the axis
 
 
 def plot_learning_curve(curves: Mapping[str, Any], *, ylabel: str | Mapping[str, str]) -> Figure:
@@ -75,10 +75,19 @@ def _draw_curves(
         style = {**marks[name], "markersize": 5.5, "capsize": CAP}
         axes.errorbar([float(size) for size in sizes], means, [down, stds], label=name, **style)
     sizes = sorted({float(size) for values in series.values() for size in values})
-    if len(sizes) <= _PLACES:
-        axes.set_xticks(sizes, [f"{size:,.0f}".replace(",", "\u2009") for size in sizes])
-        axes.set_xticks([], minor=True)
+    written = _spread(sizes)
+    axes.set_xticks(written, [f"{size:,.0f}".replace(",", "\u2009") for size in written])
+    axes.set_xticks([], minor=True)
     _plain_numbers(axes.yaxis)
+
+
+def _spread(sizes: list[float]) -> list[float]:
+    """Of ascending sizes, those whose numbers do not touch on a logarithmic axis."""
+    found = sizes[:1]
+    for size in sizes[1:]:
+        if np.log(size / found[-1]) >= _APART * np.log(sizes[-1] / sizes[0]):
+            found.append(size)
+    return found
 
 
 def _plain_numbers(axis: Axis) -> None:
@@ -86,8 +95,11 @@ def _plain_numbers(axis: Axis) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     low, high = axis.get_view_interval()
-    wide = high / low > 8
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6))
+    if high / low > 2:
+        steps = (1, 2, 5) if high / low > 10 else (1, 1.5, 2, 3, 5, 7)
+        axis.set_major_locator(LogLocator(subs=steps))
+    else:
+        axis.set_major_locator(MaxNLocator(6))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ssatom.plots._checks import mapping, names
-from ssatom.plots._style import MANY, REST, mark_of_label
+from ssatom.plots._style import CHARACTER, MANY, REST, mark_of_label, title_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ _NAMED = 20  # labels that get a colour and a name: more cannot be told apart
 _COLUMNS = 3
 _SIDE = 3.6  # of a panel, in inches
 _LEGEND_ROWS = 12
+_SYMBOL = 0.4  # inches of a legend's symbol and the space around it
 
 
 class _Cloud(NamedTuple):
@@ -60,9 +61,9 @@ def plot_map(panels: Mapping[str, tuple[Any, Sequence[Any]]]) -> Figure:
 
     rows = _rows([_cloud(title, panel) for title, panel in mapping(panels, "panels").items()])
     columns = max(len(row) for row in rows)
-    size = (_SIDE * columns + 1.6, _SIDE * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
+    width = 0.0
     for line, row in zip(grid, rows, strict=True):
         counts = Counter(str(label) for cloud in row for label in cloud.labels)
         named = [label for label, _ in counts.most_common(_NAMED)]
@@ -70,7 +71,10 @@ def plot_map(panels: Mapping[str, tuple[Any, Sequence[Any]]]) -> Figure:
             _draw_cloud(axes, cloud, named)
         for axes in line[len(row) :]:
             axes.remove()
-        _add_legend(line[len(row) - 1], named, len(counts) - len(named))
+        legend = _add_legend(line[len(row) - 1], named, len(counts) - len(named))
+        width = max(width, _SIDE * len(row) + legend)
+    figure.set_size_inches(width, _SIDE * len(rows))
+    figure.set_layout_engine("constrained", rect=(0, 0, _SIDE * columns / width, 1))
     return figure
 
 
@@ -78,7 +82,10 @@ def _cloud(title: str, panel: tuple[Any, Sequence[Any]]) -> _Cloud:
     where = f"panels[{title!r}]"
     if not isinstance(panel, tuple | list) or len(panel) != 2:
         raise ValueError(f"{where} needs a pair of points and labels, got {type(panel).__name__}")
-    points = np.asarray(panel[0], dtype=float)
+    try:
+        points = np.asarray(panel[0], dtype=float)
+    except (TypeError, ValueError):
+        points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"{where} needs points of shape (n_points, 2), got {points.shape}")
     if not np.isfinite(points).all():
@@ -107,23 +114,28 @@ def _draw_cloud(axes: Axes, cloud: _Cloud, named: list[str]) -> None:
     for i, label in enumerate(named):
         points = cloud.points[cloud.labels == label]
         axes.scatter(points[:, 0], points[:, 1], alpha=0.85, **mark_of_label(i), **style)
-    axes.set(title=cloud.title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    axes.set_title(title_within(cloud.title, _SIDE))
+    axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     axes.spines[:].set_color("0.7")
 
 
-def _add_legend(axes: Axes, named: list[str], n_rest: int) -> None:
+def _add_legend(axes: Axes, named: list[str], n_rest: int) -> float:
+    """Name what a row shows, right of its last panel; the width that takes, in inches."""
     from matplotlib.lines import Line2D
 
     styles = {label: mark_of_label(i) for i, label in enumerate(named)}
     if n_rest:
         styles[f"{n_rest} others"] = {"color": REST, "marker": "o"}
-    axes.legend(
+    columns = 1 + (len(styles) - 1) // _LEGEND_ROWS
+    legend = axes.legend(
         [Line2D([], [], linestyle="", markersize=5, **style) for style in styles.values()],
         list(styles),
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
-        ncols=1 + (len(styles) - 1) // _LEGEND_ROWS,
+        ncols=columns,
         columnspacing=0.8,
         handletextpad=0.1,
         frameon=False,
     )
+    legend.set_in_layout(False)  # or else it would take its place from the panels of all rows
+    return columns * (_SYMBOL + CHARACTER * max(map(len, styles))) + 0.2

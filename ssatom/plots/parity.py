@@ -98,12 +98,12 @@ def plot_parity(
         raise ValueError(f"bounds need to be positive errors, got {tuple(bounds)}")
     grouped = [group for p in checked.values() if p.groups is not None for group in p.groups]
     marks = {name: mark(i) for i, name in enumerate(dict.fromkeys(grouped))}
-    figure, axes = panels_of(checked, size=(4.5, 4.6))
+    figure, axes = panels_of(checked, size=(4.5, 4.6), square=True)
     for one, panel in zip(axes, checked.values(), strict=True):
         low, high = _limits(panel)
         one.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-        _draw_lines(one, bounds, unit)
         _draw_points(one, panel, marks)
+        _draw_lines(one, bounds, unit)
         _write_scores(one, panel, unit, bounds)
         _name_outliers(one, panel, high - low)
         one.set_xlabel(with_unit("true value", unit))
@@ -125,7 +125,7 @@ def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
     std = None if given.std is None else vector(given.std, f"std of {where}", n)
     if std is not None and (std < 0).any():
         raise ValueError(f"std of {where} needs numbers from 0 up, got {std.min()}")
-    labels = dict(given.labels or {})
+    labels = {} if given.labels is None else dict(given.labels)
     missing = [row for row in labels if not (isinstance(row, int | np.integer) and 0 <= row < n)]
     if missing:
         raise ValueError(f"labels of {where} name rows {missing}; there are rows 0 to {n - 1}")
@@ -140,7 +140,9 @@ def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
 
 
 def _limits(panel: Parity) -> tuple[float, float]:
-    values = np.concatenate([panel.y, panel.predictions])
+    # The arrows need room, not the other rows of `before`, whose points are not drawn.
+    starts = [] if panel.before is None else panel.before[list(panel.labels or {})]
+    values = np.concatenate([panel.y, panel.predictions, starts])
     low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or 0.5
     return low - margin, high + margin
@@ -172,14 +174,15 @@ def _draw_points(axes: Axes, panel: Parity, marks: dict[str, dict[str, Any]]) ->
         x, y = panel.y[rows], panel.predictions[rows]
         axes.scatter(x, y, label=name, zorder=3, rasterized=many, **style, **dots)
         if panel.std is not None:
-            bars: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "alpha": 0.3}
+            bars: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "alpha": 0.45}
             axes.errorbar(x, y, panel.std[rows], elinewidth=0.8, rasterized=many, zorder=2, **bars)
 
 
 def _write_scores(axes: Axes, panel: Parity, unit: str, bounds: Sequence[float]) -> None:
     errors = np.abs(panel.y - panel.predictions)
     spread = float(np.sum((panel.y - panel.y.mean()) ** 2))
-    lines = [f"MAE {errors.mean():.3g} {unit}".rstrip()]
+    mean = errors.mean()
+    lines = [f"MAE {mean:{'.3g' if mean < 1000 else '.0f'}} {unit}".rstrip()]
     if spread > 0:
         lines.append(f"R² {1 - float(np.sum(errors**2)) / spread:.3f}")
     lines += [f"{np.mean(errors <= bound):.0%} within ±{bound:g}" for bound in bounds]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssatom.plots._checks import mapping
-from ssatom.plots._style import BLUE, MARKERS, RED, legend_below, panels_of
+from ssatom.plots._style import BLUE, MARKERS, RED, legend_below, name_places, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_WIDTH = 5.4  # in inches
 _SCALES = {"single": (BLUE, "-", "single-scale"), "multi": (RED, "--", "multi-scale")}
 
 
@@ -47,7 +48,7 @@ def plot_similarity(
     'cosine similarity'
     """
     crystals = mapping(similarities, "similarities")
-    figure, (axes,) = panels_of([""], size=(5.4, 4.2))
+    figure, (axes,) = panels_of([""], size=(_WIDTH, 4.2))
     lowest = 0.0
     for i, (crystal, scales) in enumerate(crystals.items()):
         for scale, values in mapping(scales, f"similarities[{crystal!r}]").items():
@@ -60,9 +61,10 @@ def plot_similarity(
                 color=color,
                 linestyle=style,
                 marker=MARKERS[i % len(MARKERS)],
+                markersize=5.5,
                 label=f"{crystal}, {name}",
             )
-    axes.set_xticks(range(len(layers)), [str(layer) for layer in layers])
+    name_places(axes, [str(layer) for layer in layers], _WIDTH)
     axes.set(xlabel="layer", ylabel="cosine similarity", ylim=(lowest - 0.05, 1.05))
     legend_below(figure)
     return figure

@@ -1,0 +1,106 @@
+"""What the figures refuse, and what they say about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssatom.plots import (
+    Parity,
+    plot_calibration,
+    plot_layer_errors,
+    plot_learning_curve,
+    plot_map,
+    plot_parity,
+    plot_similarity,
+)
+
+ERRORS = {"random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02)}}
+
+
+@pytest.mark.parametrize(
+    ("errors", "options", "message"),
+    [
+        ([1, 2], {}, "errors needs a mapping, got list"),
+        ({}, {}, "errors is empty"),
+        ({"a": {"GE0": np.nan}}, {}, r"errors\['a'\] has no value that is a number"),
+        ({"a": {"GE0": "low"}}, {}, r"errors\['a'\]\['GE0'\] needs a finite mean.*got 'low'"),
+        ({"a": {"GE0": (1, -1)}}, {}, r"deviation from 0 up; got \(1, -1\)"),
+        ({"p": {"a": {"GE0": (1, 2, 3)}}}, {}, r"errors\['p'\]\['a'\]\['GE0'\]"),
+        (ERRORS, {"references": {"p": {"OFM": 1}}}, r"given for \['p'\], but the panels are"),
+        (ERRORS, {"references": {"OFM": np.nan}}, "reference 'OFM' needs a finite number"),
+        ({"p": ERRORS}, {"ylabel": {"q": "eV"}}, r"each of \['p'\], got \['q'\]"),
+    ],
+)
+def test_layers_refuse(errors: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_layer_errors(errors, **{"ylabel": "MAE", **options})
+
+
+@pytest.mark.parametrize(("size", "error"), [(0, 1.0), ("all", 1.0), (100, 0.0), (100, -1.0)])
+def test_learning_curves_refuse(size: Any, error: float) -> None:
+    with pytest.raises(ValueError, match=f"curves of 'CGCNN'.*got {error} for {size!r}"):
+        plot_learning_curve({"CGCNN": {size: error}}, ylabel="MAE")
+
+
+@pytest.mark.parametrize(
+    ("panel", "message"),
+    [
+        ([1, 2, 3], "needs a pair of points and labels, got list"),
+        ((np.zeros((2, 3)), "ab"), r"shape \(n_points, 2\), got \(2, 3\)"),
+        ((["a", "b"], ["x", "y"]), r"shape \(n_points, 2\)"),
+        (([[0, np.nan]], ["a"]), "needs finite points"),
+        (([[0, 0]], ["a", "b"]), r"labels of panels\['p'\] needs 1 labels"),
+    ],
+)
+def test_maps_refuse(panel: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_map({"p": panel})
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"both": [0, 1]}, "knows 'single' and 'multi', got 'both'"),
+        ({"single": [0]}, r"needs 2 values, one a layer, got shape \(1,\)"),
+        ({"single": [0, 1.5]}, "from -1 to 1, got 1.5 for layer 1"),
+    ],
+)
+def test_similarities_refuse(scales: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_similarity({"NaCl": scales}, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ((1, 2), r"models\['m'\] needs true values, predictions and standard deviations"),
+        (([1.0], [1.0, 2.0], [1.0]), r"predictions of models\['m'\] needs 1 entries.*got 2"),
+        (([1.0, 2], [1.0, 2], [1.0, 0]), "that of row 1 is 0.0"),
+        (([1.0, np.nan], [1.0, 2], [1.0, 1]), r"entry 1 is nan \(1 such of 2\)"),
+        (("ab", [1.0], [1.0]), "needs numbers in one dimension, got str"),
+    ],
+)
+def test_calibration_refuse(model: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_calibration({"m": model}, unit="")
+
+
+@pytest.mark.parametrize(
+    ("panel", "message"),
+    [
+        ([[1.0]], "needs a Parity or a pair"),
+        (([1.0, 2], [1.0]), r"predictions of panels\['p'\] needs 2 entries"),
+        (([1.0], [np.inf]), "entry 0 is inf"),
+        (Parity([1.0], [1.0], labels={1: "x"}), r"name rows \[1\]; there are rows 0 to 0"),
+        (Parity([1.0], [1.0], std=[-1]), "from 0 up, got -1.0"),
+        (Parity([1.0], [1.0], groups=["a", "b"]), r"needs 1 labels, one a row, got shape \(2,\)"),
+    ],
+)
+def test_parity_refuse(panel: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_parity({"p": panel}, unit="eV")
+    with pytest.raises(ValueError, match=r"bounds need to be positive errors, got \(0,\)"):
+        plot_parity({"p": ([1.0], [1.0])}, unit="eV", bounds=(0,))

@@ -1,0 +1,294 @@
+"""Figures of representations and models: what is drawn, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from ssatom import plots
+from ssatom.plots import (
+    Parity,
+    plot_calibration,
+    plot_grouped_bars,
+    plot_layer_errors,
+    plot_learning_curve,
+    plot_map,
+    plot_parity,
+    plot_similarity,
+)
+
+ERRORS = {
+    "random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02), "GE012": (0.2, 0.03)},
+    "by group": {"GE0": 0.5, "GE01": float("nan"), "GE012": 0.4},
+}
+MODEL = (np.arange(40.0), np.arange(40.0) + 0.5, np.full(40, 0.5))
+RNG = np.random.default_rng(0)
+
+
+def texts(container: Any) -> list[str]:
+    """What a legend says."""
+    return [text.get_text() for text in container.get_texts()]
+
+
+def titles(figure: Any) -> list[str]:
+    return [axes.get_title() for axes in figure.axes]
+
+
+def bar_ends(container: Any) -> np.ndarray:
+    """Lower and upper ends of vertical error bars."""
+    lines = container.lines[2][0] if hasattr(container, "has_yerr") else container.errorbar[2][0]
+    return np.array([segment[:, 1] for segment in lines.get_segments() if len(segment)])
+
+
+# Errors over layers
+
+
+def test_layers_are_lines_with_error_bars_and_a_circle_around_the_lowest() -> None:
+    figure = plot_layer_errors(ERRORS, ylabel="MAE (eV)", references={"OFM": 0.25})
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "MAE (eV)"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["GE0", "GE01", "GE012"]
+    random, group = axes.containers
+    np.testing.assert_allclose(random.lines[0].get_ydata(orig=False), [0.3, 0.1, 0.2])
+    np.testing.assert_allclose(bar_ends(random), [(0.29, 0.31), (0.08, 0.12), (0.17, 0.23)])
+    np.testing.assert_allclose(
+        group.lines[0].get_ydata(orig=False), [0.5, 0.4]
+    )  # without the missing one
+    np.testing.assert_allclose(group.lines[0].get_xdata(orig=False), [0, 2], atol=0.2)
+    assert np.ptp([line.lines[0].get_xdata()[0] for line in axes.containers]) > 0.05
+    circles = axes.collections[-1].get_offsets()
+    np.testing.assert_allclose(circles[:, 1], [0.1, 0.4])
+    np.testing.assert_array_equal(np.round(circles[:, 0]), [1, 2])
+    (reference,) = (line for line in axes.lines if line.get_label() == "OFM")
+    assert list(reference.get_ydata()) == [0.25, 0.25]
+    assert texts(figure.legends[0]) == ["random", "by group", "lowest of a series", "OFM"]
+
+
+def test_layers_without_circles() -> None:
+    figure = plot_layer_errors(ERRORS, ylabel="", mark_best=False)
+    assert texts(figure.legends[0]) == ["random", "by group"]
+
+
+def test_panels_share_a_scale_or_have_their_own() -> None:
+    panels = {"gap": pd.DataFrame({"random": {"GE0": 1.0, "GE1": 2.0}}), "energy": ERRORS}
+    both = plot_layer_errors(panels, ylabel="MAE")
+    assert titles(both) == ["gap", "energy"]
+    assert both.axes[0].get_ylim() == both.axes[1].get_ylim()
+    assert [axes.get_ylabel() for axes in both.axes] == ["MAE", ""]
+    own = plot_layer_errors(
+        panels, ylabel={"energy": "meV", "gap": "eV"}, references={"gap": {"OFM": 1.5}}
+    )
+    assert own.axes[0].get_ylim() != own.axes[1].get_ylim()
+    assert [axes.get_ylabel() for axes in own.axes] == ["eV", "meV"]
+    labels = [[line.get_label() for line in axes.lines] for axes in own.axes]
+    assert ["OFM" in names for names in labels] == [True, False]
+    first, second = (axes.containers[0].lines[0].get_color() for axes in own.axes)
+    assert first == second  # of the same series
+
+
+# Bars
+
+
+def test_bars_stand_in_groups() -> None:
+    figure = plot_grouped_bars(ERRORS, ylabel="MAE (eV)")
+    (axes,) = figure.axes
+    random, group = axes.containers[1::2]  # the others are error bars
+    assert [bar.get_height() for bar in random] == [0.3, 0.1, 0.2]
+    assert [bar.get_height() for bar in group] == [0.5, 0.4]
+    np.testing.assert_allclose(bar_ends(random)[2], (0.17, 0.23))
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in (*random, *group)]
+    np.testing.assert_array_equal(np.round(middles), [0, 1, 2, 0, 2])
+    assert random[0].get_x() + random[0].get_width() <= group[0].get_x() + 1e-9  # side by side
+    assert random[0].get_facecolor() != group[0].get_facecolor()
+    assert axes.get_ylabel() == "MAE (eV)"
+    assert axes.get_ylim()[0] == 0
+    assert texts(figure.legends[0]) == ["random", "by group"]
+
+
+def test_bars_grow_with_their_number_and_names_are_slanted() -> None:
+    few = plot_grouped_bars({"KRR": {"NE0": 1.0, "NE1": -2.0}}, ylabel="R²")
+    many = plot_grouped_bars(
+        {model: {f"descriptor {i}": 1.0 for i in range(20)} for model in "abc"}, ylabel="MAE"
+    )
+    assert not few.legends  # one series needs no name
+    assert many.get_figwidth() > 1.5 * few.get_figwidth()
+    assert [one.axes[0].get_xticklabels()[0].get_rotation() > 0 for one in (few, many)] == [0, 1]
+    two = plot_grouped_bars({"p": {"a": {"x": 1}}, "q": {"a": {"y": 2}}}, ylabel="MAE")
+    assert [axes.get_xticklabels()[0].get_text() for axes in two.axes] == ["x", "y"]
+
+
+# Learning curves
+
+
+def test_learning_curves_are_logarithmic() -> None:
+    curves = {"CGCNN": {1000: (0.2, 0.3), 100: (0.4, 0.1)}, "NEGNN": pd.Series({100: 0.3})}
+    (axes,) = plot_learning_curve(curves, ylabel="MAE (eV)").axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("training crystals", "MAE (eV)")
+    line = axes.containers[0].lines[0]
+    assert list(line.get_xdata()) == [100, 1000]  # in order
+    low, high = bar_ends(axes.containers[0])[1]
+    assert 0 < low < 0.2  # a bar to below zero ends above it
+    assert high == pytest.approx(0.5)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["100", "1\u2009000"]
+
+
+def test_numbers_of_crystals_do_not_touch() -> None:
+    sizes = [100, 110, 120, 1000, 9500, 10000]
+    (axes,) = plot_learning_curve({"CGCNN": dict.fromkeys(sizes, 1.0)}, ylabel="").axes
+    assert list(axes.get_xticks()) == [100, 1000, 9500]
+
+
+# Calibration
+
+
+def test_calibration_counts_rows_within_intervals_and_bins_errors() -> None:
+    figure = plot_calibration({"ensemble": MODEL}, unit="eV")
+    left, right = figure.axes
+    (curve,) = (line for line in left.lines if line.get_label() == "ensemble")
+    # Errors equal one standard deviation: inside from a probability of 68.3 % on.
+    np.testing.assert_allclose(curve.get_xdata(), np.arange(1, 20) / 20)
+    np.testing.assert_array_equal(curve.get_ydata(), np.arange(1, 20) / 20 > 0.683)
+    bins = right.lines[-1]
+    assert len(bins.get_xdata()) == 4  # ten rows in each
+    np.testing.assert_allclose([*bins.get_xdata(), *bins.get_ydata()], 0.5)
+    assert right.get_xlabel() == "predicted standard deviation (eV)"
+    assert texts(figure.legends[0]) == ["ensemble"]
+
+
+# Parity
+
+
+def test_parity_draws_groups_bounds_scores_and_named_rows() -> None:
+    y, predictions = np.array([0.0, 1, 2, 3]), np.array([0.1, 1, 2, 1])
+    panel = Parity(
+        y,
+        predictions,
+        groups=list("ddff"),
+        std=np.full(4, 0.2),
+        labels={3: "GdVO4"},
+        before=[0, 0, 0, -5.0],
+    )
+    figure = plot_parity({"NE01": panel, "": (y, y)}, unit="µB", bounds=(0.5,))
+    first, second = figure.axes
+    assert (first.get_xlabel(), first.get_ylabel()) == ("true value (µB)", "predicted value (µB)")
+    assert second.get_ylabel() == ""
+    assert texts(figure.legends[0]) == ["d", "f", "±0.5 µB"]
+    clouds = [points.get_offsets() for points in first.collections if points.get_label() in "df"]
+    np.testing.assert_array_equal(clouds, [[(0, 0.1), (1, 1)], [(2, 2), (3, 1)]])
+    np.testing.assert_allclose(bar_ends(first.containers[1])[:, 1], [2.2, 1.2])
+    assert [line.get_xy1() for line in first.lines if hasattr(line, "get_xy1")] == [
+        (0, 0),
+        (0, 0.5),
+        (0, -0.5),
+    ]
+    score, *named = first.texts
+    assert score.get_text() == "MAE 0.525 µB\nR² 0.198\n75% within ±0.5"
+    assert [text.get_text() for text in named] == ["GdVO4", ""]
+    arrow = named[1]
+    assert (*arrow.xyann, *arrow.xy) == (3, -5, 3, 1)  # from where it was to where it is
+    assert first.get_xlim() == first.get_ylim()
+    assert first.get_ylim()[0] < -5  # the arrow has room
+
+
+def test_names_of_outliers_do_not_touch() -> None:
+    y, predictions = np.array([0, 0.2, 0.1, 10]), np.array([5, 5.1, 5.2, 10.0])
+    labels = {0: "Fe3O4", 1: "MnO", 2: "CoO"}
+    figure = plot_parity({"": Parity(y, predictions, labels=labels)}, unit="")
+    figure.draw_without_rendering()
+    # Of the texts alone, without their arrows.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+# Maps and similarities
+
+
+def test_maps_name_the_most_frequent_labels() -> None:
+    labels = np.repeat([f"E{i}" for i in range(25)], np.arange(25, 0, -1))
+    points = RNG.normal(size=(len(labels), 2))
+    figure = plot_map({"a": (points, labels), "b": (-points, labels), "c": ([[0, 0]], ["Fe"])})
+    assert titles(figure) == ["a", "b", "c"]
+    rows = [axes.get_subplotspec().rowspan.start for axes in figure.axes]
+    assert rows == [0, 0, 1]  # "c" has no label in common with "b"
+    legends = [axes.get_legend() for axes in figure.axes]
+    assert legends[0] is None
+    assert texts(legends[1]) == [*(f"E{i}" for i in range(20)), "5 others"]
+    assert texts(legends[2]) == ["Fe"]
+    rest, first = figure.axes[0].collections[:2]
+    np.testing.assert_allclose(rest.get_offsets(), points[-15:])
+    assert np.ptp(rest.get_facecolor()[0][:3]) == 0  # grey
+    np.testing.assert_allclose(first.get_offsets(), points[:25])
+    styles = {
+        (tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes())
+        for c in figure.axes[0].collections
+    }
+    assert len(styles) == 21  # all can be told apart
+    figure.draw_without_rendering()
+    assert all(legend.get_window_extent().x1 <= figure.bbox.x1 for legend in legends[1:])
+
+
+def test_similarities_are_lines_by_scale_and_crystal() -> None:
+    given = {
+        "NaCl": {"single": [0.1, np.nan, 0.9], "multi": [0, 0.1, 0.2]},
+        "FeO": {"multi": 3 * [1]},
+    }
+    figure = plot_similarity(given, ["0", "1", "2"])
+    single, multi, other = figure.axes[0].lines
+    np.testing.assert_array_equal(single.get_ydata(), [0.1, np.nan, 0.9])
+    assert single.get_color() != multi.get_color() == other.get_color()
+    assert single.get_linestyle() != multi.get_linestyle() == other.get_linestyle()
+    assert single.get_marker() == multi.get_marker() != other.get_marker()
+    names = ["NaCl, single-scale", "NaCl, multi-scale", "FeO, multi-scale"]
+    assert texts(figure.legends[0]) == names
+    assert figure.axes[0].get_ylim() == pytest.approx((-0.05, 1.05))
+    negative = plot_similarity({"NaCl": {"single": [-0.1, 0.2]}}, [0, 1])
+    assert negative.axes[0].get_ylim()[0] < -0.1
+
+
+# All of them
+
+LONG = [f"a rather long name of panel {i}, as long as two lines" for i in range(4)]
+ALL = {
+    "layers": lambda: plot_layer_errors(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
+    "bars": lambda: plot_grouped_bars(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
+    "learning": lambda: plot_learning_curve({LONG[0]: {10: (1, 2), 99: 0.2}}, ylabel="MAE (eV)"),
+    "calibration": lambda: plot_calibration({"ensemble": MODEL}, unit="eV"),
+    "parity": lambda: plot_parity(dict.fromkeys("abc", MODEL[:2]), unit="GPa"),
+    "map": lambda: plot_map({name: (RNG.normal(size=(600, 2)), 150 * LONG) for name in LONG}),
+    "similarity": lambda: plot_similarity({"NaCl": {"multi": [0, 1, 0.5, 0]}}, layers=LONG),
+    "confusion": lambda: plots.plot_confusion(np.eye(4, dtype=int), list("abcd")),
+}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_figures_are_saved_and_nothing_is_cut_off(kind: str) -> None:
+    figure = ALL[kind]()
+    figure.savefig(png := BytesIO())  # any warning is an error here
+    inside = figure.get_tightbbox()  # inches; of the first drawing, which is the one people get
+    figure.savefig(svg := BytesIO(), format="svg")
+    assert png.getvalue().startswith(b"\x89PNG")
+    assert b"<svg" in svg.getvalue()
+    assert min(inside.min) > 0.01
+    assert (inside.max < figure.get_size_inches() - 0.01).all()
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import io, runpy, sys\n"
+        f"for draw in runpy.run_path({__file__!r})['ALL'].values():\n"
+        "    draw().savefig(io.BytesIO())\n"
+        "print('matplotlib.figure' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "True False\n"
