@@ -23,7 +23,12 @@ from ssatom.evaluation import (
 )
 from ssatom.exceptions import StructureError
 from ssatom.featurizers import GraphEmbeddingFeaturizer, SelfSupervisedSiteFeaturizer
-from ssatom.reproduction.features import descriptor_features
+from ssatom.reproduction.features import (
+    DESCRIPTORS,
+    SITE_DESCRIPTORS,
+    available,
+    descriptor_features,
+)
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 
 RANDOM = "random"
@@ -75,6 +80,16 @@ class Context:
     def encoder(self) -> PretrainedEncoder:
         """The weights, loaded."""
         return resolve_weights(self.weights)
+
+    @cached_property
+    def descriptors(self) -> list[str]:
+        """Descriptors of crystals that this run takes."""
+        return available(DESCRIPTORS, self.quick)
+
+    @cached_property
+    def site_descriptors(self) -> list[str]:
+        """Descriptors of sites that this run takes."""
+        return available(SITE_DESCRIPTORS, self.quick)
 
     @property
     def splits_folder(self) -> Path:

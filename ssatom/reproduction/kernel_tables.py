@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from ssatom.evaluation import DATASETS, Dataset, EvaluationResult
 from ssatom.reproduction.context import Context
-from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS, available
+from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS
 from ssatom.reproduction.printed import KERNEL_RIDGE
 from ssatom.reproduction.scores import (
     as_numbers,
     cell,
     digits_for,
     error_table,
+    mae_in,
     metric_table,
     sentence_case,
 )
@@ -36,7 +37,7 @@ TITLES = {
 def run_table2(context: Context) -> Report:
     """Magnetic moments, single layers and descriptors."""
     names = [f"NE{layer}" for layer in SINGLE]
-    return _site_table(context, [*available(SITE_DESCRIPTORS, context.quick), *names])
+    return _site_table(context, [*context.site_descriptors, *names])
 
 
 def run_table3(context: Context) -> Report:
@@ -64,7 +65,7 @@ def run_table5(context: Context) -> Report:
 def moments(context: Context) -> Dataset:
     """The magnetic moments, on rows for which all descriptors of sites exist."""
     dataset = context.dataset("paper_magmom")
-    return context.common(dataset, available(SITE_DESCRIPTORS, context.quick))
+    return context.common(dataset, context.site_descriptors)
 
 
 def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, EvaluationResult]:
@@ -79,7 +80,7 @@ def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, Evalua
 def crystals(context: Context, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
     """A data set of crystals by target, on rows where all targets and descriptors exist."""
     whole = context.datasets(name, targets)
-    return {t: context.common(d, available(DESCRIPTORS, context.quick)) for t, d in whole.items()}
+    return {t: context.common(d, context.descriptors) for t, d in whole.items()}
 
 
 def evaluate_crystals(
@@ -107,7 +108,7 @@ def _site_table(context: Context, names: Sequence[str]) -> Report:
 
 def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
     layers = [f"GE{layers}" for layers in (*SINGLE, *MULTI)]
-    names = [*available(DESCRIPTORS, context.quick), "random-GE012", "random-GE012345", *layers]
+    names = [*context.descriptors, "random-GE012", "random-GE012345", *layers]
     notes = {name: d.description for name, d in DESCRIPTORS.items()}
     notes |= {f"random-GE{n}": "the same encoder, untrained" for n in ("012", "012345")}
     numbers, tables, paragraphs = {}, [], []
@@ -117,7 +118,7 @@ def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> R
             title = sentence_case(TITLES[target])
             numbers[target] = as_numbers(results)
             printed = KERNEL_RIDGE[target]
-            tables.append(error_table(f"{title}, MAE in {unit}", results, printed, notes))
+            tables.append(error_table(f"{title}, {mae_in(unit)}", results, printed, notes))
             tables.append(metric_table(f"{title}, all metrics", results, printed))
             paragraphs.append(reading(target, results))
     return Report(results=numbers, tables=tables, reading=paragraphs)

@@ -15,7 +15,7 @@ from ssatom.reproduction.kernel_tables import (
     evaluate_moments,
 )
 from ssatom.reproduction.printed import KERNEL_RIDGE
-from ssatom.reproduction.scores import KINDS, as_numbers, sentence_case
+from ssatom.reproduction.scores import KINDS, as_numbers, mae_in, sentence_case
 from ssatom.reproduction.study import Report, Table
 
 
@@ -37,7 +37,7 @@ def _layer_figure(context: Context, sources: Mapping[str, Sequence[str]]) -> Rep
         for target, results in evaluate_crystals(context, source, targets, names).items():
             title = TITLES[target]
             panels[title] = errors_by_kind(results)
-            labels[title] = f"MAE ({DATASETS[source].targets[target]})"
+            labels[title] = mae_in(DATASETS[source].targets[target], "MAE ({})")
             paper = KERNEL_RIDGE[target]
             best = min((n for n in paper if n.startswith("GE")), key=lambda n: paper[n]["mae"][0])
             references[title] = {f"paper, {best}": paper[best]["mae"][0]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssatom.reproduction.context import Context
-from ssatom.reproduction.features import DESCRIPTORS, available
+from ssatom.reproduction.features import DESCRIPTORS
 from ssatom.reproduction.kernel_tables import MULTI, SINGLE, reading
 from ssatom.reproduction.scores import as_numbers, error_table
 from ssatom.reproduction.study import Report, Table
@@ -23,7 +23,7 @@ LEADERBOARD = {
 def run_phonons(context: Context) -> Report:
     """Kernel ridge on embeddings and descriptors, official folds."""
     dataset = context.dataset("matbench_phonons")
-    descriptors = available(DESCRIPTORS, context.quick)
+    descriptors = context.descriptors
     dataset = context.common(dataset, descriptors)
     names = [*descriptors, "random-GE012345", *(f"GE{layers}" for layers in (*SINGLE, *MULTI))]
     results = {

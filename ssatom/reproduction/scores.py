@@ -46,6 +46,11 @@ def sentence_case(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
+def mae_in(unit: str, form: str = "MAE in {}") -> str:
+    """The heading of mean absolute errors; a number without unit gets none."""
+    return "MAE" if unit == "1" else form.format(unit)
+
+
 def digits_for(values: list[float]) -> int:
     """Decimal places that leave three digits of the smallest error, and no more than four."""
     smallest = min((abs(v) for v in values if v and not math.isnan(v)), default=1.0)
