@@ -27,12 +27,15 @@ from ssatom.tasks import (
     ElementTask,
     GroupTask,
     PeriodTask,
+    PotentialTask,
     PretrainingTask,
     RadialTask,
+    RedundancyTask,
     make_tasks,
 )
 
 NONE = torch.empty(0, dtype=torch.long)
+MASKED = [t for t in TASKS.values() if not t.target_rows and t is not RedundancyTask]
 
 
 class Fixed(nn.Module):
@@ -124,7 +127,7 @@ def test_distance_head_follows_the_graphs_settings() -> None:
     assert head(torch.rand(2, 4), torch.rand(2, 4)).shape == (2, 11)
 
 
-@pytest.mark.parametrize("task", [t() for t in TASKS.values() if not t.target_rows])
+@pytest.mark.parametrize("task", [t() for t in MASKED])
 def test_nothing_masked_is_no_loss_and_no_nan(batch: GraphBatch, task: PretrainingTask) -> None:
     head = task.make_head(4, GraphConfig())
     states = torch.rand(5, 4, requires_grad=True)
@@ -140,7 +143,8 @@ def test_heads_hold_the_tensors_and_tasks_none(name: str) -> None:
     assert task.name == name
     assert not isinstance(task, nn.Module)
     head = task.make_head(8, GraphConfig())
-    assert sum(p.numel() for p in head.parameters()) > 0
+    n_parameters = sum(p.numel() for p in head.parameters())
+    assert (n_parameters > 0) == (name != "redundancy")
 
 
 # Denoising -------------------------------------------------------------------------------------
@@ -278,6 +282,21 @@ def test_angles_by_hand(
     np.testing.assert_allclose(targets_of(AnglesTask(), crystals[name])[:, 0], coordination / 4)
 
 
+@pytest.mark.parametrize(("name", "madelung"), [("NaCl", 1.747565), ("CsCl", 1.762675)])
+def test_potential_targets_by_hand(
+    crystals: dict[str, Structure], name: str, madelung: float
+) -> None:
+    """The potential at an ion of a salt is Madelung's constant by its charge and the distance."""
+    salt = crystals[name]
+    charges, potentials, energies = targets_of(PotentialTask(), salt).T
+    assert charges.sum() == pytest.approx(0, abs=1e-12)
+    first = [site.specie.symbol for site in salt].index(name[:2])
+    assert charges[first] > 1  # the metal is positive
+    distance = min(d for d in salt.distance_matrix[first] if d > 0)
+    np.testing.assert_allclose(potentials, -3 * madelung * charges / distance, rtol=5e-3)
+    np.testing.assert_allclose(energies, charges * potentials / 3)
+
+
 def test_sites_without_neighbors_have_targets_too(crystals: dict[str, Structure]) -> None:
     argon, water = crystals["argon"], crystals["water"]
     assert not bond_angles(structure_arrays(argon)).any()
@@ -344,6 +363,25 @@ def test_unknown_symmetry_does_not_count(crystals: dict[str, Structure]) -> None
     head = task.make_head(4, GraphConfig())
     result = task.evaluate(head, [torch.rand(14, 4)], MaskedBatch(graphs, NONE, NONE, targets=rows))
     assert result.n_items == 1
+
+
+# Redundancy -----------------------------------------------------------------------------------
+
+
+def test_redundancy_by_hand(batch: GraphBatch) -> None:
+    """Of three units two are the same and one is at right angles to them; one says nothing."""
+    wave = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    other = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    states = torch.stack([wave, 5 * wave + 3, other, torch.zeros(4)], dim=1)
+    result = RedundancyTask().evaluate(nn.Identity(), [states], MaskedBatch(batch, NONE, NONE))
+    assert result.loss.item() == pytest.approx(2 / 12, rel=1e-4)
+    assert (int(result.correct), result.n_items) == (10, 12)
+
+
+def test_redundancy_of_one_site_is_none(batch: GraphBatch) -> None:
+    state = torch.rand(1, 4, requires_grad=True)
+    result = RedundancyTask().evaluate(nn.Identity(), [state], MaskedBatch(batch, NONE, NONE))
+    assert (result.loss.item(), result.n_items) == (0.0, 0)
 
 
 # By name ---------------------------------------------------------------------------------------

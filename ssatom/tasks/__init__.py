@@ -2,8 +2,10 @@
 
 from ssatom.tasks.base import PretrainingTask, TaskResult
 from ssatom.tasks.distances import DenoiseTask, DistanceTask
+from ssatom.tasks.electrostatics import PotentialTask
 from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
 from ssatom.tasks.names import TASKS, make_tasks
+from ssatom.tasks.redundancy import RedundancyTask
 from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "ElementTask",
     "GroupTask",
     "PeriodTask",
+    "PotentialTask",
     "PretrainingTask",
     "RadialTask",
+    "RedundancyTask",
     "TaskResult",
     "make_tasks",
 ]

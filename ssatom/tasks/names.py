@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from ssatom.exceptions import ParameterError
 from ssatom.tasks.base import PretrainingTask
 from ssatom.tasks.distances import DenoiseTask, DistanceTask
+from ssatom.tasks.electrostatics import PotentialTask
 from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
+from ssatom.tasks.redundancy import RedundancyTask
 from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
 
 _ALL = (
     *(PeriodTask, GroupTask, ElementTask, DistanceTask, DenoiseTask),
-    *(RadialTask, AnglesTask, DensityTask, CrystalSystemTask),
+    *(RadialTask, AnglesTask, PotentialTask, DensityTask, CrystalSystemTask),
+    RedundancyTask,
 )
 
 TASKS: dict[str, type[PretrainingTask]] = {task.name: task for task in _ALL}

@@ -35,7 +35,7 @@ class _LayersHead(nn.Module):
         return self.layers(states)
 
 
-class _SurrogateTask(PretrainingTask):
+class SurrogateTask(PretrainingTask):
     """Values of sites or of structures, in units of about their spread, from all layers."""
 
     n_values: int
@@ -67,7 +67,7 @@ def _mean_over_sites(states: Tensor, masked: MaskedBatch) -> Tensor:
     return sums / counts[:, None]
 
 
-class RadialTask(_SurrogateTask):
+class RadialTask(SurrogateTask):
     """Predict the element-weighted radial distribution around each site from every layer.
 
     Five distributions on a grid of r from 1 Å in steps of 0.2 Å, weighed by 1 and four properties
@@ -114,7 +114,7 @@ class RadialTask(_SurrogateTask):
         return (found / self._gas).reshape(len(found), -1)
 
 
-class AnglesTask(_SurrogateTask):
+class AnglesTask(SurrogateTask):
     """Predict coordination number and bond angles of each site from every layer.
 
     The targets are those of `ssatom.surroundings.bond_angles`, the number divided by 4 and the
@@ -143,7 +143,7 @@ class AnglesTask(_SurrogateTask):
         return found
 
 
-class DensityTask(_SurrogateTask):
+class DensityTask(SurrogateTask):
     """Predict volume per atom and mass density from the mean state of every layer.
 
     Logarithms, in units of 0.5; Huber loss. Right where the root of the mean squared error is
@@ -179,7 +179,7 @@ class DensityTask(_SurrogateTask):
         return (values - self._center)[None] / 0.5
 
 
-class CrystalSystemTask(_SurrogateTask):
+class CrystalSystemTask(SurrogateTask):
     """Predict the crystal system from the mean state of every layer, 7 classes, cross-entropy.
 
     Spglib finds it with a tolerance of 0.01 Å, which takes milliseconds for a structure of tens
