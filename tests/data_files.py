@@ -31,7 +31,8 @@ def write(folder: Path, name: str, rows: list[dict]) -> Path:
 def write_all(folder: Path, n_crystals: int = 40) -> None:
     """Every data set, on the same crystals; labels follow the mean atomic number and volume."""
     rng = np.random.default_rng(0)
-    crystals = [s for s in load_example_crystals()["structure"] if len(s) < 12][:n_crystals]
+    small = [s for s in load_example_crystals()["structure"] if len(s) < 12]
+    crystals = small[:n_crystals]
     sets: dict[str, list[dict]] = {}
     for i, structure in enumerate(crystals):
         numbers = np.array([site.specie.Z for site in structure])
@@ -46,6 +47,8 @@ def write_all(folder: Path, n_crystals: int = 40) -> None:
             "paper_elastic": elastic,
             "matbench_phonons": {"last_phdos_peak_cm1": 900 * label, "matbench_fold": i % 5},
             "mp2018_36k": {**energies, "split": part},
+            "dielectric": {"log10_poly_total": volume},
+            "corpus_mp": {},
         }
         for name, of in props.items():
             sets.setdefault(name, []).append(row(structure, f"mp-{i}", of))
@@ -53,5 +56,9 @@ def write_all(folder: Path, n_crystals: int = 40) -> None:
         sites = sorted({0, len(structure) - 1})
         magnetic = row(structure, f"{i}.0", site_props=moments, site_index=sites)
         sets.setdefault("paper_magmom", []).append(magnetic)
+    for i, structure in enumerate(small[n_crystals:][:n_crystals]):
+        label = rng.normal()
+        energies = {"formation_energy_per_atom": label, "band_gap": abs(label)}
+        sets["mp2018_36k"].append(row(structure, f"only-{i}", {**energies, "split": "train"}))
     for name, rows in sets.items():
         write(folder, name, rows)

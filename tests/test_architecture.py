@@ -43,7 +43,8 @@ MAY_IMPORT = {
         "featurizers estimators"
     ),
     "reproduction": (
-        "plots structures corpora weights embeddings featurizers estimators evaluation"
+        "plots structures corpora graph weights pretraining embeddings featurizers estimators "
+        "evaluation"
     ),
     "cli": "*",
 }

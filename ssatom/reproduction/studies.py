@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ssatom.reproduction import (
+    ablation,
     kernel_tables,
     layer_figures,
     learning,
@@ -109,6 +110,19 @@ _ALL = (
         "Table VII: CGCNN and NEGNN on tens of thousands of crystals",
         networks.run_table7,
         ("mp2018_36k.jsonl.gz",),
+    ),
+    Study(
+        "ablation",
+        "What each direction of pretraining brings",
+        ablation.run_ablation,
+        (
+            ablation.CORPUS,
+            "mp2018_36k.jsonl.gz",
+            "dielectric.jsonl.gz",
+            *_MAGMOM,
+            *_ENERGIES,
+            *_ELASTIC,
+        ),
     ),
 )
 

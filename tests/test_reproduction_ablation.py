@@ -1,0 +1,98 @@
+"""The ablation and its proxy protocol: no row of a table's test part, and nothing trained twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import write_all
+
+from ssatom.evaluation import split_rows
+from ssatom.pretraining import MaskedPretrainer
+from ssatom.reproduction import ablation, proxy
+from ssatom.reproduction.context import Context
+from ssatom.reproduction.directions import DIRECTIONS, PAPER, START
+from ssatom.weights import random_weights
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_all(folder)
+    return folder
+
+
+@pytest.fixture
+def context(data: Path, tmp_path: Path) -> Context:
+    return Context(data, tmp_path, quick=True, n_jobs=1, progress_bar=False)
+
+
+def test_proxy_rows_are_tested_in_no_table(context: Context) -> None:
+    rows = proxy.proxy_rows(context)
+    assert list(rows) == list(proxy.SETS)
+    for name in ("paper_elastic", "paper_magmom"):
+        whole = context.datasets(name, proxy.SETS[name])
+        first = next(iter(whole.values()))
+        labels = {target: dict(enumerate(data.y)) for target, data in whole.items()}
+        tested = {row for s in range(5) for row in split_rows("random", s, len(first))[1].tolist()}
+        for target, data in rows[name].items():
+            free = [y for row, y in labels[target].items() if row not in tested]
+            assert data.y.tolist() == free
+    energies = rows["mp2018_36k"]["band_gap"]
+    assert len(energies) > 0
+    assert set(energies.parts) == {"train"}
+    for name in ("paper_formation", "paper_hse_gap"):
+        assert not set(energies.groups) & set(context.dataset(name).groups)
+
+
+def test_proxy_errors_are_those_of_cross_validation(context: Context) -> None:
+    rows = proxy.proxy_rows(context)
+    errors = proxy.proxy_errors(rows, random_weights(0), "01", ("mean", "std"))
+    assert list(errors) == [f"{name} {t}" for name, targets in proxy.SETS.items() for t in targets]
+    for name, sets in rows.items():
+        for target, data in sets.items():
+            assert 0 < errors[f"{name} {target}"] < 3 * np.abs(data.y - np.median(data.y)).mean()
+
+
+def test_relative_error_is_a_geometric_mean() -> None:
+    reference = {"a": 1.0, "b": 4.0}
+    assert proxy.relative_error(reference, reference) == pytest.approx(1)
+    assert proxy.relative_error({"a": 2.0, "b": 4.0}, reference) == pytest.approx(2**0.5)
+
+
+def test_directions_differ_in_name_and_settings() -> None:
+    names = [direction.name for direction in DIRECTIONS]
+    assert len(set(names)) == len(names)
+    assert {PAPER, START} <= set(names)
+    settings = [repr(direction.settings) for direction in DIRECTIONS]
+    assert len(set(settings)) == len(settings)
+    for direction in DIRECTIONS:
+        if direction.settings is not None:
+            MaskedPretrainer(**direction.settings).settings()  # known names, allowed values
+
+
+def test_nothing_is_trained_twice(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run reads the files; another setting trains anew."""
+    trained = []
+    plain = MaskedPretrainer.fit
+
+    def counted(self, *args, **kwargs):
+        trained.append(self.tasks)
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(MaskedPretrainer, "fit", counted)
+    sample = ablation._draw(context.data, context.output, 20)
+    rows = {"paper_elastic": proxy.proxy_rows(context)["paper_elastic"]}
+    start = next(d for d in DIRECTIONS if d.name == START)
+    first = ablation.measure(start, 0, 1, sample, rows, context.output)
+    again = ablation.measure(start, 0, 1, sample, rows, context.output)
+    assert again == json.loads(json.dumps(first))
+    assert len(trained) == 1
+    assert first["seconds"] > 0
+    assert set(first["errors"]) == set(ablation.READINGS)
+    ablation.measure(start, 0, 2, sample, rows, context.output)
+    assert len(trained) == 2
+    assert (context.output / "weights" / f"{START}-0" / "recipe.toml").exists()
+    assert not list((context.output / "runs").iterdir())
