@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ssatom.reproduction.network_search import RANGES, SearchedNetwork
 from ssatom.reproduction.printed import LARGE_NETWORKS, NETWORKS, Printed
 from ssatom.reproduction.scores import METRICS, as_numbers, cell, digits_for, sentence_case
 from ssatom.reproduction.study import Report, Table
+from ssatom.structures import StructureArrays, structure_arrays
 
 SOURCES = {
     "paper_formation": ["formation_energy_per_atom"],
@@ -82,12 +84,19 @@ def run_table7(context: Context) -> Report:
     trained["NEGNN, fine-tuned"] = clone(trained["NEGNN"]).set_params(
         encoder="fine-tune", encoder_learning_rate=0.001
     )
-    runs = [(target, name) for target in targets for name in trained]
+    dataset = sets[targets[0]]
+    # As arrays: every process gets a copy, and structures are ten times as large.
+    structures = [structure_arrays(structure) for structure in dataset.structures]
+    runs = {
+        (target, name): _large_run(context, sets[target], name, network)
+        for target in targets
+        for name, network in trained.items()
+    }
     found = Parallel(n_jobs=context.n_jobs)(
         delayed(_evaluate_large)(
-            context, name, clone(trained[name]).set_params(random_state=0), target, sets[target]
+            **run, structures=structures, y=sets[target].y, tested=dataset.parts == "test"
         )
-        for target, name in runs
+        for (target, _), run in runs.items()
     )
     results: dict[str, dict[str, EvaluationResult]] = {target: {} for target in targets}
     for (target, name), result in zip(runs, found, strict=True):
@@ -119,22 +128,45 @@ def evaluate_network(
     )
 
 
+def _large_run(context: Context, dataset: Dataset, name: str, network: Any) -> dict[str, Any]:
+    """What tells one network's run apart, and where its result is kept."""
+    stem = name.replace(", ", "-")
+    if name.startswith("NEGNN"):
+        stem += f"-{context.encoder.sha256[:8]}"
+    network = clone(network).set_params(random_state=0)
+    return {
+        "network": network,
+        "file": context.splits_folder / dataset.name / dataset.target / f"{stem}.json",
+        "identity": {
+            "network": repr(network),
+            "data": dataset.sha256,
+            "quick": context.quick,
+        },
+        "settings": {
+            "features": name,
+            "data": dataset.provenance(),
+            "max_epochs": network.max_epochs,
+        },
+    }
+
+
 def _evaluate_large(
-    context: Context, name: str, network: Any, target: str, dataset: Dataset
+    network: Any,
+    file: Path,
+    identity: dict[str, Any],
+    settings: dict[str, Any],
+    structures: Sequence[StructureArrays],
+    y: np.ndarray,
+    tested: np.ndarray,
 ) -> EvaluationResult:
     """One split of one network, from its result file if it is there."""
-    assert dataset.parts is not None
-    tested = dataset.parts == "test"
-    file = context.splits_folder / dataset.name / target / f"{_stem(context, name)}.json"
-    identity = {"network": repr(network), "data": dataset.sha256, "quick": context.quick}
-    settings = {"features": name, "data": dataset.provenance(), "max_epochs": network.max_epochs}
     if done := resume(file, identity):
         return EvaluationResult(identity, settings, done)
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     start = time.perf_counter()
-    network.fit([dataset.structures[i] for i in train], dataset.y[train])
-    predicted = network.predict([dataset.structures[i] for i in test])
-    scores: dict[str, Any] = score_predictions(dataset.y[test], predicted)
+    network.fit([structures[i] for i in train], y[train])
+    predicted = network.predict([structures[i] for i in test])
+    scores: dict[str, Any] = score_predictions(y[test], predicted)
     split = SplitScores(
         kind="official",
         seed=0,
@@ -148,11 +180,6 @@ def _evaluate_large(
     result = EvaluationResult(identity, settings, [split])
     result.save(file)
     return result
-
-
-def _stem(context: Context, name: str) -> str:
-    stem = name.replace(", ", "-")
-    return f"{stem}-{context.encoder.sha256[:8]}" if name.startswith("NEGNN") else stem
 
 
 def _report(results: Results, printed: Printed, how: str) -> Report:
