@@ -19,9 +19,17 @@ from estimator_cases import make, outputs, target
 from numpy.testing import assert_allclose, assert_array_equal
 from pymatgen.core import Lattice, Structure
 
-from ssatom import CGCNNClassifier, CGCNNRegressor, NEGNNClassifier, NEGNNRegressor
+from ssatom import (
+    CGCNNClassifier,
+    CGCNNRegressor,
+    MaskedPretrainer,
+    NEGNNClassifier,
+    NEGNNRegressor,
+    load_example_crystals,
+)
 from ssatom.embeddings import resolve_weights
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
+from ssatom.graph import GraphConfig
 
 # Training --------------------------------------------------------------------------------------
 
@@ -245,6 +253,33 @@ def test_only_fine_tuning_changes_the_encoder(structures: list, volumes: np.ndar
         assert torch.equal(after["norms.0.running_mean"], before["norms.0.running_mean"])
     again = pickle.loads(pickle.dumps(tuned))
     assert_array_equal(again.predict(structures), tuned.predict(structures))
+
+
+@pytest.fixture(scope="module")
+def smooth_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of hardly trained weights on graphs of all neighbours."""
+    pretrainer = MaskedPretrainer(
+        graph_config=GraphConfig("smooth", cutoff=5.0),
+        hidden_dim=8,
+        n_conv=2,
+        max_epochs=1,
+        progress_bar=False,
+    )
+    structures = load_example_crystals()["structure"][:20]
+    return str(pretrainer.fit(structures).save(tmp_path_factory.mktemp("weights") / "smooth"))
+
+
+def test_frozen_embeddings_of_any_graph_go_with_the_graphs_of_cgcnn(
+    structures: list, volumes: np.ndarray, smooth_weights: str
+) -> None:
+    frozen = make(weights=smooth_weights, layers="012").fit(structures, volumes)
+    assert frozen.graph_config_ == GraphConfig()
+    alone = [frozen.predict([structure])[0] for structure in structures]
+    assert_allclose(frozen.predict(structures), alone, rtol=1e-5)
+    tuned = make(weights=smooth_weights, encoder="fine-tune").fit(structures, volumes)
+    assert tuned.graph_config_ == GraphConfig("smooth", cutoff=5.0)
+    alone = [tuned.predict([structure])[0] for structure in structures]
+    assert_allclose(tuned.predict(structures), alone, rtol=1e-5)
 
 
 def test_encoder_learning_rate(structures: list, volumes: np.ndarray) -> None:

@@ -277,9 +277,15 @@ class CrystalEstimator(BaseEstimator):
         self._check_parameters()
         rows = read_rows(X, self.level_)  # refuses a wrong container at once
         use_one_thread_in_fork()
+        sources, vectors = self._tuned_sources, None
+        if not sources:
+            plan = self._fitted_plan()
+            vectors = plan.vectors
+            sources = [] if vectors else [plan.make_source()]
         predictor = Predictor(
             self.networks_,
-            self._tuned_sources or [self._fitted_source()],
+            sources,
+            vectors,
             self.graph_config_,
             self.batch_size,
             resolve_device(self.device),
@@ -297,8 +303,8 @@ class CrystalEstimator(BaseEstimator):
         return np.array(collected, dtype=np.float64).reshape(-1, *shape)
 
     @abstractmethod
-    def _fitted_source(self) -> torch.nn.Module:
-        """What makes node vectors, as it was in fitting, where it was not trained."""
+    def _fitted_plan(self) -> NodePlan:
+        """Where node vectors came from in fitting, if what makes them was not trained."""
 
 
 def _best_epoch(history: pd.DataFrame) -> int:

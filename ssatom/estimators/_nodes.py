@@ -13,6 +13,9 @@ from ssatom.graph import GraphBatch, GraphConfig
 from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
+VectorFunction = Callable[[Sequence[StructureArrays]], Iterator[np.ndarray]]
+"""From structures to the node vectors of each, shape (n_sites, node_dim)."""
+
 
 @dataclass(frozen=True)
 class NodePlan:
@@ -39,7 +42,7 @@ class NodePlan:
     n_parts: int
     make_source: Callable[[], nn.Module]
     trained: bool = False
-    vectors: Callable[[Sequence[StructureArrays]], Iterator[np.ndarray]] | None = None
+    vectors: VectorFunction | None = None
 
 
 class ElementNodes(nn.Module):

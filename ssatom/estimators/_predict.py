@@ -13,6 +13,7 @@ from torch import nn
 from ssatom.estimators._data import Batch, Row, group_by_crystal, make_batch
 from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import forward
+from ssatom.estimators._nodes import VectorFunction
 from ssatom.exceptions import StructureError
 from ssatom.graph import CrystalGraphs, GaussianDistanceBasis, GraphConfig
 from ssatom.negnn import NEGNN
@@ -29,7 +30,9 @@ class Predictor:
     networks : sequence of NEGNN
         The members of the ensemble.
     sources : sequence of Module
-        What makes the node vectors: one a member, or one for all.
+        What makes the node vectors: one a member, one for all, or none if `vectors` does.
+    vectors : callable or None
+        From structures to the node vectors of each.
     graph_config : GraphConfig
         Settings of the graphs.
     batch_size : int
@@ -42,6 +45,7 @@ class Predictor:
         self,
         networks: Sequence[NEGNN],
         sources: Sequence[nn.Module],
+        vectors: VectorFunction | None,
         graph_config: GraphConfig,
         batch_size: int,
         device: str,
@@ -51,6 +55,7 @@ class Predictor:
             sources = [copy.deepcopy(source).to(device) for source in sources]
         self.networks = networks
         self.sources = sources
+        self.vectors = vectors
         self.graph_config = graph_config
         self.basis = GaussianDistanceBasis(graph_config).to(device)
         self.batch_size = batch_size
@@ -76,7 +81,11 @@ class Predictor:
         for position, error in errors.items():
             for i in groups[position]:
                 results[good[i]] = error
-        groups = [group for position, group in enumerate(groups) if position not in errors]
+        usable = [position for position in range(len(groups)) if position not in errors]
+        groups = [groups[position] for position in usable]
+        nodes = None
+        if self.vectors is not None:
+            nodes = list(self.vectors([arrays[position] for position in usable]))
         for chosen in self._batches(graphs):
             members = [groups[i] for i in chosen]
             where = [i for group in members for i in group]
@@ -85,7 +94,7 @@ class Predictor:
             whole = sites and sites[0] is None
             batch = make_batch(
                 graphs.select(chosen),
-                None,
+                nodes and torch.from_numpy(np.concatenate([nodes[i] for i in chosen])),
                 None if whole else np.array(sites, dtype=np.int64),
                 owner,
             )
@@ -111,9 +120,11 @@ class Predictor:
         """Outputs, shape (n_rows, n_members, n_outputs)."""
         batch = batch.to(self.device)
         edge_attr = self.basis(batch.graphs.distances)
+        sources: Sequence[nn.Module | None] = self.sources
         if len(self.sources) == 1:
             batch = batch._replace(nodes=self.sources[0](batch.graphs, edge_attr))
-        sources = list(self.sources) * (len(self.networks) if len(self.sources) == 1 else 1)
+        if batch.nodes is not None:
+            sources = [None] * len(self.networks)
         outputs = [
             forward(network, source, batch, edge_attr)
             for network, source in zip(self.networks, sources, strict=True)

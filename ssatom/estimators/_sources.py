@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ssatom.elements import atomic_features
 from ssatom.embeddings import embed, parse_layers, resolve_weights
@@ -22,11 +21,10 @@ class RawFeatures:
     """CGCNN: the 92 features of each element."""
 
     def _node_plan(self) -> NodePlan:
-        source = self._fitted_source()
+        source = ElementNodes(torch.from_numpy(atomic_features().copy()))
         return NodePlan(GraphConfig(), source.node_dim, 1, lambda: source)
 
-    def _fitted_source(self) -> ElementNodes:
-        return ElementNodes(torch.from_numpy(atomic_features().copy()))
+    _fitted_plan = _node_plan
 
 
 class Embeddings:
@@ -56,7 +54,9 @@ class Embeddings:
         self.layers_ = parse_layers(self.layers, weights.n_layers)
         self.weights_ = _reference(self.weights, weights)
         self.weights_sha256_ = weights.sha256
-        trained = self.encoder == "fine-tune"
+        return self._plan(weights, trained=self.encoder == "fine-tune")
+
+    def _plan(self, weights: PretrainedEncoder, *, trained: bool) -> NodePlan:
         layers = self.layers_
 
         def vectors(arrays: Sequence[Any]) -> Iterator[np.ndarray]:
@@ -66,10 +66,11 @@ class Embeddings:
                 yield row[:, list(layers)].reshape(len(row), -1)
 
         return NodePlan(
-            weights.graph_config,
+            # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.
+            weights.graph_config if trained else GraphConfig(),
             len(layers) * weights.hidden_dim,
             len(layers),
-            lambda: EncoderNodes(weights, layers, trainable=trained),
+            lambda: EncoderNodes(weights, layers, trainable=True),
             trained,
             vectors,
         )
@@ -85,8 +86,8 @@ class Embeddings:
             )
         return weights
 
-    def _fitted_source(self) -> nn.Module:
-        return EncoderNodes(self._fitted_weights(), self.layers_)
+    def _fitted_plan(self) -> NodePlan:
+        return self._plan(self._fitted_weights(), trained=False)
 
 
 def _reference(weights: Any, loaded: PretrainedEncoder) -> Any:

@@ -33,7 +33,8 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
         Share of units dropped in training.
     encoder : {"frozen", "fine-tune"}, default="frozen"
         Keep the encoder as it is, so that node vectors are computed once and cached, or train a
-        copy of it too. The best epoch is chosen on the structures held back either way.
+        copy of it too. The best epoch is chosen on the structures held back either way. The network
+        itself runs on the graphs of CGCNN, or on those of the encoder if it is trained.
     encoder_learning_rate : float or None, default=None
         Of the encoder with ``encoder="fine-tune"``; None for a tenth of `learning_rate`.
     loss : {"huber", "squared"}, default="huber"
