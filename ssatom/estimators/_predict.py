@@ -83,9 +83,7 @@ class Predictor:
                 results[good[i]] = error
         usable = [position for position in range(len(groups)) if position not in errors]
         groups = [groups[position] for position in usable]
-        nodes = None
-        if self.vectors is not None:
-            nodes = list(self.vectors([arrays[position] for position in usable]))
+        vectors = self.vectors and list(self.vectors([arrays[position] for position in usable]))
         for chosen in self._batches(graphs):
             members = [groups[i] for i in chosen]
             where = [i for group in members for i in group]
@@ -94,7 +92,7 @@ class Predictor:
             whole = sites and sites[0] is None
             batch = make_batch(
                 graphs.select(chosen),
-                nodes and torch.from_numpy(np.concatenate([nodes[i] for i in chosen])),
+                torch.from_numpy(np.concatenate([vectors[i] for i in chosen])) if vectors else None,
                 None if whole else np.array(sites, dtype=np.int64),
                 owner,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def _evaluate_large(
     file: Path,
     identity: dict[str, Any],
     settings: dict[str, Any],
-    structures: Sequence[StructureArrays],
+    structures: list[StructureArrays],
     y: np.ndarray,
     tested: np.ndarray,
 ) -> EvaluationResult:
