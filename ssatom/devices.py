@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import torch
 
@@ -58,12 +59,17 @@ def resolve_device(device: str = "auto") -> str:
     Parameters
     ----------
     device : str, default="auto"
-        "auto" is "cuda" where there is one, else "cpu"; other names are handed back.
+        "auto" is "cuda" where there is one, else "cpu"; "cpu", "cuda" and "cuda:1" mean themselves.
 
     Returns
     -------
     str
         A name that torch knows.
+
+    Raises
+    ------
+    ParameterError
+        If the device is unknown, or not there.
 
     Examples
     --------
@@ -71,8 +77,15 @@ def resolve_device(device: str = "auto") -> str:
     >>> resolve_device("cpu")
     'cpu'
     """
+    there = torch.cuda.is_available()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if there else "cpu"
+    if not (isinstance(device, str) and re.fullmatch(r"cpu|cuda(:\d+)?", device)):
+        raise ParameterError(f"device={device!r} is unknown; allowed: auto, cpu, cuda")
+    if device != "cpu" and not there:
+        raise ParameterError(
+            f"device={device!r}: this machine has no GPU that PyTorch can use; give cpu or auto"
+        )
     return device
 
 

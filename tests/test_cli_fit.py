@@ -63,7 +63,7 @@ def predict(*arguments: object) -> Result:
 
 def read(path: str) -> pd.DataFrame:
     if path.endswith(".jsonl"):
-        return pd.read_json(path, lines=True)
+        return pd.read_json(path, lines=True, precise_float=True)
     if path.endswith(".csv"):
         return pd.read_csv(path, float_precision="round_trip")
     return pd.read_parquet(path)
@@ -197,6 +197,12 @@ def test_own_weights_and_another_column(data: Path, weights_folder: Path) -> Non
     sha256 = json.loads(Path("model/model.json").read_text())["weights"]["sha256"]
     assert load_pretrained("model/weights/tiny").sha256 == sha256
     assert load_estimator("model").layers_ == (1, 2)
+    assert run("predict", "model", data, "-o", "y.csv").exit_code == 3
+    for command in (("predict", "model"), ("featurize",)):
+        output = f"{command[0]}.csv"
+        result = run(*command, data, "-o", output, "--structure-column", "mine")
+        assert result.exit_code == 0, result.output
+        assert len(pd.read_csv(output)) == N
 
 
 def test_progress(data: Path) -> None:
@@ -204,6 +210,20 @@ def test_progress(data: Path) -> None:
     assert result.exit_code == 0
     assert "read" in result.output
     assert "Epoch 0" in result.output
+
+
+def test_epochs_are_told_of_each_member(data: Path) -> None:
+    result = fit(data, "-t", "volume", "--members", 2, "-o", "model")
+    assert result.exit_code == 0, result.output
+    assert "2, 2" in next(line for line in result.output.splitlines() if line.startswith("epochs"))
+
+
+@pytest.mark.parametrize("content", ["path,volume", "path,volume\ncifs/0.cif,true"])
+def test_no_row_of_use(data: Path, content: str) -> None:
+    data.write_text(content + "\n")
+    result = fit(data, "-t", "volume", "-o", "model", "--errors", "skip")
+    assert result.exit_code == 1
+    assert "0 rows of use" in result.stderr
 
 
 # --- what is bad --------------------------------------------------------------------------------

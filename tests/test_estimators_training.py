@@ -28,8 +28,10 @@ from ssatom import (
     load_example_crystals,
 )
 from ssatom.embeddings import resolve_weights
+from ssatom.estimators import _base
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.graph import GraphConfig
+from ssatom.training import batch_loader
 
 # Training --------------------------------------------------------------------------------------
 
@@ -237,6 +239,42 @@ def test_ensemble_of_classifiers(structures: list, volumes: np.ndarray) -> None:
 def test_std_needs_an_ensemble(fitted: dict, structures: list) -> None:
     with pytest.raises(ParameterError, match="n_members=1; fit with n_members=5"):
         fitted[NEGNNRegressor].predict(structures, return_std=True)
+    rows = iter(structures)
+    with pytest.raises(ParameterError, match="n_members=1"):
+        fitted[NEGNNRegressor].predict(rows, return_std=True)
+    assert len(list(rows)) == len(structures)  # refused before anything was read
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was(structures: list, volumes: np.ndarray) -> None:
+    model = make(layers="01").fit(structures, volumes)
+    before = model.predict(structures)
+    with pytest.raises(ParameterError, match="y has 3 rows"):
+        model.set_params(layers="0").fit(structures, volumes[:3])
+    assert model.layers_ == (0, 1)
+    assert_array_equal(model.predict(structures), before)
+
+
+@pytest.mark.parametrize("device", ["tpu", None, "cuda:99x"])
+def test_unknown_devices_are_refused(device: Any, structures: list, volumes: np.ndarray) -> None:
+    with pytest.raises(ParameterError, match="allowed: auto, cpu, cuda"):
+        make(device=device).fit(structures, volumes)
+
+
+@pytest.mark.parametrize(("n", "n_held", "n_steps"), [(20, 4, 2), (100, 10, 9), (600, 60, 9)])
+def test_few_structures_have_several_steps_and_some_held_back(
+    n: int, n_held: int, n_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    plain = batch_loader
+
+    def noted(select, rows, batch_size, **options):
+        sizes.append((len(rows), -(-len(rows) // batch_size)))
+        return plain(select, rows, batch_size, **options)
+
+    monkeypatch.setattr(_base, "batch_loader", noted)
+    cells = [Structure(Lattice.cubic(3 + i / 1000), ["Po"], [[0, 0, 0]]) for i in range(n)]
+    make(cls=CGCNNRegressor, max_epochs=1).fit(cells, np.arange(n))
+    assert sizes == [(n - n_held, n_steps), (n_held, 1)]
 
 
 def test_only_fine_tuning_changes_the_encoder(structures: list, volumes: np.ndarray) -> None:

@@ -326,6 +326,28 @@ def test_precision() -> None:
 def test_device() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ParameterError, match="device='tpu' is unknown; allowed: auto, cpu, cuda"):
+        resolve_device("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ParameterError, match="no GPU that PyTorch can use; give cpu or auto"):
+        resolve_device("cuda")
+
+
+def test_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
+    """Lightning would end the program; who trains in a notebook wants to go on."""
+
+    class Stopped(Line):
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopped(), checkpoint_dir=tmp_path)
+    _, history = run(checkpoint_dir=tmp_path)
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
 
 
 def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:

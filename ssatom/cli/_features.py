@@ -45,6 +45,8 @@ class FeatureJob:
         Atomic numbers of the sites to keep; None for all.
     options : dict
         How to compute; changes no number.
+    structure_column : str or None
+        Column of tables that holds the paths; None finds it.
     """
 
     paths: list[Path]
@@ -53,6 +55,7 @@ class FeatureJob:
     pooling: tuple[str, ...] | None
     elements: np.ndarray | None
     options: dict[str, Any]
+    structure_column: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -63,7 +66,7 @@ class FeatureJob:
         """All that the numbers depend on."""
         elements = "all" if self.elements is None else self.elements.tolist()
         return {
-            "inputs": [input_stamp(path) for path in self.paths],
+            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
             "layers": self.layers,
             "pooling": self.pooling,
             "sites": elements if self.pooling is None else None,
@@ -128,6 +131,7 @@ def prepare(
     sites: str | None,
     random_state: int,
     options: dict[str, Any],
+    structure_column: str | None = None,
 ) -> FeatureJob:
     """A job from what stands on the command line."""
     encoder = resolve_weights(weights, random_state)
@@ -138,6 +142,7 @@ def prepare(
         parse_pooling((pooling or "mean").split(",")) if sites is None else None,
         None if sites in (None, "all") else _atomic_numbers(str(sites)),
         options,
+        structure_column,
     )
 
 

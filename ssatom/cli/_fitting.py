@@ -13,9 +13,10 @@ from pymatgen.core import Structure
 from tqdm import tqdm
 
 from ssatom.cli._items import Item, apply, chunks, read_items, reason_of
-from ssatom.cli._run import check_device, count_all
+from ssatom.cli._run import count_all
 from ssatom.corpora import StructureRecord
 from ssatom.corpora._formats import is_table
+from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
 from ssatom.estimators import (
     CGCNNClassifier,
@@ -60,7 +61,7 @@ class Rows:
         """Targets as the estimators take them."""
         if not classify:
             y = np.array(self.targets, dtype=np.float64)
-            return y[:, 0] if y.shape[1] == 1 else y
+            return y[:, 0] if y.shape[1:] == (1,) else y  # no row at all has no column either
         labels = [row[0] for row in self.targets]
         kinds = {type(label) for label in labels}
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
@@ -300,7 +301,7 @@ def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> 
         raise ParameterError(f"--{wrong[0]} is for --estimator negnn; cgcnn has no encoder")
     model = known[estimator][classify](**given)
     check_parameters(model.get_params(deep=False))
-    check_device(model.device)
+    resolve_device(model.device)
     if estimator == "negnn":
         encoder = resolve_weights(model.weights, model.random_state)
         parse_layers(model.layers, encoder.n_layers)

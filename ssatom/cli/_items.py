@@ -26,6 +26,7 @@ class Job(Protocol):
     """What is to be computed of every crystal, checked."""
 
     paths: list[Path]
+    structure_column: str | None
 
     def settings(self) -> dict[str, Any]:
         """All that the numbers depend on."""

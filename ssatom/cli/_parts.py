@@ -111,10 +111,10 @@ def _differences(path: Path, settings: dict[str, Any]) -> str:
     )
 
 
-def input_stamp(path: Path) -> dict[str, Any]:
+def input_stamp(path: Path, structure_column: str | None = None) -> dict[str, Any]:
     """What tells whether crystals are still the same: number, size and time of their files."""
     if path.is_file():
-        files = [path, *(files_of_table(path) if is_table(path) else ())]
+        files = [path, *(files_of_table(path, structure_column) if is_table(path) else ())]
     else:
         files = [file for file in path.rglob("*") if counts_in_folder(file)]
     stats = [file.stat() for file in files]

@@ -14,8 +14,8 @@ from pymatgen.core import Structure
 
 import ssatom
 from ssatom.cli._parts import input_stamp
-from ssatom.cli._run import check_device
 from ssatom.corpora import StructureRecord
+from ssatom.devices import resolve_device
 from ssatom.estimators import load_estimator
 from ssatom.estimators.storage import CARD
 from ssatom.exceptions import SsatomError, StructureError
@@ -109,11 +109,14 @@ class PredictionJob:
         Fitted.
     folder : Path
         Where it was loaded from.
+    structure_column : str or None
+        Column of tables that holds the paths; None finds it.
     """
 
     paths: list[Path]
     model: Any
     folder: Path
+    structure_column: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -128,7 +131,7 @@ class PredictionJob:
     def settings(self) -> dict[str, Any]:
         """All that the numbers depend on."""
         return {
-            "inputs": [input_stamp(path) for path in self.paths],
+            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
             "model": self.about()["model_sha256"][:12],
             "ssatom": ssatom.__version__,
         }
@@ -160,13 +163,15 @@ class PredictionJob:
         return pa.table([*labels, *columns_of(self.model, rows)], schema=self.schema())
 
 
-def prepare(folder: Path, paths: list[Path], device: str) -> PredictionJob:
+def prepare(
+    folder: Path, paths: list[Path], device: str, structure_column: str | None = None
+) -> PredictionJob:
     """A job from what stands on the command line."""
-    check_device(device)
+    resolve_device(device)
     model = load_estimator(folder)
     if model.level_ == "site":
         raise SsatomError(
             f"'{folder}' predicts for sites of crystals, and not for crystals; use it from Python, "
             "with ssatom.estimators.load_estimator"
         )
-    return PredictionJob(paths, model.set_params(device=device), folder)
+    return PredictionJob(paths, model.set_params(device=device), folder, structure_column)

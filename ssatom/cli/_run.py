@@ -41,16 +41,6 @@ def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is unknown, or not there."""
-    import torch
-
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise ParameterError(f"--device: {device!r} is unknown; allowed: auto, cpu, cuda")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SsatomError("--device cuda: this machine has no GPU that PyTorch can use; give cpu")
-
-
 def run_to_table(
     job: Job,
     output: Path,
@@ -116,7 +106,7 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     from ssatom.corpora import read_structures
 
     for path in job.paths:  # a wrong path is refused before anything is written
-        read_structures(path)
+        read_structures(path, structure_column=job.structure_column)
     folder = output.with_name(output.name + ".part")
     return PartFolder(folder, job.settings(), restart=overwrite)
 
@@ -128,7 +118,7 @@ def _fill(job: Job, parts: PartFolder, label: str, progress: bool) -> int:
     from ssatom.cli._items import chunks, compute, read_items
 
     n_done = _total(parts, "n_records")
-    items = islice(read_items(job.paths), n_done, None)
+    items = islice(read_items(job.paths, job.structure_column), n_done, None)
     total = count_all(job.paths) if progress else None
     bar = tqdm(desc=label, total=total, initial=n_done, unit=" crystals", disable=not progress)
     with bar:

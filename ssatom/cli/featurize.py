@@ -76,6 +76,14 @@ def featurize(
             show_default="a row for each crystal",
         ),
     ] = None,
+    structure_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of a table that holds the paths.",
+            show_default="structure, path, file, cif, …",
+        ),
+    ] = None,
     random_state: Annotated[int, typer.Option(help="Seed of `--weights random`.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Crystals in one pass; changes no number.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -100,7 +108,7 @@ def featurize(
     from ssatom.cli._features import prepare
 
     options = {"batch_size": batch_size, "device": device}
-    job = prepare(paths, layers, weights, pooling, sites, random_state, options)
+    job = prepare(paths, layers, weights, pooling, sites, random_state, options, structure_column)
     names = job.names
 
     def describe(done: Done) -> list[tuple[str, str]]:

@@ -191,7 +191,7 @@ def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
             model.fit(structures, y)
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+    except KeyboardInterrupt:
         typer.echo("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
 
@@ -247,7 +247,10 @@ def _write(
         },
         "left_out": rows.bad,
         "parameters": model.get_params(deep=False),
-        "training": {"epochs": len(model.history_), "best_epochs": model.best_epochs_},
+        "training": {
+            "epochs": model.history_.groupby("member").size().tolist(),
+            "best_epochs": model.best_epochs_,
+        },
         "weights": _weights_of(model),
         "ssatom": ssatom.__version__,
     }
@@ -267,7 +270,7 @@ def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
     shown = [("mae", "MAE"), ("r2", "R²"), ("accuracy", "accuracy"), ("roc_auc", "ROC AUC")]
     lines = [
         ("crystals", f"{n['train']:,} to train on, {counted(n['test'], 'crystal')} held out"),
-        ("epochs", f"{report['training']['epochs']:,}"),
+        ("epochs", ", ".join(f"{n:,}" for n in report["training"]["epochs"])),
     ]
     for name, scores in report["metrics"].items():
         texts = [

@@ -47,6 +47,14 @@ def predict(
             "--output", "-o", metavar="FILE", help="Table to write: .csv, .parquet or .jsonl."
         ),
     ],
+    structure_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of a table that holds the paths.",
+            show_default="structure, path, file, cif, …",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -64,7 +72,7 @@ def predict(
     check_output(output, _SUFFIXES, overwrite)
     from ssatom.cli._prediction import prepare
 
-    job = prepare(model, paths, device)
+    job = prepare(model, paths, device, structure_column)
 
     def describe(done: Done) -> list[tuple[str, str]]:
         return [

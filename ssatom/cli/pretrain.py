@@ -196,7 +196,7 @@ def pretrain(
     structures = _same_corpora(structures, Path(str(trainer.checkpoint_dir)), corpora)
     try:
         trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+    except KeyboardInterrupt:
         typer.echo(
             f"stopped; the epochs that were complete are kept in {trainer.checkpoint_dir}; "
             "give the same command again to go on",

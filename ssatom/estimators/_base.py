@@ -29,6 +29,7 @@ from ssatom.training import VALIDATION_LOSS, TrainingConfig, batch_loader, train
 MIN_STRUCTURES = 4
 """Fewer can neither be trained on nor held back."""
 
+_STEPS, _SMALL_BATCH = 8, 8  # steps of an epoch at least, in batches of at least so many
 _STATISTICS = 1000  # crystals whose node vectors settle shift and scale
 
 
@@ -130,6 +131,8 @@ class CrystalEstimator(BaseEstimator):
             [history.assign(member=i) for i, history in enumerate(histories)], ignore_index=True
         )
         self.best_epochs_ = [_best_epoch(history) for history in histories]
+        for name, value in plan.fitted.items():  # only now: a refused fit changes nothing
+            setattr(self, name, value)
         self.n_structures_ = len(data)
         self.level_ = self.level
         self.graph_config_ = plan.graph_config
@@ -147,16 +150,20 @@ class CrystalEstimator(BaseEstimator):
         seed: int,
         time_budget: float | None,
     ) -> pd.DataFrame:
+        # A few crystals in one step an epoch would learn next to nothing.
+        batch_size = min(self.batch_size, max(_SMALL_BATCH, len(rows[0]) // _STEPS))
         train_loader, validation_loader = (
             batch_loader(
                 data.batch,
                 chosen,
                 # Equal batches: a last one of a few crystals would be mostly noise.
-                -(-len(chosen) // -(-len(chosen) // self.batch_size)),
+                -(-len(chosen) // -(-len(chosen) // size)),
                 shuffle=shuffle,
                 seed=seed,
             )
-            for chosen, shuffle in zip(rows, (True, False), strict=True)
+            for chosen, size, shuffle in zip(
+                rows, (batch_size, self.batch_size), (True, False), strict=True
+            )
         )
         config = TrainingConfig(
             max_epochs=self.max_epochs,

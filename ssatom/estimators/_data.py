@@ -20,6 +20,8 @@ from ssatom.structures import (
     structure_key,
 )
 
+_MIN_HELD = 4  # of 16 or more; the best epoch of one or two held back would be one of luck
+
 
 class Row(NamedTuple):
     """What is predicted for: a crystal, or one of its sites."""
@@ -190,7 +192,7 @@ def split(
     order = np.random.default_rng(seed).permutation(n)
     if strata is not None:
         order = order[np.argsort(strata[order], kind="stable")]
-    n_held = min(max(1, round(fraction * n)), n - 2)
+    n_held = min(max(1, min(_MIN_HELD, n // 4), round(fraction * n)), n - 2)
     held = ((np.arange(n_held) + 0.5) * n / n_held).astype(int)
     mask = np.zeros(n, dtype=bool)
     mask[held] = True

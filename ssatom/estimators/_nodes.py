@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ class NodePlan:
         Whether that module is trained with the network.
     vectors : callable or None
         From structures to the node vectors of each, where these are looked up in a cache.
+    fitted : mapping
+        Attributes of an estimator that was fitted with these node vectors.
     """
 
     graph_config: GraphConfig
@@ -43,6 +46,7 @@ class NodePlan:
     make_source: Callable[[], nn.Module]
     trained: bool = False
     vectors: VectorFunction | None = None
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ElementNodes(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ssatom.estimators._base import CrystalEstimator
@@ -121,9 +122,9 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         ParameterError
             If `return_std` is asked of a single network.
         """
-        outputs = self._all_outputs(X)
         if return_std:
             self._refuse_single()
+        outputs = self._all_outputs(X)
         y = self._in_units(outputs.mean(axis=1))
         return (y, self._deviation(outputs)) if return_std else y
 
@@ -171,6 +172,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         return self.target_scaler_.unscaled(outputs).reshape(-1, *self.target_shape_)
 
     def _refuse_single(self) -> None:
+        check_is_fitted(self, "networks_")
         if len(self.networks_) < 2:
             raise ParameterError(
                 "return_std=True needs an ensemble, and this was fitted with n_members=1; "

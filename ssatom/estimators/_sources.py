@@ -46,19 +46,32 @@ class Embeddings:
     memory: Any
     device: str
     random_state: Any
+    weights_: Any
+    weights_sha256_: str
+    layers_: tuple[int, ...]
+    _weights_seed: int
 
     def _node_plan(self) -> NodePlan:
         seed = self.random_state
-        self._weights_seed = int(seed) if isinstance(seed, int | np.integer) else 0
-        weights = resolve_weights(self.weights, self._weights_seed)
-        self.layers_ = parse_layers(self.layers, weights.n_layers)
-        self.weights_ = _reference(self.weights, weights)
-        self.weights_sha256_ = weights.sha256
-        return self._plan(weights, trained=self.encoder == "fine-tune")
+        seed = int(seed) if isinstance(seed, int | np.integer) else 0
+        weights = resolve_weights(self.weights, seed)
+        layers = parse_layers(self.layers, weights.n_layers)
+        fitted = {
+            "layers_": layers,
+            "weights_": _reference(self.weights, weights),
+            "weights_sha256_": weights.sha256,
+            "_weights_seed": seed,
+        }
+        return self._plan(weights, layers, fitted, trained=self.encoder == "fine-tune")
 
-    def _plan(self, weights: PretrainedEncoder, *, trained: bool) -> NodePlan:
-        layers = self.layers_
-
+    def _plan(
+        self,
+        weights: PretrainedEncoder,
+        layers: tuple[int, ...],
+        fitted: dict[str, Any],
+        *,
+        trained: bool,
+    ) -> NodePlan:
         def vectors(arrays: Sequence[Any]) -> Iterator[np.ndarray]:
             for row in embed(arrays, weights, device=self.device, memory=self.memory):
                 if isinstance(row, StructureError):
@@ -73,6 +86,7 @@ class Embeddings:
             lambda: EncoderNodes(weights, layers, trainable=True),
             trained,
             vectors,
+            fitted,
         )
 
     def _fitted_weights(self) -> PretrainedEncoder:
@@ -87,7 +101,7 @@ class Embeddings:
         return weights
 
     def _fitted_plan(self) -> NodePlan:
-        return self._plan(self._fitted_weights(), trained=False)
+        return self._plan(self._fitted_weights(), self.layers_, {}, trained=False)
 
 
 def _reference(weights: Any, loaded: PretrainedEncoder) -> Any:

@@ -46,13 +46,15 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
     gradient_clip : float or None, default=None
         Largest norm of the gradient.
     batch_size : int, default=64
-        Structures of a step at most; predictions do not depend on it.
+        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
+        steps. Predictions do not depend on it.
     max_epochs : int, default=300
         Epochs at most.
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen.
+        Share of the structures held back, on which the best epoch is chosen; four at
+        least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1
@@ -86,7 +88,7 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
     best_epochs_ : list of int
         Epoch kept by each member, from 1 on.
     n_structures_ : int
-        Different structures used, those held back included.
+        Structures used, those held back included; sites of one structure count once.
     precision_ : str
         Precision of the edges that was used.
     seconds_ : float
@@ -176,13 +178,15 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
     gradient_clip : float or None, default=None
         Largest norm of the gradient.
     batch_size : int, default=64
-        Structures of a step at most; predictions do not depend on it.
+        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
+        steps. Predictions do not depend on it.
     max_epochs : int, default=300
         Epochs at most.
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen.
+        Share of the structures held back, on which the best epoch is chosen; four at
+        least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1
@@ -213,7 +217,7 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
     best_epochs_ : list of int
         Epoch kept by each member, from 1 on.
     n_structures_ : int
-        Different structures used, those held back included.
+        Structures used, those held back included; sites of one structure count once.
     precision_ : str
         Precision of the edges that was used.
     seconds_ : float

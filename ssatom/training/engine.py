@@ -55,6 +55,8 @@ def train(
     ------
     ParameterError
         If the run in `checkpoint_dir` has more epochs than `max_epochs`.
+    KeyboardInterrupt
+        If stopped by hand; finished epochs are in `checkpoint_dir`.
     """
     history = History()
     with contextlib.ExitStack() as stack:
@@ -83,13 +85,18 @@ def train(
         last = folder / LAST
         if last.exists():
             _check_epochs(last, history, config.max_epochs)
-        trainer.fit(
-            module,
-            train_loader,
-            validation_loader,
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                train_loader,
+                validation_loader,
+                ckpt_path=last if last.exists() else None,
+                weights_only=True,
+            )
+        except SystemExit:  # what Lightning makes of Ctrl-C, which would end a notebook or script
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
         best = checkpoints.best
         if not in_memory:
             best = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
