@@ -522,6 +522,26 @@ def test_table_with_ids_and_another_column(table: Path) -> None:
         assert same(record.structure, structure, 1e-5)
 
 
+def test_names_in_capitals_and_names_of_tables(tmp_path: Path) -> None:
+    write_structures(tmp_path, [bulk("Cu"), bulk("Si")], ids=["a", "b"])
+    (tmp_path / "b.cif").rename(tmp_path / "b.CIF")
+    found = [record.structure.reduced_formula for record in read_structures(tmp_path)]
+    assert found == ["Cu", "Si"]
+    table = tmp_path / "POSCAR_list.csv"
+    table.write_text("path,gap\na.cif,1.5\n")
+    [record] = read_structures(table)
+    assert record.properties["gap"] == 1.5
+
+
+def test_a_damaged_archive_is_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl.gz"
+    write_structures(path, [bulk("Cu")] * 50)
+    content = bytearray(path.read_bytes())
+    content[40:60] = bytes(20)
+    path.write_bytes(content)
+    assert count_structures(path) is None
+
+
 def test_tables_are_not_read_with_their_folder(table: Path) -> None:
     assert len(read(table.parent)) == 3
 

@@ -536,6 +536,18 @@ def test_save_overwrites_and_appends(graphs: CrystalGraphs, tmp_path: Path) -> N
     assert_same(CrystalGraphs.load(tmp_path), graphs.select([0, 1, 10, 2, 3]))
 
 
+def test_saved_graphs_leave_nothing_of_those_before(
+    crystals: dict[str, Structure], tmp_path: Path
+) -> None:
+    few, more = [crystals["NaCl"]], [crystals["NaCl"], crystals["TiO2"]]
+    CrystalGraphConverter(directions=True).convert(few).save(tmp_path)
+    without = CrystalGraphConverter().convert(more)
+    without.save(tmp_path)
+    loaded = CrystalGraphs.load(tmp_path)
+    assert loaded.directions is None
+    assert_same(loaded, without)
+
+
 def test_save_and_load_without_edges(graphs: CrystalGraphs, tmp_path: Path) -> None:
     argon = graphs.select([10])
     argon.save(tmp_path)

@@ -190,6 +190,10 @@ def test_other_structures_under_the_same_name_are_refused(
     pretrain(corpus, max_epochs=1, checkpoint_dir=tmp_path)
     with pytest.raises(ParameterError, match="graphs of other structures"):
         pretrain(corpus[1:], max_epochs=1, checkpoint_dir=tmp_path)
+    with pytest.raises(ParameterError, match="graphs of other structures"):
+        pretrain(corpus[:-1], max_epochs=1, checkpoint_dir=tmp_path)  # the same but the last
+    again = pretrain(iter(corpus), max_epochs=1, checkpoint_dir=tmp_path)
+    assert again.n_structures_ == len(corpus)
 
 
 def test_resumed_run_reads_its_graphs_from_disk(corpus: list[Structure], tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ _PATTERNS = {
     "*.cif": "single",
     "*.mcif": "single",
     "*.vasp": "single",
+    "*.csv": "table",
     "POSCAR*": "single",
     "CONTCAR*": "single",
-    "*.csv": "table",
 }
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
@@ -40,8 +40,9 @@ ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")
 
 def kind_of(path: Path) -> str | None:
     """Format of a file by its name: 'lines', 'json', 'frames', 'single', 'table', or None."""
-    name = path.name.removesuffix(".gz")
-    return next((kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern)), None)
+    name = path.name.lower().removesuffix(".gz")
+    fits = (kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern.lower()))
+    return next(fits, None)
 
 
 def is_table(path: Path) -> bool:

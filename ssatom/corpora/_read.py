@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     for file, _ in _find(path):
         try:
             count = count_table(file) if is_table(file) else count_file(file)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return None
         if count is None:
             return None

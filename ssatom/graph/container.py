@@ -188,9 +188,11 @@ class CrystalGraphs:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, dtype in _DTYPES.items():
+            path = folder / f"{name}.bin"
             if (array := getattr(self, name)) is None:
+                path.unlink(missing_ok=True)  # of graphs that were here before
                 continue
-            with open(folder / f"{name}.bin", "ab" if append else "wb") as file:
+            with open(path, "ab" if append else "wb") as file:
                 file.write(np.ascontiguousarray(array, dtype=dtype).tobytes())
 
     @classmethod

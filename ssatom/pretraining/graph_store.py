@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from ssatom.tasks import PretrainingTask
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time
+_COMPARED = 100  # structures by which a corpus is known again
 _MARKER = "complete.json"
 
 
@@ -64,11 +66,11 @@ def build_corpus(
     """
     targets = {task.name: Targets(task, folder) for task in tasks if task.target_rows}
     rows = iter_arrays(structures)
-    first = next(rows, None)
-    key = structure_key(first).hex() if isinstance(first, StructureArrays) else ""
+    first = list(islice(rows, _COMPARED))
+    n_given = len(structures) if isinstance(structures, Sized) else None
     if folder is not None and (folder / _MARKER).exists():
-        return _reopen(folder, key, targets)
-    rows = chain(() if first is None else (first,), rows)
+        return _reopen(folder, _digest(first), n_given, targets)
+    rows = chain(first, rows)
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
     skipped: list[str] = []
@@ -91,13 +93,25 @@ def build_corpus(
     if folder is None:
         return Corpus(CrystalGraphs.concatenate(parts), targets, index)
     index.save(folder / "corpus.safetensors")
-    (folder / _MARKER).write_text(json.dumps({"n_structures": len(index), "first_structure": key}))
+    mark = {"n_rows": len(index) + len(skipped), "first": _digest(first)}
+    (folder / _MARKER).write_text(json.dumps(mark))
     return Corpus(CrystalGraphs.load(folder), targets, index)
 
 
-def _reopen(folder: Path, key: str, targets: dict[str, Targets]) -> Corpus:
-    """Graphs of an earlier call, if it was given the same structures, as far as the first tells."""
-    if json.loads((folder / _MARKER).read_text())["first_structure"] != key:
+def _digest(rows: Sequence[StructureArrays | StructureError]) -> str:
+    """What tells the first rows of a corpus apart from others."""
+    keys = [structure_key(row) if isinstance(row, StructureArrays) else b"" for row in rows]
+    return hashlib.sha256(b"".join(keys)).hexdigest()
+
+
+def _reopen(folder: Path, digest: str, n_given: int | None, targets: dict[str, Targets]) -> Corpus:
+    """Graphs of an earlier call, if it was given the same structures.
+
+    The first ones tell, and their number where it is known; to read them all would take as long
+    as to make the graphs.
+    """
+    mark = json.loads((folder / _MARKER).read_text())
+    if mark.get("first") != digest or n_given not in (None, mark["n_rows"]):
         raise ParameterError(
             f"{folder} holds graphs of other structures; give another checkpoint_dir, or the "
             "same structures to go on with that run"

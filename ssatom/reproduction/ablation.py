@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
+import ssatom
 from ssatom.corpora import count_structures, read_structures, write_structures
 from ssatom.embeddings import graph_embeddings
 from ssatom.evaluation.results import write_whole
@@ -45,7 +47,7 @@ Found = Mapping[str, Any]
 
 
 def run_ablation(context: Context) -> Report:
-    """Train every direction on a part of the corpus, and judge it on rows that no table tests."""
+    """Train every direction on a part of the corpus, and judge it by the proxy protocol."""
     n_structures, epochs = (100, 1) if context.quick else (N_STRUCTURES, EPOCHS)
     folder = context.output / ("ablation-quick" if context.quick else "ablation")
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,18 @@ def measure(
 ) -> Found:
     """One training and its errors, from its file if there is one of the same settings."""
     file = folder / f"{direction.name}-{seed}.json"
-    identity = {"settings": repr(direction.settings), "epochs": epochs, "corpus": sample.name}
+    identity = {
+        "settings": repr(direction.settings),
+        "epochs": epochs,
+        "corpus": hashlib.sha256(sample.read_bytes()).hexdigest(),
+        "rows": {
+            f"{name} {target}": hashlib.sha256(data.y.tobytes()).hexdigest()
+            for name, sets in rows.items()
+            for target, data in sets.items()
+        },
+        "readings": repr(READINGS),
+        "ssatom": ssatom.__version__,
+    }
     if file.exists() and (kept := json.loads(file.read_text()))["identity"] == identity:
         return kept["found"]
     weights, seconds = _train(direction, seed, epochs, sample, folder)

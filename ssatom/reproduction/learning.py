@@ -70,7 +70,7 @@ def run_learning_curve(context: Context) -> Report:
         models = list(results[sizes[0]])
         curves[title] = {
             model: {
-                of[model].splits[0].n_train if size == max(SIZES) else size: (
+                min(size, of[model].splits[0].n_train): (
                     of[model].mean(),
                     of[model].std(),
                 )
@@ -152,13 +152,14 @@ def run_calibration(context: Context) -> Report:
         tables=[Table("Test rows within", ["", "here", "if normal"], rows)],
         reading=[
             f"{sentence_case(TITLES[target])} of {len(test)} test crystals by five members, MAE "
-            f"{errors.mean():.3f} {unit}. The spread ranks the errors (Spearman {rank:.2f}), and "
-            f"is too small: the errors are {ratio:.1f} times as large (root mean squares). "
-            "Multiply it by that number, measured on crystals held back, before using it as an "
-            "error bar."
-            if ratio > 1
-            else f"{sentence_case(TITLES[target])}: the spread ranks the errors (Spearman "
-            f"{rank:.2f}); errors are {ratio:.1f} times as large (root mean squares)."
+            f"{errors.mean():.3f} {unit}. Spread and error have a rank correlation of {rank:.2f} "
+            f"(Spearman); the errors are {ratio:.1f} times the spread (root mean squares)"
+            + (
+                ": multiply it by that number, measured on crystals held back, before using it as "
+                "an error bar."
+                if ratio > 1
+                else "."
+            ),
         ],
         figures={"": plot_calibration({"NEGNN": (dataset.y[test], predicted, std)}, unit=unit)},
     )

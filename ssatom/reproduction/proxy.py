@@ -1,4 +1,4 @@
-"""The proxy protocol: what recipes of pretraining are compared by, on rows that no table tests."""
+"""The proxy protocol: what recipes of pretraining are compared by, on training rows alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def proxy_rows(context: Context) -> dict[str, dict[str, Dataset]]:
 
     Of the paper's sets those that are training rows under all five seeds; of `mp2018_36k` a draw
     of training rows whose formula is in neither of the paper's sets of energies; `dielectric` is
-    in no table. Phonons are not among them: matbench's folds test every row.
+    in no table. Splits by formula test some of them. Phonons are left out, since matbench's
+    folds test every row. Crystals of `mp2018_36k` may be in the corpus, its test part excepted.
     """
     elsewhere = {
         formula for name in _SAME_TARGETS for formula in context.dataset(name).groups.tolist()
@@ -79,7 +80,7 @@ def proxy_errors(
     -------
     dict of float
         By data set and target, such as "paper_elastic log10_K": the best error of the grid over
-        ten folds.
+        ten folds; features are scaled over all rows at once.
     """
     errors = {}
     for name, sets in rows.items():
