@@ -96,8 +96,7 @@ class MaskNodesAndEdges:
     ----------
     Kong et al., "Self-supervised representations and node embedding graph neural networks for
     accurate and multi-scale analysis of materials", 10.48550/arXiv.2211.03563 (15 % of the
-    sites, and edges that touch
-    them).
+    sites, and edges that touch them).
 
     Examples
     --------

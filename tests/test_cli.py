@@ -662,3 +662,6 @@ def test_benchmark_writes_its_results(tmp_path: Path, monkeypatch: pytest.Monkey
     assert done.exit_code == 0
     assert json.loads(output.read_text()) == taken
     assert "embedding ms per structure  0.5" in done.output
+    missing = run("benchmark", "-o", tmp_path / "nowhere" / "speed.json")
+    assert missing.exit_code == 1
+    assert "make it first" in missing.stderr

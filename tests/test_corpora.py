@@ -422,6 +422,7 @@ def test_paths_are_refused_at_once(tmp_path: Path) -> None:
         ("cifs", {"properties": PROPERTIES}, "properties cannot be kept in CIF files"),
         ("cifs", {"ids": ["a", "../b", "c"]}, r"ids\[1\] is '../b', which cannot name a file"),
         ("cifs", {"ids": ["a", "b", "a"]}, r"ids\[2\] is 'a', which stands there twice"),
+        ("cifs", {"ids": ["CO", "b", "Co"]}, r"ids\[2\] is 'Co', which stands there twice"),
     ],
 )
 def test_what_cannot_be_written(tmp_path: Path, name: str, arguments: dict, words: str) -> None:

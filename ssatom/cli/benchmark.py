@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ssatom.cli._output import aligned
+from ssatom.exceptions import SsatomError
 
 EPILOG = """
 **Examples**
@@ -41,6 +42,8 @@ def benchmark(
     """Time featurizing, grid search, predictions and training against known routines."""
     from ssatom.evaluation import run_benchmark
 
+    if output is not None and not output.absolute().parent.is_dir():
+        raise SsatomError(f"'{output}': there is no folder '{output.parent}'; make it first")
     results = run_benchmark(data, corpus, n_structures)
     if output is not None:
         output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -190,8 +190,9 @@ def _write_folder(path: Path, rows: Iterator[_Row]) -> None:
                 "properties cannot be kept in CIF files; leave them out, or write .jsonl"
             )
         stem = f"{number:06d}" if name is None else name.removesuffix(".cif")
-        if _NO_FILE_NAME.search(stem) or stem in written:
-            problem = "stands there twice" if stem in written else "cannot name a file"
+        known = stem.casefold()  # some systems take "Co" and "CO" for one file
+        if _NO_FILE_NAME.search(stem) or known in written:
+            problem = "stands there twice" if known in written else "cannot name a file"
             raise ParameterError(f"ids[{number}] is {name!r}, which {problem}; give another")
-        written.add(stem)
+        written.add(known)
         (path / f"{stem}.cif").write_text(structure.to(fmt="cif"), encoding="utf-8")

@@ -19,8 +19,7 @@ class PotentialTask(SurrogateTask):
 
     A site's charge is the mean electronegativity of the crystal less its own, in units of the
     spread over the elements, so that crystals are neutral; the potential is Wolf's damped sum to
-    9 Å [1]_, times 3 Å. Huber loss; right where the root
-    of the mean squared error is below 0.5.
+    9 Å [1]_, times 3 Å. Huber loss; right where the root of the mean squared error is below 0.5.
 
     Parameters
     ----------

@@ -68,11 +68,11 @@ def _make(text: str) -> PretrainingTask:
     task = TASKS[match[1]]
     try:
         call = ast.parse(f"f({match[2] or ''})", mode="eval").body
-        assert isinstance(call, ast.Call)
-        assert not call.args
+        if not isinstance(call, ast.Call) or call.args:
+            raise TypeError("settings need their names")
         settings = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
         return task(**settings)
-    except (SyntaxError, AssertionError, TypeError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError) as error:
         if isinstance(error, ParameterError):
             raise
         allowed = ", ".join(inspect.signature(task).parameters)
