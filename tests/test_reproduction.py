@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from data_files import write_all
 
-from ssatom import reproduce
+from ssatom import MaskedPretrainer, load_example_crystals, reproduce
 from ssatom.evaluation import KernelRidgeCV
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.graph import GraphConfig
 from ssatom.reproduction import STUDIES, networks
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
@@ -174,6 +175,28 @@ def test_rows_that_a_descriptor_cannot_take_are_left_out_for_all(data, tmp_path)
     assert len(chosen) == len(dataset) - 1
     assert dataset.ids[3] not in chosen.ids
     assert context.features(chosen, "EF").shape[0] == len(chosen)
+
+
+def test_weights_of_any_depth(data, tmp_path):
+    """Layers and untrained rivals follow from the weights."""
+    pretrainer = MaskedPretrainer(
+        graph_config=GraphConfig("smooth", cutoff=4.0),
+        hidden_dim=8,
+        n_conv=2,
+        max_epochs=1,
+        progress_bar=False,
+    )
+    structures = load_example_crystals()["structure"][:20]
+    weights = pretrainer.fit(structures).save(tmp_path / "shallow")
+    for name in ("fig4", "fig6", "fig11", "table5", "phonons"):
+        content = read_report(run(name, data, tmp_path, quick=True, weights=str(weights)))
+        assert content["settings"]["weights"]["name"] == "shallow"
+    features = set(content["results"]["last_phdos_peak_cm1"])
+    assert {"GE0", "GE1", "GE2", "GE01", "GE012", "random-GE012"} <= features
+    assert not features & {"GE3", "GE0123", "random-GE012345"}
+    context = Context(data, tmp_path, str(weights), quick=True, progress_bar=False)
+    untrained = context.features(context.dataset("paper_elastic", "log10_K"), "random-GE012")
+    assert untrained.shape[1] == 3 * 8
 
 
 def test_missing_data_are_named_at_once(tmp_path):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,7 @@ from ssatom.reproduction.features import (
     available,
     descriptor_features,
 )
-from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
-
-RANDOM = "random"
-"""Prefix of embeddings with random weights, as in "random-NE01"."""
+from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder, random_weights
 
 STRUCTURES = "structures"
 
@@ -80,6 +78,16 @@ class Context:
     def encoder(self) -> PretrainedEncoder:
         """The weights, loaded."""
         return resolve_weights(self.weights)
+
+    @property
+    def single_layers(self) -> tuple[str, ...]:
+        """Layers of the weights, one by one."""
+        return tuple(map(str, range(self.encoder.n_layers)))
+
+    @property
+    def joined_layers(self) -> tuple[str, ...]:
+        """ "01", "012" and so on, to all layers."""
+        return tuple(accumulate(self.single_layers))[1:]
 
     @cached_property
     def descriptors(self) -> list[str]:
@@ -144,8 +152,8 @@ class Context:
         if match := _EMBEDDING.fullmatch(name):
             random, kind, layers = match.groups()
             featurizer = GraphEmbeddingFeaturizer if kind == "GE" else SelfSupervisedSiteFeaturizer
-            weights = RANDOM if random else self.encoder
-            return featurizer(layers, weights=weights, random_state=0).fit_transform(dataset.rows)
+            weights = random_weights(0, like=self.encoder) if random else self.encoder
+            return featurizer(layers, weights=weights).fit_transform(dataset.rows)
         cache = self.output / "cache"
         return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
 
@@ -203,7 +211,9 @@ class Context:
         kinds = [_EMBEDDING.fullmatch(part) for part in features.split(" + ")]
         if not any(kinds):
             return None
-        return RANDOM if any(kind and kind.group(1) for kind in kinds) else self.encoder
+        if any(kind and kind.group(1) for kind in kinds):
+            return random_weights(0, like=self.encoder)
+        return self.encoder
 
 
 def _key(dataset: Dataset, name: str) -> tuple[str, int, str]:

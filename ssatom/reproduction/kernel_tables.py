@@ -19,9 +19,6 @@ from ssatom.reproduction.scores import (
 )
 from ssatom.reproduction.study import Report
 
-SINGLE = tuple("012345")
-MULTI = tuple("012345"[:n] for n in range(2, 7))
-
 TITLES = {
     "magmom": "magnetic moment",
     "formation_energy_per_atom": "formation energy",
@@ -36,13 +33,13 @@ TITLES = {
 
 def run_table2(context: Context) -> Report:
     """Magnetic moments, single layers and descriptors."""
-    names = [f"NE{layer}" for layer in SINGLE]
+    names = [f"NE{layer}" for layer in context.single_layers]
     return _site_table(context, [*context.site_descriptors, *names])
 
 
 def run_table3(context: Context) -> Report:
     """Magnetic moments, layers joined."""
-    names = [f"NE{layers}" for layers in MULTI]
+    names = [f"NE{layers}" for layers in context.joined_layers]
     return _site_table(context, names if context.quick else [*names, "NE01 + OFM"])
 
 
@@ -107,10 +104,11 @@ def _site_table(context: Context, names: Sequence[str]) -> Report:
 
 
 def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
-    layers = [f"GE{layers}" for layers in (*SINGLE, *MULTI)]
-    names = [*context.descriptors, "random-GE012", "random-GE012345", *layers]
+    layers = [f"GE{n}" for n in (*context.single_layers, *context.joined_layers)]
+    untrained = dict.fromkeys(f"random-GE{n}" for n in ("012", context.joined_layers[-1]))
+    names = [*context.descriptors, *untrained, *layers]
     notes = {name: d.description for name, d in DESCRIPTORS.items()}
-    notes |= {f"random-GE{n}": "the same encoder, untrained" for n in ("012", "012345")}
+    notes |= dict.fromkeys(untrained, "the same encoder, untrained")
     numbers, tables, paragraphs = {}, [], []
     for source, targets in sources.items():
         for target, results in evaluate_crystals(context, source, targets, names).items():

@@ -8,8 +8,6 @@ from ssatom.evaluation import DATASETS, EvaluationResult, Locality
 from ssatom.plots import plot_layer_errors
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.kernel_tables import (
-    MULTI,
-    SINGLE,
     TITLES,
     evaluate_crystals,
     evaluate_moments,
@@ -31,7 +29,7 @@ def run_fig11(context: Context) -> Report:
 
 
 def _layer_figure(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
-    names = [f"GE{layers}" for layers in (*SINGLE, *MULTI)]
+    names = [f"GE{layers}" for layers in (*context.single_layers, *context.joined_layers)]
     panels, labels, references, numbers, reading = {}, {}, {}, {}, []
     for source, targets in sources.items():
         for target, results in evaluate_crystals(context, source, targets, names).items():
@@ -42,7 +40,7 @@ def _layer_figure(context: Context, sources: Mapping[str, Sequence[str]]) -> Rep
             best = min((n for n in paper if n.startswith("GE")), key=lambda n: paper[n]["mae"][0])
             references[title] = {f"paper, {best}": paper[best]["mae"][0]}
             numbers[target] = as_numbers(results)
-            joined = {layers: results[f"GE{layers}"] for layers in ("0", *MULTI)}
+            joined = {layers: results[f"GE{layers}"] for layers in ("0", *context.joined_layers)}
             reading.append(f"{sentence_case(title)}: {Locality(joined).reading}")
     figure = plot_layer_errors(panels, ylabel=labels, references=references)
     return Report(results=numbers, reading=reading, figures={"": figure})
@@ -65,10 +63,10 @@ def run_locality(context: Context) -> Report:
         "paper_elastic": ["log10_K", "log10_G", "poisson"],
     }
     found = {}
-    moments = evaluate_moments(context, [f"NE{layers}" for layers in ("0", *MULTI)])
+    moments = evaluate_moments(context, [f"NE{layers}" for layers in ("0", *context.joined_layers)])
     found["magmom"] = Locality({name[2:]: result for name, result in moments.items()})
     for source, targets in sources.items():
-        names = [f"GE{layers}" for layers in ("0", *MULTI)]
+        names = [f"GE{layers}" for layers in ("0", *context.joined_layers)]
         for target, results in evaluate_crystals(context, source, targets, names).items():
             found[target] = Locality({name[2:]: result for name, result in results.items()})
     series = {}

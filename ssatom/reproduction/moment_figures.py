@@ -13,7 +13,7 @@ from sklearn.svm import SVR
 from ssatom.evaluation import Dataset, EvaluationResult
 from ssatom.plots import Parity, plot_grouped_bars, plot_layer_errors, plot_parity
 from ssatom.reproduction.context import Context
-from ssatom.reproduction.kernel_tables import MULTI, SINGLE, evaluate_moments, moments
+from ssatom.reproduction.kernel_tables import evaluate_moments, moments
 from ssatom.reproduction.scores import KINDS, as_numbers, cell, error_table
 from ssatom.reproduction.study import Report, Table
 
@@ -27,7 +27,7 @@ SVR_GRID = {"C": [1.0, 10.0, 100.0], "gamma": [1e-4, 1e-3, 1e-2]}
 
 def run_fig5(context: Context) -> Report:
     """Kernel ridge, support vectors and a random forest on single layers."""
-    names = [f"NE{layer}" for layer in SINGLE]
+    names = [f"NE{layer}" for layer in context.single_layers]
     models = {
         "SVR": GridSearchCV(SVR(), SVR_GRID, cv=10, scoring="neg_mean_absolute_error"),
         "RF": RandomForestRegressor(300, max_features=1 / 3, random_state=0),
@@ -55,7 +55,7 @@ def run_fig5(context: Context) -> Report:
 
 def run_fig6(context: Context) -> Report:
     """Pretrained against random weights."""
-    names = [f"NE{layers}" for layers in (*SINGLE, *MULTI)]
+    names = [f"NE{layers}" for layers in (*context.single_layers, *context.joined_layers)]
     trained = evaluate_moments(context, names)
     untrained = evaluate_moments(context, [f"random-{name}" for name in names])
     series = {
@@ -79,8 +79,8 @@ def run_fig6(context: Context) -> Report:
 def run_fig8(context: Context) -> Report:
     """Transition metals against lanthanides over layers."""
     settings = {
-        "single-scale": [f"NE{n}" for n in SINGLE],
-        "multi-scale": [f"NE{n}" for n in MULTI],
+        "single-scale": [f"NE{n}" for n in context.single_layers],
+        "multi-scale": [f"NE{n}" for n in context.joined_layers],
     }
     results = evaluate_moments(context, [name for names in settings.values() for name in names])
     dataset = moments(context)

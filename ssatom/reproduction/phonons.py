@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.features import DESCRIPTORS
-from ssatom.reproduction.kernel_tables import MULTI, SINGLE, reading
+from ssatom.reproduction.kernel_tables import reading
 from ssatom.reproduction.scores import as_numbers, error_table
 from ssatom.reproduction.study import Report, Table
 
@@ -25,12 +25,15 @@ def run_phonons(context: Context) -> Report:
     dataset = context.dataset("matbench_phonons")
     descriptors = context.descriptors
     dataset = context.common(dataset, descriptors)
-    names = [*descriptors, "random-GE012345", *(f"GE{layers}" for layers in (*SINGLE, *MULTI))]
+    untrained = f"random-GE{context.joined_layers[-1]}"
+    layers = (*context.single_layers, *context.joined_layers)
+    names = [*descriptors, untrained, *(f"GE{n}" for n in layers)]
     results = {
         name: context.evaluate(name, {TARGET: dataset}, splits=["official"])[TARGET]
         for name in names
     }
     notes = {name: d.description for name, d in DESCRIPTORS.items()}
+    notes[untrained] = "the same encoder, untrained"
     board = [[name, f"{error:.1f}"] for name, error in LEADERBOARD.items()]
     return Report(
         results={TARGET: as_numbers(results)},

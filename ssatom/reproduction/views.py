@@ -18,7 +18,6 @@ from ssatom.evaluation import Dataset
 from ssatom.exceptions import ParameterError
 from ssatom.plots import plot_curves, plot_map, plot_similarity
 from ssatom.reproduction.context import Context
-from ssatom.reproduction.kernel_tables import SINGLE
 from ssatom.reproduction.moment_figures import site_numbers
 from ssatom.reproduction.scores import cell
 from ssatom.reproduction.study import Report, Table
@@ -67,7 +66,8 @@ def run_fig4(context: Context) -> Report:
         [cation] = set(symbols) - {"Cl"}
         places = [symbols.index(cation), symbols.index("Cl")]
         layers = [
-            site_embeddings([structure], layer, context.encoder)[0][places] for layer in SINGLE
+            site_embeddings([structure], layer, context.encoder)[0][places]
+            for layer in context.single_layers
         ]
         joined = [np.hstack(layers[: n + 1]) for n in range(len(layers))]
         formula = f"{cation}Cl"
@@ -84,9 +84,9 @@ def run_fig4(context: Context) -> Report:
     listed = ", ".join(f"{last[f]:.2f} in {f} ({joined_last[f]:.2f} joined)" for f in last)
     return Report(
         results=similarities,
-        tables=[Table("Cosine similarity of cation and anion", ["", *SINGLE], rows)],
+        tables=[Table("Cosine similarity of cation and anion", ["", *context.single_layers], rows)],
         reading=[f"Similarity of the two atoms in the last layer: {listed}."],
-        figures={"": plot_similarity(similarities, SINGLE)},
+        figures={"": plot_similarity(similarities, context.single_layers)},
     )
 
 

@@ -205,13 +205,17 @@ def _sha256(path: Path) -> str:
 
 
 @lru_cache(maxsize=8)
-def random_weights(random_state: int = 0) -> PretrainedEncoder:
-    """An encoder of the default sizes that never learned anything, the paper's "Random".
+def random_weights(
+    random_state: int = 0, like: PretrainedEncoder | None = None
+) -> PretrainedEncoder:
+    """An encoder that never learned anything, the paper's "Random".
 
     Parameters
     ----------
     random_state : int, default=0
         Seed.
+    like : PretrainedEncoder, default=None
+        Whose sizes, graphs and features it has; None for the defaults, which are the paper's.
 
     Returns
     -------
@@ -226,13 +230,17 @@ def random_weights(random_state: int = 0) -> PretrainedEncoder:
     """
     with torch.random.fork_rng():
         torch.manual_seed(random_state)
-        encoder = CrystalGraphEncoder(EncoderConfig()).eval()
-    features = torch.from_numpy(atomic_features().copy())
+        encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
+    features = like.element_features if like else torch.from_numpy(atomic_features().copy())
     digest = hashlib.sha256()
     for tensor in [features, *encoder.state_dict().values()]:
         digest.update(tensor.numpy().tobytes())
     return PretrainedEncoder(
-        f"random-{random_state}", encoder, GraphConfig(), features, digest.hexdigest()
+        f"random-{random_state}",
+        encoder,
+        like.graph_config if like else GraphConfig(),
+        features,
+        digest.hexdigest(),
     )
 
 
