@@ -208,27 +208,33 @@ def test_resumed_run_reads_its_graphs_from_disk(corpus: list[Structure], tmp_pat
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"mask_fraction": 0.3}, "recipe"),
-        ({"random_state": 1}, "recipe"),
-        ({"max_epochs": 2}, "recipe"),
-        ({"tasks": [PeriodTask(), GroupTask()]}, "recipe"),
-        ({"hidden_dim": 16}, "encoder"),
-        ({"dropout": 0.1}, "encoder"),
-        ({"graph_config": GraphConfig(cutoff=6.0)}, "encoder and graph"),
+        ({"mask_fraction": 0.3}, "mask_fraction was 0.15 and is 0.3;"),
+        ({"random_state": 1}, "random_state was 0 and is 1;"),
+        ({"max_epochs": 2}, "max_epochs was 3 and is 2;"),
+        (
+            {"tasks": [PeriodTask(), GroupTask()]},
+            r"tasks was \['period', 'group', 'distance'\] and",
+        ),
+        ({"hidden_dim": 16}, "hidden_dim was 8 and is 16;"),
+        ({"dropout": 0.1}, "dropout was 0.0 and is 0.1;"),
+        (
+            {"graph_config": GraphConfig(cutoff=6.0)},
+            "edge_dim was 41 and is 31, cutoff was 8.0 and",
+        ),
     ],
 )
 def test_folder_of_another_recipe_is_refused(
     corpus: list[Structure], begun: Path, change: dict, what: str
 ) -> None:
     before = {path: path.read_bytes() for path in begun.rglob("*.*")}
-    with pytest.raises(ParameterError, match=f"holds a run with another {what};"):
+    with pytest.raises(ParameterError, match=f"holds another run: {what}"):
         pretrain(corpus, checkpoint_dir=begun, **change)
     assert {path: path.read_bytes() for path in begun.rglob("*.*")} == before
 
 
 def test_folder_of_another_corpus_is_refused(corpus: list[Structure], tmp_path: Path) -> None:
     MaskedPretrainer(**TINY, checkpoint_dir=tmp_path).fit(corpus, corpus="mine")
-    with pytest.raises(ParameterError, match="another corpus"):
+    with pytest.raises(ParameterError, match="corpus was 'mine' and is 'yours'"):
         MaskedPretrainer(**TINY, checkpoint_dir=tmp_path).fit(corpus, corpus="yours")
 
 
@@ -243,8 +249,20 @@ def test_longer_is_another_run_where_the_rate_falls(
     corpus: list[Structure], tmp_path: Path
 ) -> None:
     pretrain(corpus, checkpoint_dir=tmp_path)
-    with pytest.raises(ParameterError, match="another recipe"):
+    with pytest.raises(ParameterError, match="max_epochs was 3 and is 4; give another folder"):
         pretrain(corpus, max_epochs=4, checkpoint_dir=tmp_path)
+    (tmp_path / "settings.json").write_text("")  # cut while writing, by an older version
+    with pytest.raises(ParameterError, match=r"settings\.json cannot be read; remove the folder"):
+        pretrain(corpus, checkpoint_dir=tmp_path)
+
+
+def test_numpy_numbers_are_numbers(corpus: list[Structure], tmp_path: Path) -> None:
+    settings = {"batch_size": np.int64(8), "learning_rate": np.float32(0.5)}
+    first = pretrain(corpus, **settings, checkpoint_dir=tmp_path / "run")
+    recipe = (first.save(tmp_path / "weights") / "recipe.toml").read_text()
+    assert "batch_size = 8\n" in recipe
+    again = pretrain(corpus, batch_size=8, learning_rate=0.5, checkpoint_dir=tmp_path / "run")
+    assert_same_run(again, first)
 
 
 # What goes in ----------------------------------------------------------------------------------

@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ssatom.exceptions import ParameterError
 
 
-def claim(folder: Path, mine: dict[str, Any]) -> None:
-    """Make a folder this run's; refuse one in which another recipe runs."""
+def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
+    """Make a folder this run's; refuse one in which another recipe runs.
+
+    Parameters
+    ----------
+    folder : path
+        Made as needed.
+    settings : dict
+        What tells runs apart, in parts.
+
+    Raises
+    ------
+    ParameterError
+        If the folder is another run's, with what differs, or its settings cannot be read.
+    """
     path = folder / "settings.json"
-    if path.exists() and (kept := json.loads(path.read_text())) != mine:
-        differing = [k for k in mine if kept.get(k) != mine[k]]
-        raise ParameterError(
-            f"checkpoint_dir {folder} holds a run with another {' and '.join(differing)}; "
-            "give another folder, or the same settings to go on with that run"
-        )
+    mine = json.loads(json.dumps(settings, default=as_plain))
+    if path.exists():
+        if differing := _differences(_read(path), mine):
+            raise ParameterError(
+                f"checkpoint_dir {folder} holds another run: {differing}; give another folder, or "
+                "the same settings to go on with that run"
+            )
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(mine, indent=1))
+    new = path.with_name(f"{path.name}.{os.getpid()}")  # processes side by side may all write
+    new.write_text(json.dumps(mine, indent=1))
+    os.replace(new, path)
+
+
+def as_plain(value: Any) -> Any:
+    """The value, a NumPy number as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise ParameterError(
+            f"{path} cannot be read; remove the folder to start anew, or give another "
+            "checkpoint_dir"
+        ) from None
+
+
+def _differences(kept: dict[str, Any], mine: dict[str, Any]) -> str:
+    """Settings that differ, as words; "" if none does."""
+    said = []
+    for part in {**kept, **mine}:
+        old, new = kept.get(part), mine.get(part)
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            old, new = {part: old}, {part: new}
+        said += [
+            f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
+            for name in {**old, **new}
+            if old.get(name) != new.get(name)
+        ]
+    return ", ".join(said)

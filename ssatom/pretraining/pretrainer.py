@@ -18,7 +18,7 @@ from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
-from ssatom.pretraining.claim import claim
+from ssatom.pretraining.claim import as_plain, claim
 from ssatom.pretraining.graph_store import Corpus, build_corpus, split
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
@@ -265,8 +265,8 @@ class MaskedPretrainer:
         """Learning rate of an epoch, counted from 0."""
         n_decay = round(self.decay_fraction * self.max_epochs)
         if not n_decay:
-            return self.learning_rate
-        return self.learning_rate * min(1.0, (self.max_epochs - epoch) / (n_decay + 1))
+            return float(self.learning_rate)
+        return float(self.learning_rate * min(1.0, (self.max_epochs - epoch) / (n_decay + 1)))
 
     def _masking(self) -> MaskNodesAndEdges:
         return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
@@ -314,7 +314,7 @@ class MaskedPretrainer:
             "batch_size", "learning_rate", "decay_fraction", "validation_fraction", "precision",
             "random_state",
         )  # fmt: skip
-        recipe = {name: getattr(self, name) for name in names}
+        recipe = {name: as_plain(getattr(self, name)) for name in names}
         return {"tasks": [str(task) for task in self._tasks()], **recipe}
 
     def settings(self) -> dict[str, Any]:

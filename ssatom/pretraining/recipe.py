@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssatom.pretraining.claim import as_plain
+
 RECIPE = "recipe.toml"
 """Name of the file in a folder of weights."""
 
@@ -25,7 +27,7 @@ def write_recipe(folder: Path, settings: Mapping[str, Any]) -> None:
     lines = [f"# ssatom pretrain --config {name}/{RECIPE} CORPUS -o FOLDER"]
     # What JSON writes of such values is TOML too.
     lines += [
-        f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        f"{key} = {json.dumps(value, ensure_ascii=False, default=as_plain)}"
         for key, value in settings.items()
         if value is not None
     ]
