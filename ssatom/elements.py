@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
+
+from ssatom.exceptions import ParameterError
 
 MAX_ATOMIC_NUMBER = 100
 """Heaviest element with CGCNN features (fermium)."""
 
 MASK_NUMBER = 0
 """Stands where an atomic number would, for a site whose element is hidden."""
+
+PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
+"""Elemental properties of the Magpie table that weigh pairs of sites."""
+
+MAGPIE_PROPERTIES = (
+    "Number", "MendeleevNumber", "AtomicWeight", "MeltingT", "Column", "Row", "CovalentRadius",
+    "Electronegativity", "NsValence", "NpValence", "NdValence", "NfValence", "NValence",
+    "NsUnfilled", "NpUnfilled", "NdUnfilled", "NfUnfilled", "NUnfilled", "GSvolume_pa",
+    "GSbandgap", "GSmagmom", "SpaceGroupNumber",
+)  # fmt: skip
+"""The 22 elemental properties of Magpie, whose statistics are its features."""
 
 N_PERIODS = 9
 N_GROUPS = 18
@@ -169,6 +183,80 @@ def distinct_features() -> np.ndarray:
     """
     own = np.eye(MAX_ATOMIC_NUMBER + 1, dtype=np.float32)[:, 1:]
     return np.concatenate([_atomic_features(), own], axis=1)
+
+
+@cache
+def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
+    """1 and properties of the elements in units of their spread over the elements.
+
+    Parameters
+    ----------
+    properties : tuple of str, default=("Electronegativity", "CovalentRadius", "NValence", "Row")
+        Names of columns of the Magpie table.
+
+    Returns
+    -------
+    ndarray, shape (101, 1 + n_properties)
+        By atomic number.
+
+    Raises
+    ------
+    ParameterError
+        If a property is unknown.
+
+    Examples
+    --------
+    >>> from ssatom.elements import property_table
+    >>> property_table().shape
+    (101, 5)
+    """
+    from matminer.utils.data import MagpieData
+    from pymatgen.core import Element
+
+    source = MagpieData(impute_nan=True)
+    allowed = sorted(source.all_elemental_props)
+    elements = [Element.from_Z(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
+    table = np.ones((MAX_ATOMIC_NUMBER + 1, 1 + len(properties)))
+    for column, name in enumerate(properties, start=1):
+        if name not in allowed:
+            raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
+        values = [source.get_elemental_property(element, name) for element in elements]
+        table[1:, column] = np.array(values, dtype=float) / np.std(values)
+    return table
+
+
+def magpie_features() -> np.ndarray:
+    """The 92 features of `atomic_features`, then the 22 properties of Magpie [1]_ as numbers.
+
+    Returns
+    -------
+    ndarray of float32, shape (101, 114)
+        Row Z is the element with atomic number Z; the properties are centred over the elements and
+        in units of their spread. Row 0, the mask, is all zeros.
+
+    References
+    ----------
+    .. [1] Ward et al., npj Comput. Mater. 2, 16028 (2016), 10.1038/npjcompumats.2016.28
+
+    Examples
+    --------
+    >>> from ssatom.elements import magpie_features
+    >>> table = magpie_features()
+    >>> bool((table[57, :92] == table[58, :92]).all()), bool((table[57] == table[58]).all())
+    (True, False)
+    """
+    properties = property_table(MAGPIE_PROPERTIES)[:, 1:]
+    properties = properties - properties[1:].mean(axis=0)
+    properties[MASK_NUMBER] = 0
+    return np.concatenate([_atomic_features(), properties.astype(np.float32)], axis=1)
+
+
+ELEMENT_FEATURES: dict[str, Callable[[], np.ndarray]] = {
+    "cgcnn": atomic_features,
+    "distinct": distinct_features,
+    "magpie": magpie_features,
+}
+"""Tables of what an encoder is told of the elements, by name."""
 
 
 def element_table_hash(table: np.ndarray) -> str:

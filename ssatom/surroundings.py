@@ -2,64 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ssatom.elements import MAX_ATOMIC_NUMBER
-from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig, find_candidates
 from ssatom.structures import StructureArrays
-
-PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
-"""Elemental properties of the Magpie table that weigh pairs."""
 
 _TAIL = 1e-6
 _SHELL = (1.1, 1.4)  # in nearest distances: up to the first a neighbour counts in full
 _ANGLE_SEARCH = 6.0  # Å
 _COSINES = np.linspace(-1, 1, 11)
 _COSINE_WIDTH = 0.15
-
-
-@lru_cache
-def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
-    """1 and properties of the elements in units of their spread over the elements.
-
-    Parameters
-    ----------
-    properties : tuple of str, default=("Electronegativity", "CovalentRadius", "NValence", "Row")
-        Names of columns of the Magpie table.
-
-    Returns
-    -------
-    ndarray, shape (101, 1 + n_properties)
-        By atomic number.
-
-    Raises
-    ------
-    ParameterError
-        If a property is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.surroundings import property_table
-    >>> property_table().shape
-    (101, 5)
-    """
-    from matminer.utils.data import MagpieData
-    from pymatgen.core import Element
-
-    source = MagpieData(impute_nan=True)
-    allowed = sorted(source.all_elemental_props)
-    elements = [Element.from_Z(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
-    table = np.ones((MAX_ATOMIC_NUMBER + 1, 1 + len(properties)))
-    for column, name in enumerate(properties, start=1):
-        if name not in allowed:
-            raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
-        values = [source.get_elemental_property(element, name) for element in elements]
-        table[1:, column] = np.array(values, dtype=float) / np.std(values)
-    return table
 
 
 def smear(distances: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:

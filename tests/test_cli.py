@@ -546,7 +546,7 @@ def test_pretrain_repeats_a_recipe(corpus: Path) -> None:
     """Other than the defaults in every respect, and the same weights again."""
     options = [
         *("-n", 6, "--random-state", 3, "--tasks", "element,distance(weight=0.5)"),
-        *("--residual", "--element-embedding", "--neighbors", "smooth", "--cutoff", 4.5),
+        *("--residual", "--element-features", "distinct", "--neighbors", "smooth", "--cutoff", 4.5),
         *("--basis-step", 0.25, "--batch-size", 3, "--patience", 0, "--dropout", 0.1),
     ]
     result = run("pretrain", corpus, *TINY, *options, "-o", "first")
@@ -582,7 +582,10 @@ def test_recipe_of_a_shipped_set_is_that_of_its_card() -> None:
         for derived in ("epochs_run", "node_dim", "edge_dim"):
             del expected[derived]
         assert {key: recipe[key] for key in expected} == expected
-        assert recipe["element_embedding"] == (weights.encoder.config.node_dim == 192)
+        assert (
+            recipe["element_features"]
+            == {92: "cgcnn", 192: "distinct"}[weights.encoder.config.node_dim]
+        )
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ def test_several_targets_and_members(data: Path) -> None:
     report = json.loads(Path("model/report.json").read_text())
     assert list(report["metrics"]) == ["volume", "sites"]
     assert report["rows"]["test"] == 6
-    assert predict("model", data, "-o", "x.csv").exit_code == 0
+    result = predict("model", data, "-o", "x.csv")
+    assert result.exit_code == 0, result.output
     table = read("x.csv")
     names = ["volume", "volume_std", "sites", "sites_std"]
     assert list(table) == ["source", "formula", *names]
@@ -469,3 +470,14 @@ def test_featurize_reads_tables(data: Path) -> None:
     result = run("featurize", data, "--weights", "random", "--no-progress", "-o", "x.csv")
     assert result.exit_code == 0, result.output
     assert read("x.csv")["source"].tolist() == [f"cifs/{i}.cif" for i in range(N)]
+
+
+def test_failed_report_costs_no_training(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ssatom.cli._validation.write_report", fail)
+        assert fit(data, "-t", "volume", "-o", "model").exit_code == 1
+    result = predict("model", data, "-o", "x.csv")
+    assert result.exit_code == 0, result.output

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ssatom.elements import PROPERTIES, property_table
 from ssatom.evaluation import (
     CoulombMatrixFeaturizer,
     ElementFractionFeaturizer,
@@ -23,7 +24,6 @@ from ssatom.evaluation import (
     SineMatrixFeaturizer,
     SoapFeaturizer,
 )
-from ssatom.evaluation.radial import PROPERTIES, property_table
 from ssatom.exceptions import ParameterError, StructureError
 
 RIVALS = [

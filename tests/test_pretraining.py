@@ -17,6 +17,7 @@ from ssatom import MaskedPretrainer, load_pretrained
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.pretraining.graph_store import split
+from ssatom.pretraining.initial import new_encoder
 from ssatom.tasks import DistanceTask, GroupTask, PeriodTask
 
 TINY = {
@@ -414,13 +415,15 @@ def test_learned_element_vectors_tell_lanthanum_from_cerium(corpus: list[Structu
     known = [*corpus, *[lanthanum, cerium] * 5]
     plain = pretrain(known, max_epochs=1)
     assert (plain.encoder_.config.node_dim, plain.element_features_.shape) == (92, (101, 92))
-    trained = pretrain(known, max_epochs=1, tasks="element", element_embedding=True)
+    trained = pretrain(known, max_epochs=1, tasks="element", element_features="distinct")
     features, linear = trained.element_features_, trained.encoder_.node_embedding
     assert features.shape == (101, 192)
     assert torch.equal(features[:, :92], plain.element_features_)
     states = linear(features[57:59]).detach()
     assert not torch.equal(states[0], states[1])
-    start = trained._new_encoder(GraphConfig()).node_embedding.weight.detach()
+    start = new_encoder(
+        trained.encoder_.config, GraphConfig(), "distinct"
+    ).node_embedding.weight.detach()
     assert start[:, 92:].abs().max() < 0.02 * start[:, :92].abs().max()
 
 

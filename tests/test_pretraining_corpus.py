@@ -38,7 +38,7 @@ def history() -> pd.DataFrame:
         hidden_dim=32,
         n_conv=3,
         residual=True,
-        element_embedding=True,
+        element_features="distinct",
         graph_config=GraphConfig(neighbors="smooth", cutoff=5.0),
         max_epochs=6,
         learning_rate=0.005,

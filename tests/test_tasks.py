@@ -12,11 +12,12 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
+from ssatom.elements import property_table
 from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.structures import structure_arrays
-from ssatom.surroundings import bond_angles, property_table
+from ssatom.surroundings import bond_angles
 from ssatom.tasks import (
     TASKS,
     AnglesTask,

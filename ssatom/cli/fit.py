@@ -221,6 +221,7 @@ def _write(
     from ssatom.estimators import save_estimator
 
     train, test = parts
+    save_estimator(model, output, target_names=targets)  # first: a failed report costs no training
     started = time.perf_counter()
     held = _validation.predict_held(model, rows, test, targets, y)
     formulas = rows.formulas()
@@ -254,7 +255,6 @@ def _write(
         "weights": _weights_of(model),
         "ssatom": ssatom.__version__,
     }
-    save_estimator(model, output, target_names=targets)
     _validation.write_report(output, report, held, targets, model)
     return report
 

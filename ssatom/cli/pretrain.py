@@ -130,9 +130,10 @@ def pretrain(
     residual: Annotated[
         bool, _recipe("Layers add to the last state instead of replacing it.")
     ] = False,
-    element_embedding: Annotated[
-        bool, _recipe("Learn a vector for each element beside its 92 features.")
-    ] = False,
+    element_features: Annotated[
+        str, _recipe("Of the elements: cgcnn, distinct or magpie.")
+    ] = "cgcnn",
+    start: Annotated[str, _recipe("First values of the weights: random or radial.")] = "random",
     neighbors: Annotated[
         str, _graph("nearest: the nearest ones; smooth: all, with a smooth envelope.")
     ] = "nearest",
@@ -212,7 +213,7 @@ def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
     from ssatom.pretraining import MaskedPretrainer
 
     same = (
-        "tasks", "residual", "element_embedding",
+        "tasks", "residual", "element_features", "start",
         "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
         "min_delta", "batch_size", "learning_rate", "decay_fraction", "validation_fraction",
         "precision", "device", "n_devices", "random_state",

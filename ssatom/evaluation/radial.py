@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pymatgen.core import Structure
 
+from ssatom.elements import PROPERTIES, property_table
 from ssatom.evaluation.descriptors import (
     SYMBOLS,
     LevelDescriptor,
@@ -16,7 +17,7 @@ from ssatom.evaluation.descriptors import (
 )
 from ssatom.exceptions import ParameterError
 from ssatom.structures import structure_arrays
-from ssatom.surroundings import PROPERTIES, property_table, smear
+from ssatom.surroundings import smear
 
 
 class RadialDistributionFeaturizer(LevelDescriptor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ import torch
 from pymatgen.core import Structure
 
 from ssatom.devices import edge_precision, resolve_device
-from ssatom.elements import atomic_features, distinct_features
-from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
+from ssatom.elements import ELEMENT_FEATURES
+from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.claim import as_plain, claim
 from ssatom.pretraining.graph_store import Corpus, build_corpus, split
+from ssatom.pretraining.initial import check_start, new_encoder
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
+from ssatom.pretraining.schedule import linear_decay
 from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
-_FIRST_SCALE = 0.01  # of learned element vectors, against those of the features
+_SIZES = ("hidden_dim", "n_conv", "dropout", "residual")
 _LENGTHS = ("max_epochs", "patience", "min_delta")
 
 
@@ -55,9 +58,14 @@ class MaskedPretrainer:
         Dropout after each convolution but the last.
     residual : bool, default=False
         Whether layers add to the last hidden state instead of replacing it.
-    element_embedding : bool, default=False
-        Learn a vector for each element beside the map of the 92 features; it starts near zero.
-        Else elements whose features are equal, such as La and Ce, are one.
+    element_features : {"cgcnn", "distinct", "magpie"}, default="cgcnn"
+        What the encoder is told of the elements: CGCNN's 92 features, under which La and Ce are
+        one; those and a learned vector for each element, which starts near zero; those and the 22
+        properties of Magpie.
+    start : {"random", "radial"}, default="random"
+        First values of the weights. "radial" takes Magpie's properties, keeps them in the first
+        state as they are, and lets half of the first convolution's units each begin as a sum of
+        one of them over neighbours near one distance.
     graph_config : GraphConfig, default=None
         Settings of the graphs; None for 12 nearest neighbours within 8 Å.
     max_epochs : int, default=100
@@ -128,7 +136,8 @@ class MaskedPretrainer:
         n_conv: int = 5,
         dropout: float = 0.0,
         residual: bool = False,
-        element_embedding: bool = False,
+        element_features: str = "cgcnn",
+        start: str = "random",
         graph_config: GraphConfig | None = None,
         max_epochs: int = 100,
         patience: int | None = 10,
@@ -152,7 +161,8 @@ class MaskedPretrainer:
         self.n_conv = n_conv
         self.dropout = dropout
         self.residual = residual
-        self.element_embedding = element_embedding
+        self.element_features = element_features
+        self.start = start
         self.graph_config = graph_config
         self.max_epochs = max_epochs
         self.patience = patience
@@ -224,12 +234,22 @@ class MaskedPretrainer:
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             module = MaskedRecovery(
-                self._new_encoder(graph_config),
+                new_encoder(
+                    self._encoder_config(graph_config),
+                    graph_config,
+                    self.element_features,
+                    self.start,
+                ),
                 torch.from_numpy(self._element_features().copy()),
                 graph_config,
                 self._tasks(),
                 self._masking(),
-                self._learning_rate_at,
+                partial(
+                    linear_decay,
+                    learning_rate=self.learning_rate,
+                    decay_fraction=self.decay_fraction,
+                    max_epochs=self.max_epochs,
+                ),
                 edge_dtype,
                 self.random_state,
             )
@@ -246,12 +266,11 @@ class MaskedPretrainer:
 
     def _check_settings(self) -> None:
         """Refuse a wrong setting now rather than after the graphs of a large corpus are built."""
-        self._tasks()
-        self._masking()
-        self._encoder_config(self.graph_config or GraphConfig())
-        self._training_config(self.device)
-        edge_precision(self.precision, self.device)
         rules = {
+            "element_features": (
+                self.element_features in ELEMENT_FEATURES,
+                f"one of {', '.join(ELEMENT_FEATURES)}",
+            ),
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "learning_rate": (self.learning_rate > 0, "positive"),
             "decay_fraction": (0 <= self.decay_fraction <= 1, "between 0 and 1"),
@@ -260,13 +279,13 @@ class MaskedPretrainer:
         for name, (holds, allowed) in rules.items():
             if not holds:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
-
-    def _learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
-        n_decay = round(self.decay_fraction * self.max_epochs)
-        if not n_decay:
-            return float(self.learning_rate)
-        return float(self.learning_rate * min(1.0, (self.max_epochs - epoch) / (n_decay + 1)))
+        self._tasks()
+        self._masking()
+        graph_config = self.graph_config or GraphConfig()
+        encoder = self._encoder_config(graph_config)
+        check_start(self.start, encoder, graph_config, self.element_features)
+        self._training_config(self.device)
+        edge_precision(self.precision, self.device)
 
     def _masking(self) -> MaskNodesAndEdges:
         return MaskNodesAndEdges(self.mask_fraction, self.hidden_edge_fraction)
@@ -275,44 +294,28 @@ class MaskedPretrainer:
         return make_tasks(PAPERS_TASKS if self.tasks is None else self.tasks)
 
     def _element_features(self) -> np.ndarray:
-        return distinct_features() if self.element_embedding else atomic_features()
-
-    def _new_encoder(self, graph_config: GraphConfig) -> CrystalGraphEncoder:
-        encoder = CrystalGraphEncoder(self._encoder_config(graph_config))
-        n_shared = atomic_features().shape[1]
-        with torch.no_grad():
-            encoder.node_embedding.weight[:, n_shared:] *= _FIRST_SCALE
-        return encoder
+        return ELEMENT_FEATURES[self.element_features]()
 
     def _encoder_config(self, graph_config: GraphConfig) -> EncoderConfig:
         return EncoderConfig(
             node_dim=self._element_features().shape[1],
             edge_dim=graph_config.edge_dim,
-            hidden_dim=self.hidden_dim,
-            n_conv=self.n_conv,
-            dropout=self.dropout,
-            residual=self.residual,
+            **{name: getattr(self, name) for name in _SIZES},
         )
 
     def _training_config(self, device: str) -> TrainingConfig:
-        return TrainingConfig(
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            min_delta=self.min_delta,
-            time_budget=self.time_budget,
-            checkpoint_dir=self.checkpoint_dir,
-            device=device,
-            n_devices=self.n_devices,
-            random_state=self.random_state,
-            progress_bar=self.progress_bar,
-        )
+        names = (
+            "max_epochs", "patience", "min_delta", "time_budget", "checkpoint_dir", "n_devices",
+            "random_state", "progress_bar",
+        )  # fmt: skip
+        return TrainingConfig(device=device, **{name: getattr(self, name) for name in names})
 
     def recipe(self) -> dict[str, Any]:
         """Settings that decide the result, as plain values for a card."""
         names = (
             "mask_fraction", "hidden_edge_fraction", "max_epochs", "patience", "min_delta",
             "batch_size", "learning_rate", "decay_fraction", "validation_fraction", "precision",
-            "random_state",
+            "random_state", "start",
         )  # fmt: skip
         recipe = {name: as_plain(getattr(self, name)) for name in names}
         return {"tasks": [str(task) for task in self._tasks()], **recipe}
@@ -326,13 +329,12 @@ class MaskedPretrainer:
             Plain values by name of the option; `precision` as it was used, after `fit`.
         """
         graph_config = self.graph_config or GraphConfig()
-        encoder = ("hidden_dim", "n_conv", "dropout", "residual", "element_embedding")
         return {
             **self.recipe(),
             "patience": self.patience or 0,  # the command line's never
             "precision": getattr(self, "precision_", self.precision),
             "n_devices": self.n_devices,
-            **{name: getattr(self, name) for name in encoder},
+            **{name: getattr(self, name) for name in (*_SIZES, "element_features")},
             **graph_config.to_dict(),
         }
 

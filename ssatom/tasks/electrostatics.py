@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfc
 
+from ssatom.elements import property_table
 from ssatom.graph import GraphConfig, find_candidates
 from ssatom.structures import StructureArrays
-from ssatom.surroundings import property_table
 from ssatom.tasks.surrogates import SurrogateTask
 
 _CUTOFF = 9.0  # Å

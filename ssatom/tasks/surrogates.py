@@ -10,12 +10,12 @@ import torch
 from pymatgen.core import Element
 from torch import Tensor, nn
 
-from ssatom.elements import MAX_ATOMIC_NUMBER
+from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.structures import StructureArrays
-from ssatom.surroundings import bond_angles, property_table, radial_distributions
+from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
 
 

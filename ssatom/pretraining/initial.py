@@ -1,0 +1,144 @@
+"""Where training starts: the encoder before its first step."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from ssatom.elements import MAGPIE_PROPERTIES, atomic_features
+from ssatom.encoder import CrystalGraphConv, CrystalGraphEncoder, EncoderConfig
+from ssatom.exceptions import ParameterError
+from ssatom.graph import GraphConfig
+
+STARTS = ("random", "radial")
+"""Names of ways to start."""
+
+_ELEMENT_SCALE = 0.01  # of learned element vectors, against those of the features
+_CLOSEST = 1.0  # Å; hardly any atoms are closer
+_SHARPNESS = 3.0  # of the step between a closed and an open gate
+_CORE = 0.3  # of a neighbour's property in its message
+_SHIFT = 1.0  # of the first normalised state, so that ReLU cuts less of it off
+
+
+def check_start(
+    start: str, config: EncoderConfig, graph_config: GraphConfig, element_features: str
+) -> None:
+    """Refuse a start that is unknown, or not possible with the other settings.
+
+    Parameters
+    ----------
+    start : str
+        One of `STARTS`.
+    config : EncoderConfig
+        Sizes of the encoder.
+    graph_config : GraphConfig
+        Its graphs.
+    element_features : str
+        Name of its table of elements.
+
+    Raises
+    ------
+    ParameterError
+        With what to give instead.
+
+    Examples
+    --------
+    >>> from ssatom.encoder import EncoderConfig
+    >>> from ssatom.graph import GraphConfig
+    >>> from ssatom.pretraining.initial import check_start
+    >>> check_start("random", EncoderConfig(), GraphConfig(), "cgcnn")
+    """
+    if start not in STARTS:
+        raise ParameterError(f"start={start!r} must be one of {', '.join(STARTS)}")
+    if start == "random":
+        return
+    if element_features != "magpie":
+        raise ParameterError(
+            f"start={start!r} reads Magpie's properties; give element_features='magpie'"
+        )
+    least = max(2 * len(MAGPIE_PROPERTIES), graph_config.edge_dim)
+    if config.hidden_dim < least or config.residual:
+        raise ParameterError(
+            f"start={start!r} takes hidden_dim of at least {least} with these graphs, and no "
+            f"residual layers; got hidden_dim={config.hidden_dim}, residual={config.residual}"
+        )
+
+
+def new_encoder(
+    config: EncoderConfig,
+    graph_config: GraphConfig,
+    element_features: str = "cgcnn",
+    start: str = "random",
+) -> CrystalGraphEncoder:
+    """An untrained encoder; its weights follow from torch's global seed.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        Sizes.
+    graph_config : GraphConfig
+        Its graphs.
+    element_features : str, default="cgcnn"
+        Name of the table of elements that it reads, of `ssatom.elements.ELEMENT_FEATURES`.
+    start : {"random", "radial"}, default="random"
+        With "radial" the first 22 units of the first state are Magpie's properties, and half of
+        the units of the first convolution each sum one of them over neighbours near one distance.
+
+    Returns
+    -------
+    CrystalGraphEncoder
+        In training mode.
+
+    Examples
+    --------
+    >>> from ssatom.encoder import EncoderConfig
+    >>> from ssatom.graph import GraphConfig
+    >>> from ssatom.pretraining.initial import new_encoder
+    >>> new_encoder(EncoderConfig(hidden_dim=8, n_conv=2), GraphConfig()).config.n_layers
+    3
+    """
+    encoder = CrystalGraphEncoder(config)
+    with torch.no_grad():
+        if element_features == "distinct":
+            encoder.node_embedding.weight[:, atomic_features().shape[1] :] *= _ELEMENT_SCALE
+        if start == "radial":
+            _keep_properties(encoder.node_embedding)
+            _keep_distances(encoder.edge_embedding)
+            _sum_by_distance(cast(CrystalGraphConv, encoder.convs[0]), graph_config)
+            cast(nn.BatchNorm1d, encoder.norms[0]).bias.fill_(_SHIFT)
+    return encoder
+
+
+def _keep_properties(node_embedding: nn.Linear) -> None:
+    """First units: the last columns of the table, as they are."""
+    n = len(MAGPIE_PROPERTIES)
+    node_embedding.weight[:n] = 0
+    node_embedding.bias[:n] = 0
+    node_embedding.weight[:n, -n:] = torch.eye(n)
+
+
+def _keep_distances(edge_embedding: nn.Linear) -> None:
+    """First units: the Gaussians, as they are."""
+    nn.init.eye_(edge_embedding.weight)
+    nn.init.zeros_(edge_embedding.bias)
+
+
+def _sum_by_distance(conv: CrystalGraphConv, graph_config: GraphConfig) -> None:
+    """Last half of the units of a convolution: gates that open near one distance each.
+
+    Filter: sharpness (Gaussian − ½); core: one property of the neighbour, drawn at random.
+    """
+    width, (weight, bias) = conv.hidden_dim, (conv.gates.weight, conv.gates.bias)
+    units = torch.arange(width // 2, width)
+    n_gaussians = graph_config.edge_dim
+    first = min(round(_CLOSEST / graph_config.basis_step), n_gaussians - 1)
+    gaussians = first + torch.arange(len(units)) % (n_gaussians - first)
+    properties = torch.randint(len(MAGPIE_PROPERTIES), (len(units),))
+    for part in (units, width + units):  # filter, core
+        weight[part] = 0
+        bias[part] = 0
+    weight[units, 2 * width + gaussians] = _SHARPNESS
+    bias[units] = -_SHARPNESS / 2
+    weight[width + units, width + properties] = _CORE
