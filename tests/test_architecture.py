@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "tasks": "structures elements graph surroundings masking",
     "weights": "encoder elements structures graph",
     "pretraining": "devices encoder structures elements training graph masking tasks weights",
-    "embeddings": "devices structures graph weights",
+    "embeddings": "devices structures elements graph weights",
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
     "estimators": (

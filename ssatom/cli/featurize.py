@@ -64,7 +64,7 @@ def featurize(
         str | None,
         typer.Option(
             metavar="NAME[,NAME…]",
-            help="From the sites to the crystal: mean, sum, max, min, std, or several.",
+            help="Sites to crystal: mean, sum, max, min, std, anion, cation, or several.",
             show_default="mean",
         ),
     ] = None,

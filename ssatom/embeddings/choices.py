@@ -6,11 +6,9 @@ import os
 from collections.abc import Sequence
 from numbers import Integral
 
+from ssatom.embeddings.pooling import POOLINGS
 from ssatom.exceptions import ParameterError
 from ssatom.weights import PretrainedEncoder, load_pretrained, random_weights
-
-POOLINGS = ("mean", "sum", "max", "min", "std")
-"""Ways to go from the sites of a structure to the structure."""
 
 Weights = str | os.PathLike[str] | PretrainedEncoder | None
 """Name of a shipped set, folder, "random", loaded weights, or None for the default set."""
@@ -72,7 +70,7 @@ def parse_pooling(pooling: str | Sequence[str]) -> tuple[str, ...]:
     Parameters
     ----------
     pooling : str or sequence of str
-        One or several of "mean", "sum", "max", "min" and "std".
+        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation".
 
     Returns
     -------

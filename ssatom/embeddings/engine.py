@@ -11,6 +11,7 @@ import torch
 
 from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
+from ssatom.embeddings.pooling import pool
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
@@ -151,7 +152,7 @@ class _Engine:
             arrays, candidates = zip(*(new[key] for key in keys), strict=True)
             graphs = self.converter.assemble(arrays, candidates)
             hidden = self._forward(graphs)
-            yield from zip(keys, self._split(hidden, graphs.site_counts), strict=True)
+            yield from zip(keys, self._split(hidden, graphs), strict=True)
 
     def _batches(self, new: dict[bytes, tuple[StructureArrays, Any]]) -> Iterator[list[bytes]]:
         """Keys in batches that are bounded in structures and, roughly, in edges."""
@@ -179,34 +180,9 @@ class _Engine:
         )
         return torch.stack(hidden, dim=1).cpu().numpy()
 
-    def _split(self, hidden: np.ndarray, site_counts: np.ndarray) -> Iterator[np.ndarray]:
-        ends = np.cumsum(site_counts)
+    def _split(self, hidden: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
         if self.pooling is None:
-            for end, count in zip(ends, site_counts, strict=True):
+            for end, count in zip(np.cumsum(graphs.site_counts), graphs.site_counts, strict=True):
                 yield hidden[end - count : end].copy()
             return
-        yield from _pool(hidden, ends - site_counts, site_counts, self.pooling)
-
-
-def _pool(
-    hidden: np.ndarray, starts: np.ndarray, counts: np.ndarray, poolings: tuple[str, ...]
-) -> Iterator[np.ndarray]:
-    """Pooled hidden states of each structure, shape (n_pooling, n_layers, width).
-
-    Sums are taken in float64: a mean must not depend on the number of cells that were given.
-    """
-    total = np.add.reduceat(hidden, starts, axis=0, dtype=np.float64)
-    per_site = counts[:, None, None]
-    mean = total / per_site
-    pooled = []
-    for name in poolings:
-        if name == "mean":
-            pooled.append(mean)
-        elif name == "sum":
-            pooled.append(total)
-        elif name == "std":
-            square = np.add.reduceat(np.square(hidden, dtype=np.float64), starts, axis=0)
-            pooled.append(np.sqrt(np.maximum(square / per_site - mean**2, 0.0)))
-        else:
-            pooled.append({"max": np.maximum, "min": np.minimum}[name].reduceat(hidden, starts))
-    yield from np.stack(pooled, axis=1).astype(np.float32)
+        yield from pool(hidden, graphs.numbers, graphs.site_counts, self.pooling)

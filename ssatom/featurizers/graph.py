@@ -27,7 +27,8 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         Name of a shipped set, a folder, "random" for the paper's untrained network, or None for
         the default set.
     pooling : str or tuple of str, default="mean"
-        One or several of "mean", "sum", "max", "min" and "std".
+        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
+        means that lean towards sites of high, and of low, electronegativity.
     batch_size : int, default=64
         Structures of one forward pass at most; the result does not depend on it.
     device : str, default="auto"

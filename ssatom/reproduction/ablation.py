@@ -33,13 +33,13 @@ _QUICK = 4  # directions of a quick look
 READINGS = {
     "012, mean": ("012", ("mean",)),
     "012, mean and std": ("012", ("mean", "std")),
-    "all, mean": (None, ("mean",)),
-    "all, mean and std": (None, ("mean", "std")),
-    "all, mean, std, min and max": (None, ("mean", "std", "min", "max")),
+    "012, mean, std, min and max": ("012", ("mean", "std", "min", "max")),
+    "012, mean, anion and cation": ("012", ("mean", "anion", "cation")),
+    "all, mean, anion and cation": (None, ("mean", "anion", "cation")),
 }
 """Layers (None is all) and pooling by what the table calls them."""
 
-JUDGED = "012, mean and std"
+JUDGED = "012, mean, anion and cation"
 """The reading by which recipes are compared."""
 
 Found = Mapping[str, Any]

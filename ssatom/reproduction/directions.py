@@ -70,6 +70,8 @@ DIRECTIONS = (
     _with_task("redundancy", "+ units of a layer made uncorrelated", "redundancy(weight=10.0)"),
     _from_start("elements", "learned element vectors", element_features="distinct"),
     _from_start("magpie", "22 elemental properties beside the 92", element_features="magpie"),
+    _from_start("gates", "22 properties, and the first convolution starts as sums of them over "
+                "neighbours at one distance each", element_features="magpie", start="radial"),
     _from_start("residual", "residual layers, normalised first", residual=True),
     _from_start("wide", "width 128", hidden_dim=128),
     _from_start("deep", "5 convolutions", n_conv=5),
