@@ -11,10 +11,11 @@ import pytest
 from data_files import write_all
 
 from ssatom import MaskedPretrainer, load_example_crystals, reproduce
-from ssatom.evaluation import KernelRidgeCV
+from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.reproduction import STUDIES, networks
+from ssatom.reproduction.chosen import choose
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
 from ssatom.reproduction.report_files import read_report
@@ -155,6 +156,32 @@ def test_features_by_name(data, tmp_path):
     assert not np.allclose(context.features(crystals, "random-GE0"), both[:, :64])
     with pytest.raises(ParameterError, match="'XY' are unknown; allowed: NE or GE"):
         context.features(crystals, "XY")
+
+
+def test_layers_and_pooling_are_chosen_without_test_rows():
+    """The better of cross-validation is taken, split by split, whatever its test error."""
+
+    def result(cv_scores, errors):
+        splits = [
+            SplitScores("random", i, 8, 2, error, 1.0, 0.5, 0.9, {"alpha": 0.1}, score, 2.0)
+            for i, (score, error) in enumerate(zip(cv_scores, errors, strict=True))
+        ]
+        return EvaluationResult({}, splits=splits)
+
+    chosen = choose({"GE0": result([-1, -3], [5, 6]), "GE1": result([-2, -2], [3, 4])})
+    assert chosen.values("mae").tolist() == [5, 4]
+    assert [split.best_params["features"] for split in chosen.splits] == ["GE0", "GE1"]
+    assert [split.seconds for split in chosen.splits] == [4, 4]
+
+
+def test_best_features_meet_their_rivals(data, output):
+    content = json.loads(run("best", data, output, quick=True).read_text(encoding="utf-8"))
+    summary = content["tables"][0]
+    assert [row[0].split(",")[0] for row in summary["rows"]] == [
+        "Magnetic moment", "Formation energy", "HSE band gap", "Bulk modulus", "Shear modulus",
+        "Poisson ratio", "Last phonon peak",
+    ]  # fmt: skip
+    assert set(content["results"]["poisson"]) > {"chosen", "GE012-ions", "Magpie", "random-GE012"}
 
 
 def test_descriptors_are_kept_on_disk(data, tmp_path, monkeypatch):

@@ -34,7 +34,14 @@ from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder, random_weights
 
 STRUCTURES = "structures"
 
-_EMBEDDING = re.compile(r"(random-)?(NE|GE)(\d+)")
+POOLINGS = {
+    "": ("mean",),
+    "-ions": ("mean", "anion", "cation"),
+    "-extremes": ("mean", "std", "min", "max"),
+}
+"""Poolings by what follows the layers in the name of features of crystals."""
+
+_EMBEDDING = re.compile(rf"(random-)?(?:NE(\d+)|GE(\d+)({'|'.join(POOLINGS)}))")
 
 QUICK_ALPHAS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 QUICK_GAMMAS = (1e-6, 1e-4, 1e-3, 1e-2)
@@ -134,7 +141,8 @@ class Context:
     def features(self, dataset: Dataset, name: str) -> np.ndarray:
         """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by " + ".
 
-        "NE" are embeddings of sites, "GE" means of them over a crystal, digits are layers.
+        "NE" are embeddings of sites, "GE" means of them over a crystal, or what `POOLINGS` has for
+        the end of the name; digits are layers.
 
         Raises
         ------
@@ -150,10 +158,14 @@ class Context:
         if " + " in name:
             return np.hstack([self.features(dataset, part) for part in name.split(" + ")])
         if match := _EMBEDDING.fullmatch(name):
-            random, kind, layers = match.groups()
-            featurizer = GraphEmbeddingFeaturizer if kind == "GE" else SelfSupervisedSiteFeaturizer
+            random, of_sites, of_crystals, pooling = match.groups()
             weights = random_weights(0, like=self.encoder) if random else self.encoder
-            return featurizer(layers, weights=weights).fit_transform(dataset.rows)
+            featurizer: Any = SelfSupervisedSiteFeaturizer(of_sites, weights)
+            if of_crystals:
+                featurizer = GraphEmbeddingFeaturizer(
+                    of_crystals, weights, pooling=POOLINGS[pooling]
+                )
+            return featurizer.fit_transform(dataset.rows)
         cache = self.output / "cache"
         return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssatom.reproduction import (
     ablation,
+    chosen,
     kernel_tables,
     layer_figures,
     learning,
@@ -87,6 +88,12 @@ _ALL = (
         (*_MAGMOM, *_ENERGIES, *_ELASTIC),
     ),
     Study("phonons", "Phonons on matbench's own folds", phonons.run_phonons, _PHONONS),
+    Study(
+        "best",
+        "The best features without labels, layers and pooling chosen on training rows",
+        chosen.run_best,
+        (*_MAGMOM, *_ENERGIES, *_ELASTIC, *_PHONONS),
+    ),
     Study(
         "table6",
         "Table VI: CGCNN and NEGNN on a few thousand crystals",
