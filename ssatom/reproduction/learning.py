@@ -93,7 +93,7 @@ def run_learning_curve(context: Context) -> Report:
         tables=[Table("MAE", ["property", "training crystals", *models], rows)],
         reading=[
             *reading,
-            "Settings of the networks are their defaults, the same for both, with as many epochs "
+            "Both networks have the settings that Table VI begins its search with, and as many epochs "
             f"as show {_STEPS:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches its grid.",
         ],
         figures={"": plot_learning_curve(curves, ylabel=units)},
