@@ -93,8 +93,9 @@ def run_learning_curve(context: Context) -> Report:
         tables=[Table("MAE", ["property", "training crystals", *models], rows)],
         reading=[
             *reading,
-            "Both networks have the settings that Table VI begins its search with, and as many epochs "
-            f"as show {_STEPS:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches its grid.",
+            "Both networks have the settings that Table VI begins its search with, and as many "
+            f"epochs as show {_STEPS:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches "
+            "its grid.",
         ],
         figures={"": plot_learning_curve(curves, ylabel=units)},
     )
