@@ -19,7 +19,7 @@ from ssatom.reproduction.chosen import choose
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
 from ssatom.reproduction.report_files import read_report
-from ssatom.reproduction.scores import cell, digits_for, mae_in
+from ssatom.reproduction.scores import cell, digits_for, error_table, mae_in
 from ssatom.reproduction.study import Table
 
 WITHOUT_ARCHIVE = [name for name in STUDIES if name != "magmom-dataset"]
@@ -266,3 +266,12 @@ def test_json_holds_no_nan(data, output):
     constants: list[str] = []
     json.loads(text, parse_constant=constants.append)
     assert constants == []
+
+
+def test_columns_without_content_are_left_out():
+    split = SplitScores("random", 0, 8, 2, 0.5, 1.0, 0.5, 0.9, {}, -1.0, 2.0)
+    results = {"GE0": EvaluationResult({}, splits=[split])}
+    assert error_table("", results, {}, {"EF": "fractions"}).columns == ["features", "random split"]
+    full = error_table("", results, {"GE0": {"mae": (0.7, 0.1)}}, {"GE0": "elements"})
+    assert full.columns == ["features", "paper", "random split", "what they are"]
+    assert full.rows == [["GE0", "0.700 ± 0.100", "**0.500**", "elements"]]

@@ -62,19 +62,21 @@ def error_table(
 ) -> Table:
     """Mean absolute errors of all features: printed, and here on each kind of split.
 
-    The best of a column is bold.
+    The best of a column is bold. Columns without a number or word are left out.
     """
     kinds = next(iter(results.values())).kinds
     digits = digits_for([r.mean("mae", kind) for r in results.values() for kind in kinds])
     best = {kind: min(results, key=lambda n: results[n].mean("mae", kind)) for kind in kinds}
     rows = []
     for name, result in results.items():
-        paper = printed.get(name, {}).get("mae")
-        cells = [_shown(result, "mae", kind, digits, best[kind] == name) for kind in kinds]
-        note = descriptions.get(name, "")
-        rows.append([name, "–" if paper is None else cell(*paper), *cells, note])
-    heads = ["features", "paper", *(KINDS[kind] for kind in kinds), "what they are"]
-    return Table(title, heads, rows)
+        cells = {KINDS[k]: _shown(result, "mae", k, digits, best[k] == name) for k in kinds}
+        if printed.keys() & results.keys():
+            paper = printed.get(name, {}).get("mae")
+            cells = {"paper": "–" if paper is None else cell(*paper), **cells}
+        if descriptions.keys() & results.keys():
+            cells["what they are"] = descriptions.get(name, "")
+        rows.append({"features": name, **cells})
+    return Table(title, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def metric_table(title: str, results: Results, printed: Mapping[str, Scores]) -> Table:
