@@ -11,15 +11,18 @@ from ssatom.graph import GraphConfig
 PAPER = "paper"
 """The paper's recipe, against which all others are measured."""
 
-START = "smooth"
+START = "start"
 """The recipe that most others differ from in one thing."""
 
+_TASKS = "element,group,period,denoise"
 _START: dict[str, Any] = {
     "graph_config": GraphConfig("smooth", cutoff=5.0),
     "n_conv": 3,
-    "tasks": "element,group,period,denoise",
+    "element_features": "magpie",
+    "start": "radial",
+    "tasks": f"{_TASKS},radial",
 }
-_TASKS = str(_START["tasks"])
+_PLAIN: dict[str, Any] = {**_START, "element_features": "cgcnn", "start": "random"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def _from_start(name: str, change: str, **settings: Any) -> Direction:
 
 
 def _with_task(name: str, change: str, task: str) -> Direction:
-    return _from_start(name, change, tasks=f"{_TASKS},{task}")
+    return _from_start(name, change, tasks=f"{_START['tasks']},{task}")
 
 
 DIRECTIONS = (
@@ -57,29 +60,39 @@ DIRECTIONS = (
     Direction(PAPER, "paper's recipe", {}, n_seeds=2),
     Direction(
         START,
-        "all neighbours within 5 Å under a smooth envelope, 3 convolutions; element, group and "
-        "period of masked sites, distances with 0.2 Å of noise to be taken back",
+        "all neighbours within 5 Å under a smooth envelope, 3 convolutions; 22 elemental "
+        "properties beside the 92 features, and a first convolution that starts as sums of them "
+        "over neighbours at one distance each; element, group and period of masked sites, 0.2 Å "
+        "of noise to be taken back, radial distribution from every layer",
         _START,
         n_seeds=2,
     ),
-    _with_task("radial", "+ radial distribution from every layer", "radial"),
+    _from_start("untrained", "its weights as they start (learning rate 1e-12, one epoch)",
+                learning_rate=1e-12, max_epochs=1),
+    _from_start("random-start", "random first weights", start="random"),
+    Direction("cgcnn-features", "random first weights, the 92 features alone", _PLAIN),
+    Direction("distinct", "random first weights, the 92 features and learned element vectors",
+              {**_PLAIN, "element_features": "distinct"}),
+    Direction("nearest", "random first weights, the 12 nearest neighbours",
+              {**_START, "start": "random", "graph_config": GraphConfig()}),
+    Direction("residual", "random first weights, residual layers, normalised first",
+              {**_START, "start": "random", "residual": True}),
+    _from_start("far", "neighbours within 6 Å", graph_config=GraphConfig("smooth", cutoff=6.0)),
+    _from_start("near", "neighbours within 4 Å", graph_config=GraphConfig("smooth", cutoff=4.0)),
+    _from_start("papers-tasks", "tasks of the paper", tasks="period,group,distance"),
+    _from_start("without-radial", "no radial distribution", tasks=_TASKS),
+    _from_start("without-noise", "no noise", tasks="element,group,period,radial"),
+    _from_start("noise-10", "0.1 Å of noise",
+                tasks="element,group,period,denoise(noise=0.1),radial"),
     _with_task("angles", "+ bond angles from every layer", "angles"),
     _with_task("potential", "+ electrostatic potential from every layer", "potential"),
     _with_task("density", "+ density from every layer", "density"),
     _with_task("crystal-system", "+ crystal system from every layer", "crystal_system"),
     _with_task("redundancy", "+ units of a layer made uncorrelated", "redundancy(weight=10.0)"),
-    _from_start("elements", "learned element vectors", element_features="distinct"),
-    _from_start("magpie", "22 elemental properties beside the 92", element_features="magpie"),
-    _from_start("gates", "22 properties, and the first convolution starts as sums of them over "
-                "neighbours at one distance each", element_features="magpie", start="radial"),
-    _from_start("residual", "residual layers, normalised first", residual=True),
-    _from_start("wide", "width 128", hidden_dim=128),
-    _from_start("deep", "5 convolutions", n_conv=5),
-    _from_start("far", "neighbours within 6 Å", graph_config=GraphConfig("smooth", cutoff=6.0)),
-    _from_start("near", "neighbours within 4 Å", graph_config=GraphConfig("smooth", cutoff=4.0)),
     _from_start("masked-30", "30 % of the sites masked", mask_fraction=0.3),
+    _from_start("wide", "width 128", hidden_dim=128),
+    _from_start("shallow", "2 convolutions", n_conv=2),
+    _from_start("deep", "5 convolutions", n_conv=5),
     _from_start("fast", "learning rate 0.003, falling from the start",
                 learning_rate=0.003, decay_fraction=1.0),
-    _from_start("noise-10", "0.1 Å of noise", tasks=_TASKS + "(noise=0.1)"),
-    _from_start("without-noise", "no noise", tasks="element,group,period"),
 )  # fmt: skip
