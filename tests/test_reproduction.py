@@ -21,6 +21,7 @@ from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
 from ssatom.reproduction.report_files import read_report
 from ssatom.reproduction.scores import cell, digits_for, error_table, mae_in
 from ssatom.reproduction.study import Table
+from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 
 WITHOUT_ARCHIVE = [name for name in STUDIES if name != "magmom-dataset"]
 
@@ -224,6 +225,16 @@ def test_weights_of_any_depth(data, tmp_path):
     context = Context(data, tmp_path, str(weights), quick=True, progress_bar=False)
     untrained = context.features(context.dataset("paper_elastic", "log10_K"), "random-GE012")
     assert untrained.shape[1] == 3 * 8
+
+
+def test_networks_without_embeddings_are_trained_once_for_all_weights(data, tmp_path):
+    first, second = (Context(data, tmp_path, w, progress_bar=False) for w in ("random", DEFAULT))
+    rows = first.dataset("paper_formation")
+    digests = {
+        name: {context._digest(rows.rows, rows, network) for context in (first, second)}
+        for name, network in networks.networks(second, 1).items()
+    }
+    assert {name: len(found) for name, found in digests.items()} == {"CGCNN": 1, "NEGNN": 2}
 
 
 def test_missing_data_are_named_at_once(tmp_path):
