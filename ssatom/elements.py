@@ -222,6 +222,7 @@ def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
             raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
         values = [source.get_elemental_property(element, name) for element in elements]
         table[1:, column] = np.array(values, dtype=float) / np.std(values)
+    table.setflags(write=False)  # every caller is given the same one
     return table
 
 

@@ -582,10 +582,8 @@ def test_recipe_of_a_shipped_set_is_that_of_its_card() -> None:
         for derived in ("epochs_run", "node_dim", "edge_dim"):
             del expected[derived]
         assert {key: recipe[key] for key in expected} == expected
-        assert (
-            recipe["element_features"]
-            == {92: "cgcnn", 192: "distinct"}[weights.encoder.config.node_dim]
-        )
+        tables = {92: "cgcnn", 114: "magpie", 192: "distinct"}
+        assert recipe["element_features"] == tables[weights.encoder.config.node_dim]
 
 
 @pytest.mark.parametrize(

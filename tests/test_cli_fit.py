@@ -477,7 +477,10 @@ def test_failed_report_costs_no_training(data: Path, monkeypatch: pytest.MonkeyP
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ssatom.cli._validation.write_report", fail)
-        assert fit(data, "-t", "volume", "-o", "model").exit_code == 1
+        patched.setattr("ssatom.cli._validation.predict_held", fail)
+        result = fit(data, "-t", "volume", "-o", "model")
+    assert result.exit_code == 1
+    assert "the model is in 'model'" in result.stderr
+    assert "disk full" in result.stderr
     result = predict("model", data, "-o", "x.csv")
     assert result.exit_code == 0, result.output

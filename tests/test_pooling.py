@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 
 from ssatom import graph_embeddings
 from ssatom.elements import property_table
-from ssatom.embeddings.pooling import POOLINGS, pool
+from ssatom.embeddings.pooling import POOLINGS, pool, pooling_key
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +52,11 @@ def test_poolings_do_not_depend_on_the_cell(name: str, crystal: Structure) -> No
     doubled = crystal * (2, 1, 1)
     one, two = graph_embeddings([crystal, doubled], "01", pooling=name)
     assert_allclose(two, one, 1e-4, 1e-5)
+
+
+def test_caches_tell_poolings_and_their_weights_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {pooling_key(names) for names in (("mean",), ("anion",), ("cation",), ("mean", "anion"))}
+    assert len(keys) == 4
+    monkeypatch.setattr("ssatom.embeddings.pooling._pulls", lambda name: np.ones(101))
+    assert pooling_key(("anion",)) not in keys
+    assert pooling_key(("mean",)) in keys

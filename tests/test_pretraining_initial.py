@@ -70,6 +70,8 @@ def test_a_radial_start_trains_and_is_told_apart(corpus: list[Structure], tmp_pa
     assert trained.settings()["start"] == "radial"
     with pytest.raises(ParameterError, match=r"start was 'radial' and is 'random'"):
         MaskedPretrainer(**settings).fit(corpus[:24])
+    with pytest.raises(ParameterError, match="element_features was 'magpie' and is 'cgcnn'"):
+        MaskedPretrainer(**{**settings, "element_features": "cgcnn"}).fit(corpus[:24])
 
 
 @pytest.mark.parametrize(

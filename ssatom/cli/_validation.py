@@ -17,6 +17,7 @@ from ssatom.exceptions import GraphWarning, StructureError
 from ssatom.plots import Parity, plot_confusion, plot_parity
 
 FIGURES = {False: "parity.png", True: "confusion.png"}
+REPORT_FILES = ("report.json", "report.md", "predictions.csv", "history.png", *FIGURES.values())
 """Figure of numbers, and of classes."""
 
 NAMES = {
@@ -147,7 +148,6 @@ def write_report(
     from ssatom.plots import plot_history
 
     classify = hasattr(model, "classes_")
-    (folder / FIGURES[not classify]).unlink(missing_ok=True)  # of a model that was replaced
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     draw(held, targets, model).savefig(folder / FIGURES[classify], dpi=150)
     plot_history(model.history_).savefig(folder / "history.png", dpi=150)

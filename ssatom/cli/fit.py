@@ -160,7 +160,14 @@ def fit(
         "seconds": {"reading": reading},
         "data": [_data(path) for path in paths],
     }
-    report = _write(output, report, model, rows, (train, test), target, y)
+    _save(model, output, target)
+    try:
+        report = _write(output, report, model, rows, (train, test), target, y)
+    except Exception as error:  # whatever it is, the training is not lost
+        raise SsatomError(
+            f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
+            f"failed: {error}"
+        ) from error
     _summarize(output, report, time.perf_counter() - started)
     report_warnings(rows.warnings)
     report_bad(rows.bad, report["rows"]["read"], "rows")
@@ -196,6 +203,16 @@ def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
         raise typer.Exit(130) from None
 
 
+def _save(model: Any, output: Path, targets: list[str]) -> None:
+    """Write the model, and remove the report of one that it replaces."""
+    from ssatom.cli._validation import REPORT_FILES
+    from ssatom.estimators import save_estimator
+
+    for name in REPORT_FILES:
+        (output / name).unlink(missing_ok=True)
+    save_estimator(model, output, target_names=targets)
+
+
 def _data(path: Path) -> dict[str, Any]:
     import hashlib
 
@@ -218,10 +235,8 @@ def _write(
     """Validate and write everything; the whole report."""
     import ssatom
     from ssatom.cli import _validation
-    from ssatom.estimators import save_estimator
 
     train, test = parts
-    save_estimator(model, output, target_names=targets)  # first: a failed report costs no training
     started = time.perf_counter()
     held = _validation.predict_held(model, rows, test, targets, y)
     formulas = rows.formulas()

@@ -11,14 +11,14 @@ import torch
 
 from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
-from ssatom.embeddings.pooling import pool
+from ssatom.embeddings.pooling import pool, pooling_key
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
-_MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
+_MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
 
 
 def embed(
@@ -89,7 +89,7 @@ class _Engine:
         self.device = device
         self.disk = disk
         self.row_shape = (weights.n_layers, weights.hidden_dim)
-        self.prefix = bytes.fromhex(weights.sha256)[:16] + ",".join(pooling or ("sites",)).encode()
+        self.prefix = bytes.fromhex(weights.sha256)[:16] + pooling_key(pooling or ("sites",))
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
         self.encoder = weights.encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -78,3 +79,10 @@ def _pulls(name: str) -> np.ndarray:
     """Weights of the elements by atomic number, shape (101,)."""
     electronegativity = property_table(("Electronegativity",))[:, 1]
     return np.exp(_PULL[name] * (electronegativity - electronegativity.mean()))
+
+
+def pooling_key(poolings: tuple[str, ...]) -> bytes:
+    """What tells poolings apart in a cache, the weights of the elements included."""
+    pulls = [_pulls(name).tobytes() for name in poolings if name in _PULL]
+    digest = hashlib.sha256(b"".join(pulls)).digest()[:8] if pulls else b""
+    return ",".join(poolings).encode() + digest

@@ -84,12 +84,19 @@ def new_encoder(
         Name of the table of elements that it reads, of `ssatom.elements.ELEMENT_FEATURES`.
     start : {"random", "radial"}, default="random"
         With "radial" the first 22 units of the first state are Magpie's properties, and half of
-        the units of the first convolution each sum one of them over neighbours near one distance.
+        the units of the first convolution each sum the softplus of one of them over neighbours,
+        those near one distance weighted about four times the others. The first normalisation
+        starts with a shift of 1.
 
     Returns
     -------
     CrystalGraphEncoder
         In training mode.
+
+    Raises
+    ------
+    ParameterError
+        As `check_start` does.
 
     Examples
     --------
@@ -99,6 +106,7 @@ def new_encoder(
     >>> new_encoder(EncoderConfig(hidden_dim=8, n_conv=2), GraphConfig()).config.n_layers
     3
     """
+    check_start(start, config, graph_config, element_features)
     encoder = CrystalGraphEncoder(config)
     with torch.no_grad():
         if element_features == "distinct":
@@ -126,7 +134,7 @@ def _keep_distances(edge_embedding: nn.Linear) -> None:
 
 
 def _sum_by_distance(conv: CrystalGraphConv, graph_config: GraphConfig) -> None:
-    """Last half of the units of a convolution: gates that open near one distance each.
+    """Last half of the units of a convolution: gates that open wider near one distance each.
 
     Filter: sharpness (Gaussian − ½); core: one property of the neighbour, drawn at random.
     """

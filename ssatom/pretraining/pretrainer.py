@@ -14,7 +14,7 @@ import torch
 from pymatgen.core import Structure
 
 from ssatom.devices import edge_precision, resolve_device
-from ssatom.elements import ELEMENT_FEATURES
+from ssatom.elements import ELEMENT_FEATURES, element_table_hash
 from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
@@ -65,7 +65,7 @@ class MaskedPretrainer:
     start : {"random", "radial"}, default="random"
         First values of the weights. "radial" takes Magpie's properties, keeps them in the first
         state as they are, and lets half of the first convolution's units each begin as a sum of
-        one of them over neighbours near one distance.
+        one of them over neighbours, most of all those near one distance.
     graph_config : GraphConfig, default=None
         Settings of the graphs; None for 12 nearest neighbours within 8 Å.
     max_epochs : int, default=100
@@ -315,7 +315,7 @@ class MaskedPretrainer:
         names = (
             "mask_fraction", "hidden_edge_fraction", "max_epochs", "patience", "min_delta",
             "batch_size", "learning_rate", "decay_fraction", "validation_fraction", "precision",
-            "random_state", "start",
+            "random_state", "element_features", "start",
         )  # fmt: skip
         recipe = {name: as_plain(getattr(self, name)) for name in names}
         return {"tasks": [str(task) for task in self._tasks()], **recipe}
@@ -334,7 +334,7 @@ class MaskedPretrainer:
             "patience": self.patience or 0,  # the command line's never
             "precision": getattr(self, "precision_", self.precision),
             "n_devices": self.n_devices,
-            **{name: getattr(self, name) for name in (*_SIZES, "element_features")},
+            **{name: getattr(self, name) for name in _SIZES},
             **graph_config.to_dict(),
         }
 
@@ -346,6 +346,7 @@ class MaskedPretrainer:
             "recipe": self.recipe(),
             "encoder": self._encoder_config(config).to_dict(),
             "graph": config.to_dict(),
+            "elements": element_table_hash(self._element_features()),
         }
         # How long a run may last is no part of what it is, unless the learning rate heads for it.
         for name in ("patience", "min_delta") if self.decay_fraction else _LENGTHS:

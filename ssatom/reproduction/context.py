@@ -219,7 +219,8 @@ class Context:
         content = X
         if not isinstance(X, np.ndarray):
             # Networks without embeddings are the same whatever the weights of this run.
-            sha256 = self.encoder.sha256 if "weights" in params else ""
+            embedded = any(name.split("__")[-1] == "weights" for name in model.get_params())
+            sha256 = self.encoder.sha256 if embedded else ""
             content = np.array([sha256, *dataset.ids])
         return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
 
