@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import time
 from itertools import chain
 from pathlib import Path
@@ -21,6 +24,7 @@ from ssatom.training import (
     batch_loader,
     train,
 )
+from ssatom.training.process import forget_old_products
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([1.0, -2.0, 0.5, 0.0])
@@ -365,3 +369,43 @@ def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch
         shares.append([batch.tolist() for batch in loader])
         assert len(loader) == len(shares[-1]) == 2
     assert [share[0] for share in shares] + [shares[0][1]] == whole
+
+
+_PRODUCTS = """
+import torch
+from ssatom.training.process import forget_old_products
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+if {forget}:
+    forget_old_products()
+torch.set_num_threads(1)
+before = resident()
+for n_edges in range(3000, 3400):
+    edges = torch.ones(n_edges, 256, dtype=torch.bfloat16)
+    edges.t() @ edges[:, :128]
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.skipif(edge_precision() == torch.float32, reason="oneDNN is not used here")
+def test_products_of_many_shapes_are_not_remembered() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ONEDNN")}
+    grown = {}
+    for forget in (False, True):
+        command = [sys.executable, "-c", _PRODUCTS.format(forget=forget)]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        grown[forget] = float(run.stdout)
+    assert grown[True] < 0.7 * grown[False]
+
+
+def test_a_setting_of_onednn_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    forget_old_products()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    forget_old_products()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "32"

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ssatom.exceptions import ParameterError
 from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, Reseed, Stop
 from ssatom.training.config import TrainingConfig
-from ssatom.training.process import keep_freed_memory, quiet_lightning
+from ssatom.training.process import forget_old_products, keep_freed_memory, quiet_lightning
 
 
 def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
@@ -59,6 +59,7 @@ def train(
         If stopped by hand; finished epochs are in `checkpoint_dir`.
     """
     history = History()
+    forget_old_products()
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         stack.enter_context(keep_freed_memory())

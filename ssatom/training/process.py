@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 
+_ONEDNN_CACHE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
 
@@ -50,3 +52,13 @@ def keep_freed_memory() -> Iterator[None]:
         mallopt(_MALLOPT_MMAP_THRESHOLD, 32 << 20)  # where glibc's own adjustment ends
         mallopt(_MALLOPT_TRIM_THRESHOLD, 64 << 20)
         trim(0)
+
+
+def forget_old_products() -> None:
+    """Let oneDNN, which multiplies in bfloat16, remember few shapes of products.
+
+    No two batches have the same number of edges, and by default a thousand shapes are kept with
+    their buffers: gigabytes. oneDNN reads the setting at its first product in the process; one
+    that is set already stays.
+    """
+    os.environ.setdefault(_ONEDNN_CACHE, "32")
