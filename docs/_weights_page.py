@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ssatom import GraphConfig, list_weights, load_pretrained
+from ssatom.weights import DEFAULT_WEIGHTS
 
 _HEAD = """Weights
 =======
@@ -12,6 +14,9 @@ _HEAD = """Weights
 Each set is a folder of tensors (safetensors, never unpickled), a card and a training curve. The
 files are held against the hashes on the card whenever they are loaded. No property label entered
 the training of any of them.
+
+The accuracy of a task that predicts numbers is the share of predictions whose error is below half
+the spread of the targets.
 
 """
 
@@ -33,6 +38,12 @@ _SET = """{name}
      - accuracy
      - loss
 {rows}
+
+{curve}
+"""
+
+_CURVE = """.. image:: {file}
+   :alt: Training curve of {name}
 """
 
 _ROW = "   * - {task}\n     - {accuracy:.3f}\n     - {loss:.3f}"
@@ -41,12 +52,18 @@ _ROW = "   * - {task}\n     - {accuracy:.3f}\n     - {loss:.3f}"
 def write_weights_page(folder: Path) -> None:
     """Write ``weights.rst`` into `folder`."""
     folder.mkdir(exist_ok=True)
-    text = _HEAD + "\n".join(_describe(name) for name in list_weights())
+    text = _HEAD + "\n".join(_describe(name, folder) for name in list_weights())
     (folder / "weights.rst").write_text(text, encoding="utf-8")
 
 
-def _describe(name: str) -> str:
-    card = load_pretrained(name).card
+def _describe(name: str, folder: Path) -> str:
+    weights = load_pretrained(name)
+    card, drawn = weights.card, weights.folder / "curve.png"
+    curve = ""
+    if drawn.exists():
+        copy = shutil.copy(drawn, folder / f"{name}.png")
+        curve = _CURVE.format(file=Path(copy).name, name=name)
+    title = f"{name} (default)" if name == DEFAULT_WEIGHTS else name
     recipe = {k: v for k, v in card.recipe.items() if k not in ("tasks", "epochs_run")}
     rows = [
         _ROW.format(
@@ -57,8 +74,8 @@ def _describe(name: str) -> str:
         for task in (text.partition("(")[0] for text in card.recipe["tasks"])
     ]
     return _SET.format(
-        name=name,
-        line="-" * len(name),
+        name=title,
+        line="-" * len(title),
         **card.encoder,
         graphs=GraphConfig(**card.graph).describe(),
         **card.corpus,
@@ -66,4 +83,5 @@ def _describe(name: str) -> str:
         epochs_run=card.recipe["epochs_run"],
         sha=card.files["encoder.safetensors"],
         rows="\n".join(rows),
+        curve=curve,
     )

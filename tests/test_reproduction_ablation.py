@@ -14,7 +14,7 @@ from ssatom.pretraining import MaskedPretrainer
 from ssatom.reproduction import ablation, proxy
 from ssatom.reproduction.context import Context
 from ssatom.reproduction.directions import DIRECTIONS, PAPER, START
-from ssatom.weights import random_weights
+from ssatom.weights import DEFAULT_WEIGHTS, random_weights
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,13 @@ def test_nothing_is_trained_twice(context: Context, monkeypatch: pytest.MonkeyPa
     assert len(trained) == 2
     assert (context.output / "weights" / f"{START}-0" / "recipe.toml").exists()
     assert not list((context.output / "runs").iterdir())
+
+
+def test_shipped_sets_are_judged_once(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"paper_elastic": proxy.proxy_rows(context)["paper_elastic"]}
+    first = ablation.measure_shipped(DEFAULT_WEIGHTS, rows, context.output)
+    assert set(first["errors"]) == set(ablation.READINGS)
+    assert first["milliseconds"] > 0
+    monkeypatch.setattr(ablation, "proxy_errors", None)
+    again = ablation.measure_shipped(DEFAULT_WEIGHTS, rows, context.output)
+    assert again == json.loads(json.dumps(first))

@@ -93,6 +93,9 @@ DIRECTIONS = (
     _from_start("wide", "width 128", hidden_dim=128),
     _from_start("shallow", "2 convolutions", n_conv=2),
     _from_start("deep", "5 convolutions", n_conv=5),
+    _from_start("joined", "width 128, 5 convolutions, 4.5 Å, + potential and crystal system",
+                hidden_dim=128, n_conv=5, graph_config=GraphConfig("smooth", cutoff=4.5),
+                tasks=f"{_START['tasks']},potential,crystal_system"),
     _from_start("fast", "learning rate 0.003, falling from the start",
                 learning_rate=0.003, decay_fraction=1.0),
 )  # fmt: skip
