@@ -31,6 +31,7 @@ from ssatom.embeddings import (
     site_embeddings,
 )
 from ssatom.pretraining import MaskedPretrainer
+from ssatom.weights import DEFAULT_WEIGHTS
 
 SALTS = {"NaCl": 5.64, "LiF": 4.03, "MgO": 4.21, "CaO": 4.81, "KBr": 6.60, "TiN": 4.24, "FeO": 4.33}
 
@@ -414,7 +415,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, structures: list[St
     root = tmp_path / "shipped"
     monkeypatch.setattr("ssatom.weights.folder._shipped_root", lambda: root)
     trainer = MaskedPretrainer(hidden_dim=8, n_conv=2, max_epochs=1, progress_bar=False)
-    trainer.fit(structures, corpus="rock salts").save(root / "cgcnn-64x5-mp", terms="free")
+    trainer.fit(structures, corpus="rock salts").save(root / DEFAULT_WEIGHTS, terms="free")
     return root
 
 
@@ -423,42 +424,42 @@ def test_weights_list(shipped: Path) -> None:
     assert result.exit_code == 0
     header, row = result.stdout.splitlines()
     assert header.split() == ["name", "layers", "×", "width", "corpus", "size"]
-    assert row.startswith("cgcnn-64x5-mp  2 × 8")
+    assert row.startswith(f"{DEFAULT_WEIGHTS}  2 × 8")
     assert "7 structures" in row
     assert "kB" in row
     assert row.endswith("default")
 
 
 def test_weights_show(shipped: Path) -> None:
-    for name in ("cgcnn-64x5-mp", shipped / "cgcnn-64x5-mp"):
+    for name in (DEFAULT_WEIGHTS, shipped / DEFAULT_WEIGHTS):
         result = run("weights", "show", name)
         assert result.exit_code == 0
         for words in ("rock salts", "terms         free", "mask_fraction", "encoder.safetensors"):
             assert words in result.stdout
     unknown = run("weights", "show", "nowhere")
     assert unknown.exit_code == 1
-    assert "shipped: cgcnn-64x5-mp" in unknown.stderr
+    assert f"shipped: {DEFAULT_WEIGHTS}" in unknown.stderr
 
 
 def test_weights_verify(shipped: Path) -> None:
     assert run("weights", "verify").exit_code == 0
-    assert " ok " in run("weights", "verify", "cgcnn-64x5-mp").stdout
-    shutil.copytree(shipped / "cgcnn-64x5-mp", shipped / "tampered")
+    assert " ok " in run("weights", "verify", DEFAULT_WEIGHTS).stdout
+    shutil.copytree(shipped / DEFAULT_WEIGHTS, shipped / "tampered")
     tensors = shipped / "tampered" / "encoder.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
     result = run("weights", "verify")
     assert result.exit_code == 1
     good, bad = result.stdout.splitlines()
-    assert good.split()[:2] == ["cgcnn-64x5-mp", "ok"]
+    assert good.split()[:2] == [DEFAULT_WEIGHTS, "ok"]
     assert bad.split()[:2] == ["tampered", "BAD"]
     assert "changed or damaged" in bad
     assert "tampered" in run("weights", "list").stdout
     assert "damaged" in run("weights", "list").stdout
-    assert run("weights", "verify", "cgcnn-64x5-mp").exit_code == 0
+    assert run("weights", "verify", DEFAULT_WEIGHTS).exit_code == 0
 
 
 def test_weights_verify_needs_some(shipped: Path) -> None:
-    shutil.rmtree(shipped / "cgcnn-64x5-mp")
+    shutil.rmtree(shipped / DEFAULT_WEIGHTS)
     assert run("weights", "verify").exit_code == 1
 
 

@@ -22,6 +22,7 @@ from ssatom.reproduction.report_files import read_report
 from ssatom.reproduction.scores import KINDS, cell, digits_for, error_table, mae_in
 from ssatom.reproduction.study import Table
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
+from ssatom.weights import load_pretrained
 
 WITHOUT_ARCHIVE = [name for name in STUDIES if name != "magmom-dataset"]
 
@@ -59,7 +60,7 @@ def test_every_study_writes_its_files(name, data, output):
     content = read_report(file)
     assert content is not None
     assert content["settings"]["quick"]
-    assert content["settings"]["weights"]["name"] == "cgcnn-64x5-mp"
+    assert content["settings"]["weights"]["name"] == DEFAULT
     assert set(content["settings"]["data"]) == set(STUDIES[name].data)
     assert all(content["settings"]["data"].values())
     assert content["results"]
@@ -85,9 +86,8 @@ def test_tables_show_the_printed_numbers_and_every_split(data, output):
     splits = results["GE012"]["splits"]
     assert [split["kind"] for split in splits] == ["random", "grouped"]
     assert splits[0]["best_params"]["kernel"] in ("laplacian", "rbf")
-    shown = f"{splits[0]['mae']:.3f}"
     row = next(line for line in text.splitlines() if line.startswith("| GE012 |"))
-    assert shown in row
+    assert float(row.split("|")[3]) == pytest.approx(splits[0]["mae"], abs=6e-4)
 
 
 def test_nothing_is_run_twice(data, output, monkeypatch):
@@ -134,7 +134,16 @@ def test_an_interrupted_study_goes_on_where_it_stopped(data, tmp_path, monkeypat
     assert not (tmp_path / "table3.json").exists()
     assert len(list(tmp_path.glob("splits-quick/paper_magmom/magmom/*.json"))) == 2
     file = run("table3", data, tmp_path, quick=True)
-    assert fitted == [128, 128, 192, 192, 256, 256, 256, 320, 320, 384, 384]
+    width = load_pretrained().hidden_dim
+    assert fitted == [
+        2 * width,
+        2 * width,
+        3 * width,
+        3 * width,
+        *3 * [4 * width],
+        *2 * [5 * width],
+        *2 * [6 * width],
+    ]
     assert len(read_report(file)["results"]["magmom"]) == 5
 
 
@@ -150,11 +159,12 @@ def test_full_runs_take_five_seeds_and_the_whole_of_table_one(data, tmp_path):
 def test_features_by_name(data, tmp_path):
     context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
     crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
-    assert context.features(crystals, "GE02").shape == (40, 128)
-    assert context.features(sites, "NE5").shape == (len(sites), 64)
+    width = context.encoder.hidden_dim
+    assert context.features(crystals, "GE02").shape == (40, 2 * width)
+    assert context.features(sites, "NE5").shape == (len(sites), width)
     both = context.features(crystals, "GE0 + EF")
-    np.testing.assert_array_equal(both[:, :64], context.features(crystals, "GE0"))
-    assert not np.allclose(context.features(crystals, "random-GE0"), both[:, :64])
+    np.testing.assert_array_equal(both[:, :width], context.features(crystals, "GE0"))
+    assert not np.allclose(context.features(crystals, "random-GE0"), both[:, :width])
     with pytest.raises(ParameterError, match="'XY' are unknown; allowed: NE or GE"):
         context.features(crystals, "XY")
 

@@ -65,7 +65,7 @@ def site_embeddings(
     >>> from ssatom import load_example_crystals, site_embeddings
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> site_embeddings([salt], layers="01")[0].shape
-    (8, 128)
+    (8, 256)
     """
     encoder = resolve_weights(weights, random_state)
     chosen = list(parse_layers(layers, encoder.n_layers))
@@ -128,7 +128,7 @@ def graph_embeddings(
     --------
     >>> from ssatom import graph_embeddings, load_example_crystals
     >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
-    (5, 192)
+    (5, 384)
     """
     encoder = resolve_weights(weights, random_state)
     chosen = list(parse_layers(layers, encoder.n_layers))

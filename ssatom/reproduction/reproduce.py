@@ -49,7 +49,7 @@ def reproduce(
     output : path
         Folder of the results; made as needed. Its subfolders ``splits`` and ``cache`` keep
         unfinished work and can be deleted.
-    weights : str, default="cgcnn-64x5-mp"
+    weights : str, default="smooth-128x5-mp"
         Name of a shipped set of weights, or a folder.
     quick : bool, default=False
         One split, a coarse grid and no slow descriptor, for a first look.

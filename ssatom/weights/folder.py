@@ -26,7 +26,7 @@ from ssatom.weights.card import FORMAT_VERSION, WeightsCard
 from ssatom.weights.corpus import CorpusIndex
 from ssatom.weights.readme import render_readme
 
-DEFAULT_WEIGHTS = "cgcnn-64x5-mp"
+DEFAULT_WEIGHTS = "smooth-128x5-mp"
 """Name of the set that ``weights=None`` means."""
 
 _CARD = "card.json"
@@ -120,7 +120,7 @@ def list_weights() -> list[str]:
     --------
     >>> from ssatom import list_weights
     >>> list_weights()
-    ['cgcnn-64x5-mp']
+    ['cgcnn-64x5-mp', 'smooth-128x5-mp']
     """
     return sorted(path.parent.name for path in _shipped_root().glob(f"*/{_CARD}"))
 
@@ -161,7 +161,7 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     --------
     >>> from ssatom import load_pretrained
     >>> load_pretrained().hidden_dim
-    64
+    128
     """
     folder = _find(name_or_folder)
     stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
