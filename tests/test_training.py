@@ -382,10 +382,11 @@ def resident():
 if {forget}:
     forget_old_products()
 torch.set_num_threads(1)
-before = resident()
-for n_edges in range(3000, 3400):
+for n_edges in range(3000, 3500):
     edges = torch.ones(n_edges, 256, dtype=torch.bfloat16)
     edges.t() @ edges[:, :128]
+    if n_edges == 3100:  # libraries are loaded
+        before = resident()
 print(resident() - before)
 """
 
@@ -393,13 +394,13 @@ print(resident() - before)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 @pytest.mark.skipif(edge_precision() == torch.float32, reason="oneDNN is not used here")
 def test_products_of_many_shapes_are_not_remembered() -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ONEDNN")}
+    environment = {k: v for k, v in os.environ.items() if "CACHE_CAPACITY" not in k}
     grown = {}
     for forget in (False, True):
         command = [sys.executable, "-c", _PRODUCTS.format(forget=forget)]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         grown[forget] = float(run.stdout)
-    assert grown[True] < 0.7 * grown[False]
+    assert grown[True] < 0.3 * grown[False]
 
 
 def test_a_setting_of_onednn_stays(monkeypatch: pytest.MonkeyPatch) -> None:

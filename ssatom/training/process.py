@@ -9,7 +9,8 @@ import os
 import warnings
 from collections.abc import Iterator
 
-_ONEDNN_CACHE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+# How many products oneDNN, and PyTorch's layer above it, remember.
+_CAPACITIES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
 
@@ -58,7 +59,8 @@ def forget_old_products() -> None:
     """Let oneDNN, which multiplies in bfloat16, remember few shapes of products.
 
     No two batches have the same number of edges, and by default a thousand shapes are kept with
-    their buffers: gigabytes. oneDNN reads the setting at its first product in the process; one
-    that is set already stays.
+    their buffers: gigabytes. The settings are read at the first product in the process; one that
+    is set already stays.
     """
-    os.environ.setdefault(_ONEDNN_CACHE, "32")
+    for name in _CAPACITIES:
+        os.environ.setdefault(name, "32")
