@@ -59,7 +59,9 @@ def test_the_networks_of_both_kinds_have_the_same_parameters() -> None:
     ],
 )
 def test_passes_the_checks_of_scikit_learn_that_need_no_arrays(cls: type, check: str) -> None:
-    getattr(estimator_checks, check)(cls.__name__, make(cls))
+    estimator = make(cls)
+    getattr(estimator_checks, check)(cls.__name__, estimator)
+    assert repr(estimator) == repr(make(cls))
 
 
 def test_tags(cls: type) -> None:

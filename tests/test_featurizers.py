@@ -99,7 +99,9 @@ def test_repr_shows_changed_parameters(case: Case) -> None:
     ],
 )
 def test_passes_the_checks_of_scikit_learn_that_need_no_arrays(case: Case, check: str) -> None:
-    getattr(estimator_checks, check)(case.cls.__name__, case.make())
+    estimator = case.make()
+    getattr(estimator_checks, check)(case.cls.__name__, estimator)
+    assert repr(estimator) == repr(case.make())
 
 
 def test_tags_say_that_rows_are_no_arrays_and_fitting_is_not_needed(case: Case) -> None:

@@ -17,8 +17,10 @@ from ssatom.exceptions import GraphWarning, StructureError
 from ssatom.plots import Parity, plot_confusion, plot_parity
 
 FIGURES = {False: "parity.png", True: "confusion.png"}
-REPORT_FILES = ("report.json", "report.md", "predictions.csv", "history.png", *FIGURES.values())
 """Figure of numbers, and of classes."""
+
+REPORT_FILES = ("report.json", "report.md", "predictions.csv", "history.png", *FIGURES.values())
+"""All that a report may have."""
 
 NAMES = {
     "mae": "mean absolute error",

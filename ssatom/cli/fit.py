@@ -232,7 +232,7 @@ def _write(
     targets: list[str],
     y: np.ndarray,
 ) -> dict[str, Any]:
-    """Validate and write everything; the whole report."""
+    """Validate the model that was saved, and write its report; the whole of it."""
     import ssatom
     from ssatom.cli import _validation
 
