@@ -112,6 +112,28 @@ def test_missing_site_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.structure.site_properties["magmom"], [1.5, np.nan])
 
 
+@pytest.mark.parametrize(
+    "values", [["a", None], ["a", 1], [[1], [1, 2]], [[1, 2], None], [["a"], ["b"]], [{}, {}]]
+)
+def test_site_labels_that_frames_cannot_hold(tmp_path: Path, values: list) -> None:
+    labelled = CSCL.copy(site_properties={"role": values})
+    with pytest.raises(ParameterError, match="CsCl: the site property 'role' cannot be kept"):
+        write_structures(tmp_path / "a.extxyz", [labelled])
+    write_structures(tmp_path / "a.jsonl", [labelled])
+    assert read(tmp_path / "a.jsonl")[0].structure.site_properties == {"role": values}
+
+
+@pytest.mark.parametrize("charge", [0, 2, -1.5])
+def test_charges(tmp_path: Path, charge: float) -> None:
+    charged = CSCL.copy()
+    charged.set_charge(charge)
+    write_structures(tmp_path / "a.jsonl", [charged])
+    [record] = read(tmp_path / "a.jsonl")
+    with warnings.catch_warnings(action="ignore"):  # that no oxidation states sum up to it
+        assert record.structure.charge == charge
+    assert not record.properties
+
+
 def test_sources_without_ids(tmp_path: Path) -> None:
     write_structures(tmp_path / "a.jsonl", THREE)
     write_structures(tmp_path / "a.extxyz", THREE)

@@ -6,6 +6,7 @@ import time
 import warnings
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -382,10 +383,15 @@ def test_settings_of_the_paper() -> None:
 @pytest.mark.parametrize(
     "name", ["max_neighbors", "cutoff", "shell_tolerance", "basis_step", "basis_width"]
 )
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_settings_that_are_not_positive(name: str, value: float) -> None:
-    with pytest.raises(ParameterError, match=f"{name}=.* must be positive"):
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "8", None])
+def test_settings_that_are_no_positive_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"{name}=.* must be a positive"):
         GraphConfig(**{name: value})
+
+
+def test_neighbors_are_counted_in_whole_numbers() -> None:
+    with pytest.raises(ParameterError, match="max_neighbors=2.5 must be a positive int"):
+        GraphConfig(max_neighbors=2.5)  # type: ignore[arg-type]
 
 
 def test_unknown_kind_of_neighbors() -> None:

@@ -128,7 +128,10 @@ def _plain_structure(body: dict[str, Any]) -> Structure:
             raise ValueError(f"{len(values)} rows of {key} for {len(numbers)} numbers")
     # Ready-made compositions save a third of the time that it takes to build a structure.
     species = [_species(number) for number in numbers]
-    return Structure(Lattice(lattice), species, frac_coords, site_properties=site_properties)
+    structure = Structure(Lattice(lattice), species, frac_coords, site_properties=site_properties)
+    if charge := body.get("charge"):
+        structure.set_charge(charge)
+    return structure
 
 
 @cache

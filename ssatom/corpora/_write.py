@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -38,9 +38,9 @@ def write_structures(
     ----------
     path : str or path-like
         ``.jsonl`` or ``.jsonl.gz`` keeps everything but oxidation states; ``.extxyz`` keeps
-        eight decimals, and drops properties that are None or empty; a name without suffix is a
-        folder of CIF files, which is made if need be and keeps the crystals alone. Files are
-        replaced once the new one is complete.
+        eight decimals, and drops charges and properties that are None or empty; a name without
+        suffix is a folder of CIF files, which is made if need be and keeps the crystals alone.
+        Files are replaced once the new one is complete.
     structures : iterable of Structure, Atoms or path
         As `check_structures` takes them; a generator is streamed.
     ids : iterable of str, default=None
@@ -137,6 +137,9 @@ def _write_line(file: BinaryFile, row: _Row) -> None:
     fields["frac"] = fields.pop("frac_coords")
     fields |= {"props": dict(properties), "site_props": structure.site_properties}
     kept = {key: value for key, value in fields.items() if value is not None and len(value)}
+    # Not its property, which sums oxidation states up, and warns where they disagree.
+    if structure._charge:
+        kept["charge"] = structure._charge
     file.write(_dumps(kept, row) + b"\n")
 
 
@@ -174,11 +177,28 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
         pbc=True,
         info=info,
     )
-    for key, values in structure.site_properties.items():
-        atoms.set_array(key, np.array([np.nan if value is None else value for value in values]))
+    columns = orjson.loads(_dumps(structure.site_properties, row))
+    for key, values in columns.items():
+        atoms.set_array(key, _column(key, values, row))
     text = io.StringIO()
     write_atoms(text, atoms, format="extxyz")
     file.write(text.getvalue().encode())
+
+
+def _column(key: str, values: Sequence[Any], row: _Row) -> np.ndarray:
+    """A site property as an array, where an unknown number is NaN."""
+    try:
+        array = np.array([np.nan if value is None else value for value in values])
+    except ValueError:  # lists of several lengths
+        array = np.array(None)
+    texts = array.dtype.kind == "U" and all(isinstance(value, str) for value in values)
+    if array.dtype.kind in "bif" or texts:
+        return array
+    raise ParameterError(
+        f"{row[0] or row[1].reduced_formula}: the site property {key!r} cannot be kept in .extxyz, "
+        "which takes numbers, None in their place, texts, or lists of numbers of one length; "
+        "leave it out, or write .jsonl"
+    )
 
 
 def _write_folder(path: Path, rows: Iterator[_Row]) -> None:

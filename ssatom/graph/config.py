@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from ssatom.exceptions import ParameterError
 
 NEIGHBOR_KINDS = ("nearest", "smooth")
+_NUMBERS = {
+    "max_neighbors": Integral,
+    "cutoff": Real,
+    "shell_tolerance": Real,
+    "basis_step": Real,
+    "basis_width": Real,
+}
 _OF_NEAREST = ("max_neighbors", "shell_tolerance")  # settings without a meaning for "smooth"
 
 
@@ -36,8 +45,8 @@ class GraphConfig:
     Raises
     ------
     ParameterError
-        If a setting is not positive, or has no meaning for the kind of neighbours, or `neighbors`
-        is unknown.
+        If a setting is no positive number, or has no meaning for the kind of neighbours, or
+        `neighbors` is unknown.
 
     References
     ----------
@@ -66,9 +75,12 @@ class GraphConfig:
             raise ParameterError(
                 f"neighbors={self.neighbors!r} is unknown; allowed: {', '.join(NEIGHBOR_KINDS)}"
             )
-        for name in ("max_neighbors", "cutoff", "shell_tolerance", "basis_step", "basis_width"):
-            if not getattr(self, name) > 0:
-                raise ParameterError(f"{name}={getattr(self, name)!r} must be positive")
+        for name, kind in _NUMBERS.items():
+            value = getattr(self, name)
+            known = isinstance(value, kind) and not isinstance(value, bool)
+            if not known or not 0 < float(value) < math.inf:
+                what = "int" if kind is Integral else "number"
+                raise ParameterError(f"{name}={value!r} must be a positive {what}")
         for name in self._without_meaning():
             if getattr(self, name) != getattr(type(self), name):
                 raise ParameterError(
