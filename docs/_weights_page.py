@@ -15,6 +15,9 @@ Each set is a folder of tensors (safetensors, never unpickled), a card and a tra
 files are held against the hashes on the card whenever they are loaded. No property label entered
 the training of any of them.
 
+``smooth-128x5-mp`` is the default. ``smooth-64x3-mp`` has half of its width and the layers 0 to 3, for
+collections so large that time counts. ``cgcnn-64x5-mp`` is the paper's recipe, to compare with.
+
 The accuracy of a task that predicts numbers is the share of predictions whose error is below half
 the spread of the targets.
 
