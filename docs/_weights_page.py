@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from ssatom import GraphConfig, list_weights, load_pretrained
+from ssatom.encoder import EncoderConfig
 from ssatom.weights import DEFAULT_WEIGHTS
 
 _HEAD = """Weights
@@ -15,8 +16,8 @@ Each set is a folder of tensors (safetensors, never unpickled), a card and a tra
 files are held against the hashes on the card whenever they are loaded. No property label entered
 the training of any of them.
 
-``smooth-128x5-mp`` is the default. ``smooth-64x3-mp`` has half of its width and the layers 0 to 3, for
-collections so large that time counts. ``cgcnn-64x5-mp`` is the paper's recipe, to compare with.
+``smooth-128x5-mp`` is the default. ``smooth-64x3-mp`` has half of its width and the layers 0 to 3,
+for collections so large that time counts. ``cgcnn-64x5-mp`` is the paper's recipe, to compare with.
 
 The accuracy of a task that predicts numbers is the share of predictions whose error is below half
 the spread of the targets.
@@ -26,7 +27,7 @@ the spread of the targets.
 _SET = """{name}
 {line}
 
-:Encoder: {n_conv} convolutions of width {hidden_dim}
+:Encoder: {encoder}
 :Graphs: {graphs}
 :Corpus: {description}, {n_structures:,} structures
 :Terms: {terms}
@@ -79,7 +80,7 @@ def _describe(name: str, folder: Path) -> str:
     return _SET.format(
         name=title,
         line="-" * len(title),
-        **card.encoder,
+        encoder=EncoderConfig(**card.encoder).describe(),
         graphs=GraphConfig(**card.graph).describe(),
         **card.corpus,
         recipe=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.items()),

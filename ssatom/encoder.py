@@ -31,11 +31,16 @@ class EncoderConfig:
     residual : bool, default=False
         Each layer adds to the last hidden state what it reads from the normalised one, a linear
         map of its messages, instead of replacing it. Deep and wide encoders train better so.
+    radial_units : int, default=0
+        Last units of every state but the first that are not learned: the site's radial
+        distribution, sums over its edges of the last `radial_units` numbers of an edge vector,
+        normalised. What is learned blurs distances, and this keeps them sharp.
 
     Raises
     ------
     ParameterError
-        If a size is not positive or `dropout` is outside [0, 1).
+        If a size is not positive, `dropout` is outside [0, 1), or `radial_units` are more than an
+        edge vector has, or than leave a unit to learn.
 
     Examples
     --------
@@ -50,11 +55,18 @@ class EncoderConfig:
     n_conv: int = 5
     dropout: float = 0.0
     residual: bool = False
+    radial_units: int = 0
 
     def __post_init__(self) -> None:
         for name in ("node_dim", "edge_dim", "hidden_dim", "n_conv"):
             if getattr(self, name) < 1:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be at least 1")
+        most = min(self.edge_dim, self.hidden_dim - 1)
+        if not 0 <= self.radial_units <= most:
+            raise ParameterError(
+                f"radial_units={self.radial_units!r} must be from 0 to {most}, of edge_dim="
+                f"{self.edge_dim} and hidden_dim={self.hidden_dim}"
+            )
         if not 0 <= self.dropout < 1:
             raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
 
@@ -63,9 +75,21 @@ class EncoderConfig:
         """Number of hidden states: the linear embedding and one a convolution."""
         return self.n_conv + 1
 
+    @property
+    def learned_dim(self) -> int:
+        """Units of every state but the first that are learned."""
+        return self.hidden_dim - self.radial_units
+
     def to_dict(self) -> dict[str, Any]:
         """Sizes as plain values, for a card."""
         return asdict(self)
+
+    def describe(self) -> str:
+        """One line on the encoder, for people."""
+        text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
+        if self.radial_units:
+            text += f", of which {self.radial_units} units are the site's radial distribution"
+        return text
 
 
 class _EdgeLayout:
@@ -151,21 +175,24 @@ class CrystalGraphConv(nn.Module):
         Width of node vectors.
     edge_dim : int
         Width of embedded edges.
+    out_dim : int
+        Width of messages.
 
     References
     ----------
     Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
     """
 
-    def __init__(self, hidden_dim: int, edge_dim: int) -> None:
+    def __init__(self, hidden_dim: int, edge_dim: int, out_dim: int) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
-        self.gates = nn.Linear(2 * hidden_dim + edge_dim, 2 * hidden_dim)  # [filter, core]
+        self.out_dim = out_dim
+        self.gates = nn.Linear(2 * hidden_dim + edge_dim, 2 * out_dim)  # [filter, core]
 
     def forward(
         self, x: Tensor, edge_attr: Tensor, edge_embedding: nn.Linear, layout: _EdgeLayout
     ) -> Tensor:
-        """Summed messages, shape (n_sites, hidden_dim); the caller adds them to the node vectors.
+        """Summed messages, shape (n_sites, out_dim); the caller adds them to the node vectors.
 
         `edge_embedding` is folded into the edge part of the weights, exactly: two linear maps
         in a row are one.
@@ -202,7 +229,8 @@ class CrystalGraphEncoder(nn.Module):
     Hidden state 0 is the linear embedding of the node vectors; each further one follows from
     the last by convolution, batch normalisation, ReLU and dropout, without ReLU and dropout
     after the last convolution. With ``residual`` the normalisation comes first, and each state is
-    the last one plus a linear map of the messages between normalised states.
+    the last one plus a linear map of the messages between normalised states. With `radial_units`
+    every state but the first ends in the site's radial distribution.
 
     Parameters
     ----------
@@ -227,14 +255,17 @@ class CrystalGraphEncoder(nn.Module):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()
-        width = config.hidden_dim
+        width, learned, convs = config.hidden_dim, config.learned_dim, range(config.n_conv)
         self.node_embedding = nn.Linear(config.node_dim, width)
         self.edge_embedding = nn.Linear(config.edge_dim, width)
-        self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
-        self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
+        self.convs = nn.ModuleList(CrystalGraphConv(width, width, learned) for _ in convs)
+        normed = width if config.residual else learned
+        self.norms = nn.ModuleList(_SiteNorm(normed) for _ in convs)
         self.dropout = nn.Dropout(config.dropout)
         if config.residual:
-            self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(config.n_conv))
+            self.outputs = nn.ModuleList(nn.Linear(learned, learned) for _ in convs)
+        if config.radial_units:
+            self.radial_norm = _SiteNorm(config.radial_units, affine=False)
 
     def forward(
         self,
@@ -273,21 +304,31 @@ class CrystalGraphEncoder(nn.Module):
         if edge_weight is None:
             edge_weight = edge_attr.new_ones(edge_index.shape[1])
         layout = _EdgeLayout(edge_index, edge_weight, len(x))
+        radial = self._radial_distribution(edge_attr, layout)
         # Matrix products are up to twice as fast when rows fill whole vector registers.
         edge_attr = F.pad(edge_attr, (0, -edge_attr.shape[1] % 16))
         hidden = [self.node_embedding(x)]
         needed = self.config.n_conv if n_states is None else n_states - 1
         for i, conv in enumerate(self.convs[:needed]):  # type: ignore[arg-type]
-            hidden.append(self._layer(i, conv, hidden[-1], edge_attr, layout))
+            learned = self._layer(i, conv, hidden[-1], edge_attr, layout)
+            hidden.append(learned if radial is None else torch.cat([learned, radial], dim=1))
         return hidden
+
+    def _radial_distribution(self, edge_attr: Tensor, layout: _EdgeLayout) -> Tensor | None:
+        """Normalised sums of the last numbers of edge vectors, shape (n_sites, radial_units)."""
+        if not self.config.radial_units:
+            return None
+        last = edge_attr[:, self.config.edge_dim - self.config.radial_units : self.config.edge_dim]
+        return self.radial_norm(layout.sum_by_target(last.to(layout.weight.dtype) * layout.weight))
 
     def _layer(
         self, i: int, conv: nn.Module, x: Tensor, edge_attr: Tensor, layout: _EdgeLayout
     ) -> Tensor:
-        """Hidden state i + 1 from hidden state i."""
+        """What is learned of hidden state i + 1, from hidden state i."""
         norm, is_last = self.norms[i], i == self.config.n_conv - 1
+        last = x[:, : self.config.learned_dim]
         if self.config.residual:
             step = self.outputs[i](conv(norm(x), edge_attr, self.edge_embedding, layout))
-            return x + (step if is_last else self.dropout(step))
-        x = norm(x + conv(x, edge_attr, self.edge_embedding, layout))
+            return last + (step if is_last else self.dropout(step))
+        x = norm(last + conv(x, edge_attr, self.edge_embedding, layout))
         return x if is_last else self.dropout(F.relu(x))

@@ -547,7 +547,8 @@ def test_pretrain_repeats_a_recipe(corpus: Path) -> None:
     """Other than the defaults in every respect, and the same weights again."""
     options = [
         *("-n", 6, "--random-state", 3, "--tasks", "element,distance(weight=0.5)"),
-        *("--residual", "--element-features", "distinct", "--neighbors", "smooth", "--cutoff", 4.5),
+        *("--residual", "--radial-units", 3),
+        *("--element-features", "distinct", "--neighbors", "smooth", "--cutoff", 4.5),
         *("--basis-step", 0.25, "--batch-size", 3, "--patience", 0, "--dropout", 0.1),
     ]
     result = run("pretrain", corpus, *TINY, *options, "-o", "first")
@@ -567,6 +568,7 @@ def test_pretrain_repeats_a_recipe(corpus: Path) -> None:
     }
     assert Path("second/recipe.toml").read_text(encoding="utf-8").replace("second", "first") == text
     assert first.encoder.config.residual
+    assert first.encoder.config.radial_units == 3
     assert first.encoder.config.node_dim == 192
     assert first.graph_config == ssatom.GraphConfig("smooth", cutoff=4.5, basis_step=0.25)
 

@@ -78,19 +78,40 @@ def plain_states(
     edges = encoder.edge_embedding(edge_attr)
     for i, (conv, norm) in enumerate(zip(encoder.convs, encoder.norms, strict=True)):
         x = hidden[-1]
+        learned = x[:, : x.shape[1] - encoder.config.radial_units]
         if encoder.config.residual:
             messages = plain_messages(conv, plain_norm(norm, x), edges, edge_index, weight)
-            hidden.append(x + encoder.outputs[i](messages))
-            continue
-        y = plain_norm(norm, x + plain_messages(conv, x, edges, edge_index, weight))
-        hidden.append(y if i == encoder.config.n_conv - 1 else torch.relu(y))
+            y = learned + encoder.outputs[i](messages)
+        else:
+            y = plain_norm(norm, learned + plain_messages(conv, x, edges, edge_index, weight))
+            y = y if i == encoder.config.n_conv - 1 else torch.relu(y)
+        hidden.append(
+            torch.cat([y, plain_radial(encoder, len(x), edge_attr, edge_index, weight)], 1)
+        )
     return hidden
+
+
+def plain_radial(
+    encoder: CrystalGraphEncoder,
+    n_sites: int,
+    edge_attr: Tensor,
+    edge_index: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    n_units = encoder.config.radial_units
+    out = edge_attr.new_zeros(n_sites, n_units)
+    if not n_units:
+        return out
+    for k, center in enumerate(edge_index[1]):
+        out = out.index_add(0, center[None], weight[k] * edge_attr[[k], -n_units:])
+    norm = encoder.radial_norm
+    return (out - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps)
 
 
 def plain_messages(
     conv: CrystalGraphConv, x: Tensor, edges: Tensor, edge_index: Tensor, weight: Tensor
 ) -> Tensor:
-    out = list(torch.zeros_like(x))
+    out = list(x.new_zeros(len(x), conv.out_dim))
     for k, (j, center) in enumerate(edge_index.T.tolist()):
         gate, core = conv.gates(torch.cat([x[center], x[j], edges[k]])).chunk(2)
         out[center] = out[center] + weight[k] * torch.sigmoid(gate) * softplus(core)
@@ -102,13 +123,15 @@ def plain_norm(norm: torch.nn.BatchNorm1d, x: Tensor) -> Tensor:
     return normed * norm.weight + norm.bias
 
 
-RESIDUAL = pytest.mark.parametrize("residual", [False, True])
+KINDS = pytest.mark.parametrize(
+    "kind", [{}, {"residual": True}, {"radial_units": 3}, {"residual": True, "radial_units": 1}]
+)
 
 
-@RESIDUAL
-def test_states_are_those_of_a_plain_loop(residual: bool) -> None:
+@KINDS
+def test_states_are_those_of_a_plain_loop(kind: dict) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, **kind)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     found = encoder(x, edge_index, edge_attr, weight)
@@ -119,10 +142,10 @@ def test_states_are_those_of_a_plain_loop(residual: bool) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 9])
-@RESIDUAL
-def test_first_states_alone_are_those_of_all(n: int, residual: bool) -> None:
+@KINDS
+def test_first_states_alone_are_those_of_all(n: int, kind: dict) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, **kind)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     every = encoder(x, edge_index, edge_attr, weight)
@@ -136,7 +159,7 @@ def test_convolution_is_that_of_torch_geometric() -> None:
     geometric = pytest.importorskip("torch_geometric.nn")
     edge_index, edge_attr, _ = random_graph(edge_dim=6)
     width = 4
-    conv = CrystalGraphConv(width, 6).double()
+    conv = CrystalGraphConv(width, 6, width).double()
     other = geometric.CGConv(width, dim=6).double()
     with torch.no_grad():
         other.lin_f.weight.copy_(conv.gates.weight[:width])
@@ -161,10 +184,10 @@ def test_no_weights_are_ones() -> None:
         assert torch.equal(a, b)
 
 
-@RESIDUAL
-def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
+@KINDS
+def test_gradients_are_those_of_the_plain_loop(kind: dict) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(3, 5, 4, 2, residual=residual)
+    config = EncoderConfig(3, 5, 4, 2, **kind)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     edge_attr.requires_grad_()
@@ -216,6 +239,18 @@ def test_residual_layers_add_to_the_state(crystals: dict[str, Structure]) -> Non
             output.bias.zero_()
     states = states_of(encoder, batch_of(crystals["TiO2"]))
     assert all(torch.equal(state, states[0]) for state in states[1:])
+
+
+def test_radial_units_count_neighbors_by_distance(crystals: dict[str, Structure]) -> None:
+    """Before they are normalised, those of rock salt tell of 6 and of 12 neighbours."""
+    encoder = CrystalGraphEncoder(EncoderConfig(edge_dim=41, radial_units=41)).eval()
+    states = states_of(encoder, batch_of(crystals["NaCl"]))
+    assert states[0].shape == states[1].shape
+    assert all(torch.equal(state[:, 23:], states[1][:, 23:]) for state in states[2:])
+    [counts, *others] = states[1][:, 23:] * np.sqrt(1 + encoder.radial_norm.eps)
+    assert all(torch.allclose(counts, other) for other in others)
+    near = crystals["NaCl"].lattice.a / 2
+    assert counts[round(near / 0.2)] == pytest.approx(6 * np.exp(-(((near % 0.2) / 0.2) ** 2)), 0.2)
 
 
 @pytest.mark.parametrize("n_nodes", [1, 3])
@@ -298,6 +333,14 @@ def test_sizes_below_one_are_refused(name: str) -> None:
         EncoderConfig(**{name: 0})
 
 
+@pytest.mark.parametrize("radial_units", [-1, 6, 12])
+def test_too_many_radial_units_are_refused(radial_units: int) -> None:
+    with pytest.raises(ParameterError, match=r"radial_units=.* must be from 0 to 5, of edge_dim=5"):
+        EncoderConfig(edge_dim=5, hidden_dim=8, radial_units=radial_units)
+    with pytest.raises(ParameterError, match="from 0 to 4, of edge_dim=41 and hidden_dim=5"):
+        EncoderConfig(hidden_dim=5, radial_units=5)
+
+
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
 def test_dropout_out_of_range_is_refused(dropout: float) -> None:
     with pytest.raises(ParameterError, match=r"dropout=.* must be in \[0, 1\)"):
@@ -307,7 +350,7 @@ def test_dropout_out_of_range_is_refused(dropout: float) -> None:
 def test_default_sizes_are_the_papers() -> None:
     assert EncoderConfig().to_dict() == {
         "node_dim": 92, "edge_dim": 41, "hidden_dim": 64, "n_conv": 5, "dropout": 0.0,
-        "residual": False,
+        "residual": False, "radial_units": 0,
     }  # fmt: skip
 
 

@@ -219,16 +219,20 @@ def test_versions_and_upgrades_go_together() -> None:
     assert sorted(storage.UPGRADES) == list(range(1, storage.FORMAT_VERSION))
 
 
-def test_cards_of_format_1_are_read(structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
-    """Their tuned encoders were not residual."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_cards_of_older_formats_are_read(
+    structures: list, volumes: np.ndarray, tmp_path: Path, version: int
+) -> None:
+    """Their tuned encoders had neither residual layers nor radial units."""
     model = make(encoder="fine-tune").fit(structures, volumes)
     folder = save_estimator(model, tmp_path / "model")
     fitted = json.loads((folder / "model.json").read_text())["fitted"]
-    del fitted["tuned_encoder"]["residual"]
-    change_card(folder, format_version=1, fitted=fitted)
+    for name in ("residual", "radial_units")[version - 1 :]:
+        del fitted["tuned_encoder"][name]
+    change_card(folder, format_version=version, fitted=fitted)
     same(model, load_estimator(folder), structures)
-    assert storage.UPGRADES[1]({"fitted": {"tuned_encoder": None}}) == {
-        "format_version": 2, "fitted": {"tuned_encoder": None}
+    assert storage.UPGRADES[version]({"fitted": {"tuned_encoder": None}}) == {
+        "format_version": version + 1, "fitted": {"tuned_encoder": None}
     }  # fmt: skip
 
 

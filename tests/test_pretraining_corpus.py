@@ -38,6 +38,7 @@ def history() -> pd.DataFrame:
         hidden_dim=32,
         n_conv=3,
         residual=True,
+        radial_units=8,
         element_features="distinct",
         graph_config=GraphConfig(neighbors="smooth", cutoff=5.0),
         max_epochs=6,

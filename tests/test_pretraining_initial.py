@@ -80,6 +80,7 @@ def test_a_radial_start_trains_and_is_told_apart(corpus: list[Structure], tmp_pa
         ({"start": "radical"}, "one of random, radial"),
         ({"element_features": "cgcnn"}, "give element_features='magpie'"),
         ({"hidden_dim": 32}, "hidden_dim of at least 44"),
+        ({"radial_units": 21}, "hidden_dim of at least 44"),
         ({"residual": True}, "no residual layers"),
         ({"element_features": "none"}, "one of cgcnn, distinct, magpie"),
     ],

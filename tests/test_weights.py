@@ -321,20 +321,24 @@ FROZEN: dict[int, dict[str, Any]] = {
     }
 }  # fmt: skip
 FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
+FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
+ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"]}  # to encoders since
 
 
-def test_cards_of_format_1_are_read(weights_folder: Path) -> None:
-    """Their encoders were not residual."""
+@pytest.mark.parametrize("version", ADDED)
+def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> None:
+    """Their encoders had neither residual layers nor radial units, each from some format on."""
 
-    def as_of_format_1(content: dict[str, Any]) -> None:
-        content["format_version"] = 1
-        del content["encoder"]["residual"]
+    def as_before(content: dict[str, Any]) -> None:
+        content["format_version"] = version
+        for name in ADDED[version]:
+            del content["encoder"][name]
 
     expected = load_pretrained(weights_folder)
-    rewrite_card(weights_folder / "card.json", as_of_format_1, seal=True)
+    rewrite_card(weights_folder / "card.json", as_before, seal=True)
     content = json.loads((weights_folder / "card.json").read_text())
     for part in ("encoder", "graph", "files"):
-        assert list(content[part]) == FROZEN[1][part]
+        assert list(content[part]) == FROZEN[version][part]
     loaded = load_pretrained(weights_folder)
     assert loaded.card == expected.card
     assert loaded.sha256 == expected.sha256

@@ -130,6 +130,9 @@ def pretrain(
     residual: Annotated[
         bool, _recipe("Layers add to the last state instead of replacing it.")
     ] = False,
+    radial_units: Annotated[
+        int, _recipe("Units of states that hold the site's radial distribution.", min=0)
+    ] = 0,
     element_features: Annotated[
         str, _recipe("Of the elements: cgcnn, distinct or magpie.")
     ] = "cgcnn",
@@ -213,7 +216,7 @@ def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
     from ssatom.pretraining import MaskedPretrainer
 
     same = (
-        "tasks", "residual", "element_features", "start",
+        "tasks", "residual", "radial_units", "element_features", "start",
         "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
         "min_delta", "batch_size", "learning_rate", "decay_fraction", "validation_fraction",
         "precision", "device", "n_devices", "random_state",

@@ -30,19 +30,33 @@ from ssatom.exceptions import ParameterError, SsatomError, WeightsError
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 from ssatom.weights.card import seal
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
 def _add_residual(card: dict[str, Any]) -> dict[str, Any]:
     """1 to 2: tuned encoders may be residual, which those of format 1 are not."""
+    return _with_encoder_setting(card, 2, {"residual": False})
+
+
+def _add_radial_units(card: dict[str, Any]) -> dict[str, Any]:
+    """2 to 3: states of tuned encoders may end in the radial distribution."""
+    return _with_encoder_setting(card, 3, {"radial_units": 0})
+
+
+def _with_encoder_setting(
+    card: dict[str, Any], version: int, setting: dict[str, Any]
+) -> dict[str, Any]:
     fitted = dict(card["fitted"])
     if fitted.get("tuned_encoder"):
-        fitted["tuned_encoder"] = {**fitted["tuned_encoder"], "residual": False}
-    return {**card, "format_version": 2, "fitted": fitted}
+        fitted["tuned_encoder"] = {**fitted["tuned_encoder"], **setting}
+    return {**card, "format_version": version, "fitted": fitted}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_residual}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _add_residual,
+    2: _add_radial_units,
+}
 """One named step from each older version to the next, by the version it starts from."""
 
 CARD = "model.json"

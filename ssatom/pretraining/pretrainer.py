@@ -30,7 +30,7 @@ from ssatom.training import TrainingConfig, batch_loader, train
 from ssatom.weights import save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
-_SIZES = ("hidden_dim", "n_conv", "dropout", "residual")
+_SIZES = ("hidden_dim", "n_conv", "dropout", "residual", "radial_units")
 _LENGTHS = ("max_epochs", "patience", "min_delta")
 
 
@@ -58,6 +58,9 @@ class MaskedPretrainer:
         Dropout after each convolution but the last.
     residual : bool, default=False
         Whether layers add to the last hidden state instead of replacing it.
+    radial_units : int, default=0
+        Last units of every state but the first that hold the site's radial distribution instead
+        of what is learned, which blurs distances.
     element_features : {"cgcnn", "distinct", "magpie"}, default="cgcnn"
         What the encoder is told of the elements: CGCNN's 92 features, under which La and Ce are
         one; those and a learned vector for each element, which starts near zero; those and the 22
@@ -136,6 +139,7 @@ class MaskedPretrainer:
         n_conv: int = 5,
         dropout: float = 0.0,
         residual: bool = False,
+        radial_units: int = 0,
         element_features: str = "cgcnn",
         start: str = "random",
         graph_config: GraphConfig | None = None,
@@ -161,6 +165,7 @@ class MaskedPretrainer:
         self.n_conv = n_conv
         self.dropout = dropout
         self.residual = residual
+        self.radial_units = radial_units
         self.element_features = element_features
         self.start = start
         self.graph_config = graph_config
@@ -221,11 +226,7 @@ class MaskedPretrainer:
         rows = split(len(data.graphs), self.validation_fraction, self.random_state)
         loaders = [
             batch_loader(
-                data.batch,
-                indices,
-                self.batch_size,
-                shuffle=shuffle,
-                seed=self.random_state,
+                data.batch, indices, self.batch_size, shuffle=shuffle, seed=self.random_state
             )
             for indices, shuffle in zip(rows, (True, False), strict=True)
         ]

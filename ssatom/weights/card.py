@@ -11,7 +11,7 @@ from typing import Any
 
 from ssatom.exceptions import WeightsError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -21,7 +21,16 @@ def _add_residual(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "format_version": 2, "encoder": encoder}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_residual}
+def _add_radial_units(content: dict[str, Any]) -> dict[str, Any]:
+    """2 to 3: states may end in the radial distribution, which those of format 2 do not."""
+    encoder = {**content["encoder"], "radial_units": 0}
+    return {**content, "format_version": 3, "encoder": encoder}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _add_residual,
+    2: _add_radial_units,
+}
 """One named step from each older version to the next, by the version it starts from."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ssatom.encoder import EncoderConfig
 from ssatom.graph import GraphConfig
 from ssatom.weights.card import WeightsCard
 
 _TEMPLATE = """# {name}
 
-Self-supervised crystal graph encoder, {n_conv} convolutions of width {hidden_dim}.
+Self-supervised crystal graph encoder, {encoder}.
 
 ```python
 from ssatom import GraphEmbeddingFeaturizer
@@ -32,8 +33,7 @@ def render_readme(card: WeightsCard) -> str:
     metrics = {k: v for k, v in card.metrics.items() if k.startswith("validation_")}
     return _TEMPLATE.format(
         name=card.name,
-        n_conv=card.encoder["n_conv"],
-        hidden_dim=card.encoder["hidden_dim"],
+        encoder=EncoderConfig(**card.encoder).describe(),
         neighbors=GraphConfig(**card.graph).describe(),
         recipe=", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in card.recipe.items()),
         metrics=", ".join(
