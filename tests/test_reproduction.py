@@ -198,6 +198,7 @@ def test_best_features_meet_their_rivals(data, output):
     assert set(content["results"]["poisson"]) > {
         "chosen",
         "GE012-ions",
+        "GE012-ions + EF+RD",
         "Magpie",
         "chosen, untrained",
     }
