@@ -94,7 +94,7 @@ class ParameterError(SsatomError, ValueError):
     ...     GraphConfig(cutoff=-1.0)
     ... except ParameterError as error:
     ...     print(error)
-    cutoff=-1.0 must be positive
+    cutoff=-1.0 must be a positive number
     """
 
 
