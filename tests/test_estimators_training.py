@@ -29,8 +29,10 @@ from ssatom import (
 )
 from ssatom.embeddings import resolve_weights
 from ssatom.estimators import _base
+from ssatom.estimators._data import split
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.graph import GraphConfig
+from ssatom.structures import structure_key
 from ssatom.training import batch_loader
 
 # Training --------------------------------------------------------------------------------------
@@ -79,11 +81,21 @@ def test_history_and_the_best_epoch(corpus: list) -> None:
     best = history.loc[history["validation_loss"].idxmin()]
     assert model.best_epochs_ == [best["epoch"]]
     seed = np.random.RandomState(0).randint(2**31 - 1, size=1)[0]
-    from ssatom.estimators._data import split
-
-    held = split(60, 0.1, seed)[1]
+    held = split([structure_key(s) for s in corpus[:60]], 0.1, seed)[1]
     errors = np.abs(model.predict([corpus[i] for i in held]) - y[held])
     assert errors.mean() == pytest.approx(best["validation_mae"], rel=0.02)  # bfloat16 edges
+
+
+def test_copies_of_a_crystal_are_held_back_together() -> None:
+    alone = [bytes([i]) for i in range(20)]
+    train, held = split(alone, 0.2, seed=0)
+    assert sorted([*train, *held]) == list(range(20))
+    assert len(held) == 4
+    train, held = split(alone * 2, 0.2, seed=0)
+    assert sorted([*train, *held]) == list(range(40))
+    assert not {i % 20 for i in train} & {i % 20 for i in held}
+    train, held = split([b"same"] * 20, 0.2, seed=0)
+    assert (len(train), len(held)) == (16, 4)
 
 
 def test_plot_history(fitted: dict) -> None:

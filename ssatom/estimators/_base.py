@@ -24,6 +24,7 @@ from ssatom.estimators._predict import Predictor
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
+from ssatom.structures import structure_key
 from ssatom.training import VALIDATION_LOSS, TrainingConfig, batch_loader, train
 
 MIN_STRUCTURES = 4
@@ -121,7 +122,7 @@ class CrystalEstimator(BaseEstimator):
             basis = GaussianDistanceBasis(plan.graph_config)
             module = PropertyModule(network, source, basis, loss, metric, settings)
             strata = data.targets[data.first_row()] if stratify else None
-            rows = split(len(data), self.validation_fraction, seed, strata)
+            rows = split(data.keys, self.validation_fraction, seed, strata)
             budget = self._budget(started, self.n_members - member)
             histories.append(self._train(module, data, rows, device, seed, budget))
             networks.append(network.cpu().eval().requires_grad_(False))
@@ -199,6 +200,7 @@ class CrystalEstimator(BaseEstimator):
         sites = [rows[i].site for i in order]
         data = TrainingData(
             graphs,
+            [structure_key(crystal) for crystal in arrays],
             np.array([len(group) for group in groups]),
             None if self.level == "structure" else np.array(sites, dtype=np.int64),
             targets[order],

@@ -107,6 +107,8 @@ class TrainingData:
     ----------
     graphs : CrystalGraphs
         The crystals.
+    keys : list of bytes
+        Their content hashes, by which copies of one crystal are known.
     row_counts : ndarray of int, shape (n_structures,)
         Rows of targets of each crystal: 1, or its number of sites that have a target.
     sites : ndarray of int64 or None, shape (n_rows,)
@@ -120,6 +122,7 @@ class TrainingData:
     """
 
     graphs: CrystalGraphs
+    keys: list[bytes]
     row_counts: np.ndarray
     sites: np.ndarray | None
     targets: np.ndarray
@@ -182,18 +185,22 @@ def make_batch(
 
 
 def split(
-    n: int, fraction: float, seed: int, strata: np.ndarray | None = None
+    keys: Sequence[bytes], fraction: float, seed: int, strata: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random rows for training and for validation, at least one each.
+    """Random crystals for training and for validation, two and one at least.
 
-    Rows are shuffled, sorted by stratum, and taken at equal steps, so that each stratum is
-    held back in its proportion.
+    Crystals are shuffled, sorted by stratum, and taken at equal steps, so that each stratum is
+    held back in its proportion. With a crystal all its copies are held back, unless these are
+    more than half.
     """
+    n = len(keys)
     order = np.random.default_rng(seed).permutation(n)
     if strata is not None:
         order = order[np.argsort(strata[order], kind="stable")]
     n_held = min(max(1, min(_MIN_HELD, n // 4), round(fraction * n)), n - 2)
-    held = ((np.arange(n_held) + 0.5) * n / n_held).astype(int)
-    mask = np.zeros(n, dtype=bool)
-    mask[held] = True
-    return np.sort(order[~mask]), np.sort(order[mask])
+    held = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
+    chosen = {keys[i] for i in held}
+    copies = np.array([key in chosen for key in keys])
+    if copies.sum() > max(n_held, n // 2):
+        copies = np.isin(np.arange(n), held)
+    return np.flatnonzero(~copies), np.flatnonzero(copies)

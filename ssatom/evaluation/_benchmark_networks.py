@@ -16,6 +16,7 @@ from ssatom.estimators._data import split
 from ssatom.estimators._module import PropertyModule
 from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
 from ssatom.graph import CrystalGraphConverter
+from ssatom.structures import structure_key
 
 _ROUNDS = 3
 _WARM_EPOCH = 1  # of epochs counted from 0; memory and threads are there by then
@@ -79,7 +80,8 @@ def _our_epoch(structures: Sequence[Structure], y: np.ndarray, precision: str) -
 def _plain_training(structures: Sequence[Structure], y: np.ndarray) -> PlainTraining:
     """A plain CGCNN of the same sizes, on the same graphs, with as many held back at random."""
     model = CGCNNRegressor()
-    train, held = split(len(structures), model.validation_fraction, seed=0)
+    keys = [structure_key(structure) for structure in structures]
+    train, held = split(keys, model.validation_fraction, seed=0)
     graphs = CrystalGraphConverter().convert(structures)
     data = plain_graphs(graphs, ((y - y.mean()) / y.std()).astype(np.float32))
     network = PlainCGCNN(

@@ -29,7 +29,7 @@ SOURCES = {
     "paper_elastic": ["log10_K", "log10_G", "poisson"],
 }
 EPOCHS = 50
-SEARCH_EPOCHS = 15
+SEARCH_EPOCHS = 30
 N_CANDIDATES = 4
 LARGE_EPOCHS = 50
 
@@ -69,7 +69,7 @@ def run_table6(context: Context) -> Report:
         NETWORKS,
         f"Hyper-parameters: the best of {n_candidates} candidates, the same way for both "
         f"networks: their common settings and others drawn from {RANGES}, each trained for "
-        f"{SEARCH_EPOCHS} epochs on a third of the training part and scored on a sixth of it; then "
+        f"{SEARCH_EPOCHS} epochs on half of the training part and scored on a quarter of it; then "
         f"{epochs} epochs on all of it, a tenth held back to choose the epoch. The elastic "
         "properties are learned together.",
     )
