@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.exceptions import ParameterError
+
+_SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0}
+"""The least that each size may be."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,15 @@ class EncoderConfig:
     radial_units : int, default=0
         Last units of every state but the first that are not learned: the site's radial
         distribution, sums over its edges of the last `radial_units` numbers of an edge vector,
-        normalised. What is learned blurs distances, and this keeps them sharp. Training in bfloat16
-        is fastest where the learned units are a multiple of 32.
+        normalised. What is learned blurs distances, and this keeps them sharp. They are the same
+        in every state that has them. Training in bfloat16 is fastest where the learned units are
+        a multiple of 32.
 
     Raises
     ------
     ParameterError
-        If a size is not positive, `dropout` is outside [0, 1), or `radial_units` are more than an
-        edge vector has, or than leave a unit to learn.
+        If a size is no positive whole number, `dropout` is outside [0, 1), or `radial_units` are
+        more numbers than an edge vector has, or so many that no unit is left to learn.
 
     Examples
     --------
@@ -59,14 +64,17 @@ class EncoderConfig:
     radial_units: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("node_dim", "edge_dim", "hidden_dim", "n_conv"):
-            if getattr(self, name) < 1:
-                raise ParameterError(f"{name}={getattr(self, name)!r} must be at least 1")
+        for name, least in _SIZES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+                raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
+            object.__setattr__(self, name, int(value))  # NumPy's do not go onto a card
         most = min(self.edge_dim, self.hidden_dim - 1)
-        if not 0 <= self.radial_units <= most:
+        if self.radial_units > most:
             raise ParameterError(
-                f"radial_units={self.radial_units!r} must be from 0 to {most}, of edge_dim="
-                f"{self.edge_dim} and hidden_dim={self.hidden_dim}"
+                f"radial_units={self.radial_units} must be at most {most}, with edge vectors of "
+                f"{self.edge_dim} numbers and hidden_dim={self.hidden_dim}; give fewer, a larger "
+                "hidden_dim, or graphs with a larger cutoff or a smaller basis_step"
             )
         if not 0 <= self.dropout < 1:
             raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
@@ -89,7 +97,10 @@ class EncoderConfig:
         """One line on the encoder, for people."""
         text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
         if self.radial_units:
-            text += f", of which {self.radial_units} units are the site's radial distribution"
+            text += (
+                f"; the last {self.radial_units} units of every state but the first are the site's "
+                "radial distribution"
+            )
         return text
 
 

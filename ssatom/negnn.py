@@ -61,7 +61,9 @@ class NEGNNConfig:
         self.encoder_config()  # checks what the two have in common
         for name in ("n_hidden", "n_outputs"):
             if getattr(self, name) < 1:
-                raise ParameterError(f"{name}={getattr(self, name)!r} must be at least 1")
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r} must be a whole number of at least 1"
+                )
 
     def encoder_config(self) -> EncoderConfig:
         """Sizes of the convolutions."""

@@ -113,14 +113,36 @@ def test_missing_site_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [["a", None], ["a", 1], [[1], [1, 2]], [[1, 2], None], [["a"], ["b"]], [{}, {}]]
+    "values",
+    [
+        ["a", None],
+        ["a", 1],
+        [True, None],
+        ["A site", "B site"],
+        ["", "b"],
+        [[1], [1, 2]],
+        [[1], [2]],
+        [[], []],
+        [[1, 2], None],
+        [["a"], ["b"]],
+        [{}, {}],
+        [2**40, 1],
+        [np.eye(3).tolist()] * 2,
+    ],
 )
 def test_site_labels_that_frames_cannot_hold(tmp_path: Path, values: list) -> None:
     labelled = CSCL.copy(site_properties={"role": values})
-    with pytest.raises(ParameterError, match="CsCl: the site property 'role' cannot be kept"):
+    with pytest.raises(ParameterError, match="CsCl: 'role' cannot be kept in .extxyz"):
         write_structures(tmp_path / "a.extxyz", [labelled])
     write_structures(tmp_path / "a.jsonl", [labelled])
     assert read(tmp_path / "a.jsonl")[0].structure.site_properties == {"role": values}
+
+
+@pytest.mark.parametrize("name", ["numbers", "positions", "pos", "species", "charge", "a b", "a:b"])
+def test_names_of_site_labels_that_frames_cannot_hold(tmp_path: Path, name: str) -> None:
+    labelled = CSCL.copy(site_properties={name: [1, 2]})
+    with pytest.raises(ParameterError, match=f"CsCl: '{name}' cannot be kept in .extxyz"):
+        write_structures(tmp_path / "a.extxyz", [labelled])
 
 
 @pytest.mark.parametrize("charge", [0, 2, -1.5])
@@ -132,6 +154,15 @@ def test_charges(tmp_path: Path, charge: float) -> None:
     with warnings.catch_warnings(action="ignore"):  # that no oxidation states sum up to it
         assert record.structure.charge == charge
     assert not record.properties
+
+
+@pytest.mark.parametrize("charge", [True, "2+", [0.1, -0.1]])
+def test_charges_that_are_no_numbers(tmp_path: Path, charge: Any) -> None:
+    write_structures(tmp_path / "a.jsonl", [CSCL])
+    line = json.loads((tmp_path / "a.jsonl").read_text())
+    (tmp_path / "b.jsonl").write_text(json.dumps({**line, "charge": charge}))
+    with pytest.raises(StructureFileError, match="charge is .*, and must be a number"):
+        next(read_structures(tmp_path / "b.jsonl"))
 
 
 def test_sources_without_ids(tmp_path: Path) -> None:

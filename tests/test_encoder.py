@@ -242,15 +242,19 @@ def test_residual_layers_add_to_the_state(crystals: dict[str, Structure]) -> Non
 
 
 def test_radial_units_count_neighbors_by_distance(crystals: dict[str, Structure]) -> None:
-    """Before they are normalised, those of rock salt tell of 6 and of 12 neighbours."""
+    """Before they are normalised: of rock salt, six neighbours and the six places left."""
     encoder = CrystalGraphEncoder(EncoderConfig(edge_dim=41, radial_units=41)).eval()
     states = states_of(encoder, batch_of(crystals["NaCl"]))
     assert states[0].shape == states[1].shape
     assert all(torch.equal(state[:, 23:], states[1][:, 23:]) for state in states[2:])
     [counts, *others] = states[1][:, 23:] * np.sqrt(1 + encoder.radial_norm.eps)
     assert all(torch.allclose(counts, other) for other in others)
-    near = crystals["NaCl"].lattice.a / 2
-    assert counts[round(near / 0.2)] == pytest.approx(6 * np.exp(-(((near % 0.2) / 0.2) ** 2)), 0.2)
+    a = crystals["NaCl"].lattice.a
+    shells = {a / 2: 6, a / 2**0.5: 6}  # of the 12 at a/√2 the graph has room for six's weight
+    for distance in shells:
+        place = round(distance / 0.2)
+        expected = sum(n * np.exp(-(((place * 0.2 - r) / 0.2) ** 2)) for r, n in shells.items())
+        assert counts[place] == pytest.approx(expected, 0.01)
 
 
 @pytest.mark.parametrize("n_nodes", [1, 3])
@@ -329,16 +333,25 @@ def test_unsorted_edges_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["node_dim", "edge_dim", "hidden_dim", "n_conv"])
 def test_sizes_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ParameterError, match=f"{name}=0 must be at least 1"):
-        EncoderConfig(**{name: 0})
+    for size in (0, 2.5, "3", None, True):
+        with pytest.raises(ParameterError, match=f"{name}=.* must be a whole number of at least 1"):
+            EncoderConfig(**{name: size})
+    assert type(EncoderConfig(**{name: np.int64(2)}).to_dict()[name]) is int
 
 
-@pytest.mark.parametrize("radial_units", [-1, 6, 12])
-def test_too_many_radial_units_are_refused(radial_units: int) -> None:
-    with pytest.raises(ParameterError, match=r"radial_units=.* must be from 0 to 5, of edge_dim=5"):
-        EncoderConfig(edge_dim=5, hidden_dim=8, radial_units=radial_units)
-    with pytest.raises(ParameterError, match="from 0 to 4, of edge_dim=41 and hidden_dim=5"):
-        EncoderConfig(hidden_dim=5, radial_units=5)
+@pytest.mark.parametrize(
+    ("edge_dim", "hidden_dim", "radial_units", "words"),
+    [
+        (5, 8, -1, "radial_units=-1 must be a whole number of at least 0"),
+        (5, 8, 6, "must be at most 5, with edge vectors of 5 numbers"),
+        (41, 5, 5, "must be at most 4, .* hidden_dim=5; give fewer"),
+    ],
+)
+def test_impossible_radial_units_are_refused(
+    edge_dim: int, hidden_dim: int, radial_units: int, words: str
+) -> None:
+    with pytest.raises(ParameterError, match=words):
+        EncoderConfig(edge_dim=edge_dim, hidden_dim=hidden_dim, radial_units=radial_units)
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])

@@ -70,7 +70,7 @@ def test_directions_differ_in_name_and_settings() -> None:
     assert len(set(settings)) == len(settings)
     for direction in DIRECTIONS:
         if direction.settings is not None:
-            MaskedPretrainer(**direction.settings).settings()  # known names, allowed values
+            MaskedPretrainer(**direction.settings)._check_settings()
 
 
 def test_nothing_is_trained_twice(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,7 +232,7 @@ def _write(
     targets: list[str],
     y: np.ndarray,
 ) -> dict[str, Any]:
-    """Validate the model that was saved, and write its report; the whole of it."""
+    """Validate the saved model, write its report to files, and return it."""
     import ssatom
     from ssatom.cli import _validation
 

@@ -149,12 +149,13 @@ def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
             break
         if atoms is None:
             return
-        yield _frame(atoms, where)
+        yield read_frame(atoms, where)
         number += 1
     yield _lost(where, f"the file cannot be read from this frame on ({reason})")
 
 
-def _frame(atoms: Any, where: str) -> StructureRecord:
+def read_frame(atoms: Any, where: str) -> StructureRecord:
+    """A frame of extended XYZ as a record."""
     properties = {key: _plain(value) for key, value in atoms.info.items()}
     # ASE takes some names, such as energy and magmom, for a calculator's results.
     results = {} if atoms.calc is None else atoms.calc.results

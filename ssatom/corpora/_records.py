@@ -129,7 +129,10 @@ def _plain_structure(body: dict[str, Any]) -> Structure:
     # Ready-made compositions save a third of the time that it takes to build a structure.
     species = [_species(number) for number in numbers]
     structure = Structure(Lattice(lattice), species, frac_coords, site_properties=site_properties)
-    if charge := body.get("charge"):
+    charge = body.get("charge")
+    if charge is not None:
+        if isinstance(charge, bool) or not isinstance(charge, int | float):
+            raise ValueError(f"charge is {charge!r}, and must be a number")
         structure.set_charge(charge)
     return structure
 

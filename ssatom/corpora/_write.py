@@ -14,9 +14,11 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import orjson
 from ase import Atoms
+from ase.io import read as read_atoms
 from ase.io import write as write_atoms
 from pymatgen.core import Structure
 
+from ssatom.corpora._formats import read_frame
 from ssatom.exceptions import MissingFileError, ParameterError, StructureError
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
 
@@ -37,8 +39,9 @@ def write_structures(
     Parameters
     ----------
     path : str or path-like
-        ``.jsonl`` or ``.jsonl.gz`` keeps everything but oxidation states; ``.extxyz`` keeps
-        eight decimals, and drops charges and properties that are None or empty; a name without
+        ``.jsonl`` or ``.jsonl.gz`` keeps everything but oxidation states, with None for numbers
+        that are not finite; ``.extxyz`` keeps eight decimals, drops charges and properties that
+        are None or empty, and takes texts that look like numbers for numbers; a name without
         suffix is a folder of CIF files, which is made if need be and keeps the crystals alone.
         Files are replaced once the new one is complete.
     structures : iterable of Structure, Atoms or path
@@ -170,6 +173,7 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
     # The format has no word for None, and an empty text would swallow the word that follows.
     texts = orjson.loads(_dumps(dict(properties), row))
     info |= {key: value for key, value in texts.items() if value not in (None, "")}
+    columns = {key: _column(values) for key, values in structure.site_properties.items()}
     atoms = Atoms(
         numbers=arrays.numbers,
         cell=arrays.lattice,
@@ -177,28 +181,52 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
         pbc=True,
         info=info,
     )
-    columns = orjson.loads(_dumps(structure.site_properties, row))
-    for key, values in columns.items():
-        atoms.set_array(key, _column(key, values, row))
     text = io.StringIO()
-    write_atoms(text, atoms, format="extxyz")
+    try:
+        for key, values in columns.items():
+            atoms.set_array(key, values)
+        write_atoms(text, atoms, format="extxyz")
+        lost = _lost_labels(text, columns, info)
+    except Exception:  # whatever ASE meets in values that it has no form for
+        lost = [*columns] or [*info]
+    if lost:
+        raise ParameterError(
+            f"{name or structure.reduced_formula}: {', '.join(map(repr, lost))} cannot be kept in "
+            ".extxyz, which takes numbers, None in their place, words, and lists of numbers of one "
+            "length, under words as names that ASE does not use itself; leave it out, give it "
+            "another name, or write .jsonl"
+        )
     file.write(text.getvalue().encode())
 
 
-def _column(key: str, values: Sequence[Any], row: _Row) -> np.ndarray:
-    """A site property as an array, where an unknown number is NaN."""
+def _column(values: Sequence[Any]) -> np.ndarray:
+    """A site property as an array, where an unknown number is NaN; of no rows if it is mixed."""
+    if len({type(value) if isinstance(value, str | bool) else None for value in values}) > 1:
+        return np.array(None)  # NumPy would turn numbers into texts, and None beside True into one
     try:
-        array = np.array([np.nan if value is None else value for value in values])
+        return np.array([np.nan if v is None else getattr(v, "global_moment", v) for v in values])
     except ValueError:  # lists of several lengths
-        array = np.array(None)
-    texts = array.dtype.kind == "U" and all(isinstance(value, str) for value in values)
-    if array.dtype.kind in "bif" or texts:
-        return array
-    raise ParameterError(
-        f"{row[0] or row[1].reduced_formula}: the site property {key!r} cannot be kept in .extxyz, "
-        "which takes numbers, None in their place, texts, or lists of numbers of one length; "
-        "leave it out, or write .jsonl"
-    )
+        return np.array(None)
+
+
+def _lost_labels(
+    text: io.StringIO, columns: Mapping[str, np.ndarray], info: Mapping[str, Any]
+) -> list[str]:
+    """Labels of sites that a frame does not give back, and of the crystal that it loses."""
+    text.seek(0)
+    record = read_frame(read_atoms(text, format="extxyz"), "")
+    kept = record.structure.site_properties  # type: ignore[union-attr]
+    lost = [key for key, values in columns.items() if not _same(values, kept.get(key))]
+    return lost + [key for key in info if key != "id" and key not in record.properties]
+
+
+def _same(written: np.ndarray, read: Any) -> bool:
+    found = np.array(read)
+    if found.shape != written.shape or (found.dtype.kind == "U") != (written.dtype.kind == "U"):
+        return False
+    if written.dtype.kind == "f":  # eight decimals
+        return np.allclose(written, found, rtol=1e-7, atol=1e-8, equal_nan=True)
+    return np.array_equal(written, found)
 
 
 def _write_folder(path: Path, rows: Iterator[_Row]) -> None:

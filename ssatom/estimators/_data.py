@@ -187,20 +187,24 @@ def make_batch(
 def split(
     keys: Sequence[bytes], fraction: float, seed: int, strata: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals for training and for validation, two and one at least.
+    """Random crystals for training, and for validation.
 
-    Crystals are shuffled, sorted by stratum, and taken at equal steps, so that each stratum is
-    held back in its proportion. With a crystal all its copies are held back, unless these are
-    more than half.
+    Different crystals are shuffled, sorted by the stratum of their first copy, and taken at equal
+    steps, so that each stratum is held back in its proportion; all copies of a crystal go with it.
+    At least one crystal is held back and two are left; where only a few are different, copies
+    are taken for different.
     """
-    n = len(keys)
-    order = np.random.default_rng(seed).permutation(n)
+    _, first, crystal = np.unique(
+        np.array(keys, dtype=object), return_index=True, return_inverse=True
+    )
+    if len(first) <= _MIN_HELD:
+        first = crystal = np.arange(len(keys))
+    rows = np.sort(first)  # in the order in which they came
+    n = len(rows)
+    order = rows[np.random.default_rng(seed).permutation(n)]
     if strata is not None:
         order = order[np.argsort(strata[order], kind="stable")]
     n_held = min(max(1, min(_MIN_HELD, n // 4), round(fraction * n)), n - 2)
-    held = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
-    chosen = {keys[i] for i in held}
-    copies = np.array([key in chosen for key in keys])
-    if copies.sum() > max(n_held, n // 2):
-        copies = np.isin(np.arange(n), held)
-    return np.flatnonzero(~copies), np.flatnonzero(copies)
+    chosen = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
+    held = np.isin(crystal, crystal[chosen])
+    return np.flatnonzero(~held), np.flatnonzero(held)

@@ -53,8 +53,8 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen; four at
-        least of 16 or more.
+        Share of the structures held back, copies together, on which the best epoch is chosen;
+        four at least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1
@@ -185,8 +185,8 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen; four at
-        least of 16 or more.
+        Share of the structures held back, copies together, on which the best epoch is chosen;
+        four at least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1

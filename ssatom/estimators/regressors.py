@@ -56,8 +56,8 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen; four at
-        least of 16 or more.
+        Share of the structures held back, copies together, on which the best epoch is chosen;
+        four at least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1
@@ -191,8 +191,8 @@ class CGCNNRegressor(RawFeatures, CrystalRegressor):
     patience : int or None, default=30
         Stop when the validation loss has not fallen for so many epochs; None never stops early.
     validation_fraction : float, default=0.1
-        Share of the structures held back, on which the best epoch is chosen; four at
-        least of 16 or more.
+        Share of the structures held back, copies together, on which the best epoch is chosen;
+        four at least of 16 or more.
     time_budget : float or None, default=None
         Seconds of training, all members together, after which the epoch under way is the last.
     n_members : int, default=1

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError
 
 
@@ -30,7 +31,10 @@ def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
     path = folder / "settings.json"
     mine = json.loads(json.dumps(settings, default=as_plain))
     if path.exists():
-        if differing := _differences(_read(path), mine):
+        kept = _read(path)
+        # Sizes that had not been thought of when a run began are what they were then.
+        kept["encoder"] = EncoderConfig(**kept["encoder"]).to_dict()
+        if differing := _differences(kept, mine):
             raise ParameterError(
                 f"checkpoint_dir {folder} holds another run: {differing}; give another folder, or "
                 "the same settings to go on with that run"

@@ -305,10 +305,8 @@ class MaskedPretrainer:
         )
 
     def _training_config(self, device: str) -> TrainingConfig:
-        names = (
-            "max_epochs", "patience", "min_delta", "time_budget", "checkpoint_dir", "n_devices",
-            "random_state", "progress_bar",
-        )  # fmt: skip
+        names = ("max_epochs", "patience", "min_delta", "time_budget", "checkpoint_dir",
+                 "n_devices", "random_state", "progress_bar")  # fmt: skip
         return TrainingConfig(device=device, **{name: getattr(self, name) for name in names})
 
     def recipe(self) -> dict[str, Any]:
@@ -335,7 +333,7 @@ class MaskedPretrainer:
             "patience": self.patience or 0,  # the command line's never
             "precision": getattr(self, "precision_", self.precision),
             "n_devices": self.n_devices,
-            **{name: getattr(self, name) for name in _SIZES},
+            **{name: as_plain(getattr(self, name)) for name in _SIZES},
             **graph_config.to_dict(),
         }
 

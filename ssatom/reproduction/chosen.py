@@ -61,6 +61,7 @@ def run_best(context: Context) -> Report:
             for name in (*field.descriptors, *untrained, *field.ours, field.union)
         }
         notes[field.union] = "both side by side; not among those chosen from"
+        notes |= {name: _what(name) for name in (*untrained, *field.ours)}
         for target in field.sets:
             results = {name: found[target] for name, found in by_name.items()}
             results[UNTRAINED] = choose({name: results[name] for name in untrained})
@@ -84,6 +85,12 @@ def run_best(context: Context) -> Report:
             "difference to the best rival, and its standard deviation."
         ],
     )
+
+
+def _what(embedding: str) -> str:
+    """Pooling and weights of an embedding, by its name."""
+    pooling = [", ".join(how) for end, how in POOLINGS.items() if end and embedding.endswith(end)]
+    return "; ".join(pooling + ["random weights"] * embedding.startswith("random"))
 
 
 def choose(results: Results) -> EvaluationResult:
@@ -133,7 +140,7 @@ def _fields(context: Context) -> dict[str, _Field]:
             crystals(context, source, targets),
             context.descriptors,
             [f"GE{n}{pooling}" for n in layers for pooling in POOLINGS],
-            "GE012-ions + EF+RD",
+            f"GE{layers[0]}-ions + EF+RD",
             ("official",) if official else ("random", "grouped"),
         )
     return fields

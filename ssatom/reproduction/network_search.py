@@ -15,11 +15,11 @@ RANGES: dict[str, list[Any]] = {**PARAMETER_GRID, "learning_rate": [3e-4, 1e-3, 
 
 
 class SearchedNetwork(RegressorMixin, BaseEstimator):
-    """A graph network with hyper-parameters from a random search on three quarters of its rows.
+    """A graph network with hyper-parameters from a random search on some of its rows.
 
     The first candidate is the network as it is, the others are drawn from `RANGES`. Each trains
-    for fewer epochs on half of the rows and is scored on a quarter; the best one then trains on
-    all rows for as many epochs as the network says. Nothing sees a test row.
+    on one part of the rows and is scored on another; the best one then trains on all rows for as
+    many epochs as the network says. Nothing sees a test row.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
         Networks tried.
     search_epochs : int, default=30
         Epochs of each of them.
+    train_size, valid_size : float, default=1/2, 1/4
+        Shares of the rows on which they train and are scored.
     random_state : int or None, default=None
         Seed of rows, candidates and networks.
 
@@ -48,11 +50,15 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
         *,
         n_candidates: int = 4,
         search_epochs: int = 30,
+        train_size: float = 1 / 2,
+        valid_size: float = 1 / 4,
         random_state: int | None = None,
     ) -> None:
         self.network = network
         self.n_candidates = n_candidates
         self.search_epochs = search_epochs
+        self.train_size = train_size
+        self.valid_size = valid_size
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> SearchedNetwork:
@@ -60,8 +66,8 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
         rows, y = list(X), np.asarray(y, dtype=np.float64)
         train, valid = train_test_split(
             np.arange(len(rows)),
-            train_size=1 / 2,
-            test_size=1 / 4,
+            train_size=self.train_size,
+            test_size=self.valid_size,
             random_state=self.random_state,
         )
         scores = []
