@@ -36,17 +36,16 @@ class EncoderConfig:
         Each layer adds to the last hidden state what it reads from the normalised one, a linear
         map of its messages, instead of replacing it. Deep and wide encoders train better so.
     radial_units : int, default=0
-        Last units of every state but the first that are not learned: the site's radial
-        distribution, sums over its edges of the last `radial_units` numbers of an edge vector,
-        normalised. What is learned blurs distances, and this keeps them sharp. They are the same
-        in every state that has them. Training in bfloat16 is fastest where the learned units are
-        a multiple of 32.
+        Units that `CrystalGraphEncoder.export` puts after the learned ones: the site's radial
+        distribution, how many neighbours it has near each of the last `radial_units` distances of
+        an edge vector, weighed as its messages are. What is learned blurs distances; these keep
+        them sharp, and change nothing in what is learned.
 
     Raises
     ------
     ParameterError
         If a size is no positive whole number, `dropout` is outside [0, 1), or `radial_units` are
-        more numbers than an edge vector has, or so many that no unit is left to learn.
+        more than an edge vector has.
 
     Examples
     --------
@@ -69,12 +68,10 @@ class EncoderConfig:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
             object.__setattr__(self, name, int(value))  # NumPy's do not go onto a card
-        most = min(self.edge_dim, self.hidden_dim - 1)
-        if self.radial_units > most:
+        if self.radial_units > self.edge_dim:
             raise ParameterError(
-                f"radial_units={self.radial_units} must be at most {most}, with edge vectors of "
-                f"{self.edge_dim} numbers and hidden_dim={self.hidden_dim}; give fewer, a larger "
-                "hidden_dim, or graphs with a larger cutoff or a smaller basis_step"
+                f"radial_units={self.radial_units} must be at most {self.edge_dim}, the numbers of "
+                "an edge vector; give fewer, or graphs with a larger cutoff or a smaller basis_step"
             )
         if not 0 <= self.dropout < 1:
             raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
@@ -85,9 +82,9 @@ class EncoderConfig:
         return self.n_conv + 1
 
     @property
-    def learned_dim(self) -> int:
-        """Units of every state but the first that are learned."""
-        return self.hidden_dim - self.radial_units
+    def state_dim(self) -> int:
+        """Units of an exported state: the learned ones and the radial distribution."""
+        return self.hidden_dim + self.radial_units
 
     def to_dict(self) -> dict[str, Any]:
         """Sizes as plain values, for a card."""
@@ -97,10 +94,7 @@ class EncoderConfig:
         """One line on the encoder, for people."""
         text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
         if self.radial_units:
-            text += (
-                f"; the last {self.radial_units} units of every state but the first are the site's "
-                "radial distribution"
-            )
+            text += f", and {self.radial_units} units that are the site's radial distribution"
         return text
 
 
@@ -187,24 +181,21 @@ class CrystalGraphConv(nn.Module):
         Width of node vectors.
     edge_dim : int
         Width of embedded edges.
-    out_dim : int
-        Width of messages.
 
     References
     ----------
     Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
     """
 
-    def __init__(self, hidden_dim: int, edge_dim: int, out_dim: int) -> None:
+    def __init__(self, hidden_dim: int, edge_dim: int) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
-        self.out_dim = out_dim
-        self.gates = nn.Linear(2 * hidden_dim + edge_dim, 2 * out_dim)  # [filter, core]
+        self.gates = nn.Linear(2 * hidden_dim + edge_dim, 2 * hidden_dim)  # [filter, core]
 
     def forward(
         self, x: Tensor, edge_attr: Tensor, edge_embedding: nn.Linear, layout: _EdgeLayout
     ) -> Tensor:
-        """Summed messages, shape (n_sites, out_dim); the caller adds them to the node vectors.
+        """Summed messages, shape (n_sites, hidden_dim); the caller adds them to the node vectors.
 
         `edge_embedding` is folded into the edge part of the weights, exactly: two linear maps
         in a row are one.
@@ -241,8 +232,7 @@ class CrystalGraphEncoder(nn.Module):
     Hidden state 0 is the linear embedding of the node vectors; each further one follows from
     the last by convolution, batch normalisation, ReLU and dropout, without ReLU and dropout
     after the last convolution. With ``residual`` the normalisation comes first, and each state is
-    the last one plus a linear map of the messages between normalised states. With `radial_units`
-    every state but the first ends in the site's radial distribution.
+    the last one plus a linear map of the messages between normalised states.
 
     Parameters
     ----------
@@ -267,17 +257,14 @@ class CrystalGraphEncoder(nn.Module):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()
-        width, learned, convs = config.hidden_dim, config.learned_dim, range(config.n_conv)
+        width = config.hidden_dim
         self.node_embedding = nn.Linear(config.node_dim, width)
         self.edge_embedding = nn.Linear(config.edge_dim, width)
-        self.convs = nn.ModuleList(CrystalGraphConv(width, width, learned) for _ in convs)
-        normed = width if config.residual else learned
-        self.norms = nn.ModuleList(_SiteNorm(normed) for _ in convs)
+        self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
+        self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
         self.dropout = nn.Dropout(config.dropout)
         if config.residual:
-            self.outputs = nn.ModuleList(nn.Linear(learned, learned) for _ in convs)
-        if config.radial_units:
-            self.radial_norm = _SiteNorm(config.radial_units, affine=False)
+            self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(config.n_conv))
 
     def forward(
         self,
@@ -316,31 +303,58 @@ class CrystalGraphEncoder(nn.Module):
         if edge_weight is None:
             edge_weight = edge_attr.new_ones(edge_index.shape[1])
         layout = _EdgeLayout(edge_index, edge_weight, len(x))
-        radial = self._radial_distribution(edge_attr, layout)
         # Matrix products are up to twice as fast when rows fill whole vector registers.
         edge_attr = F.pad(edge_attr, (0, -edge_attr.shape[1] % 16))
         hidden = [self.node_embedding(x)]
         needed = self.config.n_conv if n_states is None else n_states - 1
         for i, conv in enumerate(self.convs[:needed]):  # type: ignore[arg-type]
-            learned = self._layer(i, conv, hidden[-1], edge_attr, layout)
-            hidden.append(learned if radial is None else torch.cat([learned, radial], dim=1))
+            hidden.append(self._layer(i, conv, hidden[-1], edge_attr, layout))
         return hidden
 
-    def _radial_distribution(self, edge_attr: Tensor, layout: _EdgeLayout) -> Tensor | None:
-        """Normalised sums of the last numbers of edge vectors, shape (n_sites, radial_units)."""
+    def export(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        edge_weight: Tensor | None = None,
+        n_states: int | None = None,
+    ) -> list[Tensor]:
+        """Hidden states as features: with the radial distribution, if there are units for it.
+
+        Parameters
+        ----------
+        x, edge_index, edge_attr, edge_weight, n_states
+            As for `forward`.
+
+        Returns
+        -------
+        list of Tensor, each of shape (n_sites, state_dim)
+            The last units of the first state, which knows no neighbours, are 0.
+
+        Raises
+        ------
+        ParameterError
+            As from `forward`.
+        """
+        states = self(x, edge_index, edge_attr, edge_weight, n_states)
         if not self.config.radial_units:
-            return None
-        last = edge_attr[:, self.config.edge_dim - self.config.radial_units : self.config.edge_dim]
-        return self.radial_norm(layout.sum_by_target(last.to(layout.weight.dtype) * layout.weight))
+            return states
+        places = slice(self.config.edge_dim - self.config.radial_units, self.config.edge_dim)
+        near = edge_attr[:, places].to(x.dtype)
+        if edge_weight is not None:
+            near = near * edge_weight[:, None]
+        nothing = near.new_zeros(len(x), self.config.radial_units)
+        counts = nothing.index_add(0, edge_index[1], near)
+        radial = [nothing, *(len(states) - 1) * [counts]]
+        return [torch.cat(units, dim=1) for units in zip(states, radial, strict=True)]
 
     def _layer(
         self, i: int, conv: nn.Module, x: Tensor, edge_attr: Tensor, layout: _EdgeLayout
     ) -> Tensor:
-        """What is learned of hidden state i + 1, from hidden state i."""
+        """Hidden state i + 1 from hidden state i."""
         norm, is_last = self.norms[i], i == self.config.n_conv - 1
-        last = x[:, : self.config.learned_dim]
         if self.config.residual:
             step = self.outputs[i](conv(norm(x), edge_attr, self.edge_embedding, layout))
-            return last + (step if is_last else self.dropout(step))
-        x = norm(last + conv(x, edge_attr, self.edge_embedding, layout))
+            return x + (step if is_last else self.dropout(step))
+        x = norm(x + conv(x, edge_attr, self.edge_embedding, layout))
         return x if is_last else self.dropout(F.relu(x))

@@ -58,13 +58,16 @@ def batch_of(*structures: Structure) -> GraphBatch:
         return CrystalGraphConverter().convert(structures).to_batch()
 
 
-def states_of(encoder: CrystalGraphEncoder, batch: GraphBatch) -> list[Tensor]:
+def states_of(
+    encoder: CrystalGraphEncoder, batch: GraphBatch, method: str = "forward"
+) -> list[Tensor]:
     """Hidden states in the precision of the encoder."""
     dtype = encoder.node_embedding.weight.dtype
     x = torch.from_numpy(atomic_features().copy())[batch.numbers].to(dtype)
     edge_attr = GaussianDistanceBasis().to(dtype)(batch.distances.to(dtype))
     with torch.no_grad():
-        return encoder(x, batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
+        states = getattr(encoder, method)
+        return states(x, batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
 
 
 # Against other ways to say the same ------------------------------------------------------------
@@ -78,40 +81,19 @@ def plain_states(
     edges = encoder.edge_embedding(edge_attr)
     for i, (conv, norm) in enumerate(zip(encoder.convs, encoder.norms, strict=True)):
         x = hidden[-1]
-        learned = x[:, : x.shape[1] - encoder.config.radial_units]
         if encoder.config.residual:
             messages = plain_messages(conv, plain_norm(norm, x), edges, edge_index, weight)
-            y = learned + encoder.outputs[i](messages)
-        else:
-            y = plain_norm(norm, learned + plain_messages(conv, x, edges, edge_index, weight))
-            y = y if i == encoder.config.n_conv - 1 else torch.relu(y)
-        hidden.append(
-            torch.cat([y, plain_radial(encoder, len(x), edge_attr, edge_index, weight)], 1)
-        )
+            hidden.append(x + encoder.outputs[i](messages))
+            continue
+        y = plain_norm(norm, x + plain_messages(conv, x, edges, edge_index, weight))
+        hidden.append(y if i == encoder.config.n_conv - 1 else torch.relu(y))
     return hidden
-
-
-def plain_radial(
-    encoder: CrystalGraphEncoder,
-    n_sites: int,
-    edge_attr: Tensor,
-    edge_index: Tensor,
-    weight: Tensor,
-) -> Tensor:
-    n_units = encoder.config.radial_units
-    out = edge_attr.new_zeros(n_sites, n_units)
-    if not n_units:
-        return out
-    for k, center in enumerate(edge_index[1]):
-        out = out.index_add(0, center[None], weight[k] * edge_attr[[k], -n_units:])
-    norm = encoder.radial_norm
-    return (out - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps)
 
 
 def plain_messages(
     conv: CrystalGraphConv, x: Tensor, edges: Tensor, edge_index: Tensor, weight: Tensor
 ) -> Tensor:
-    out = list(x.new_zeros(len(x), conv.out_dim))
+    out = list(torch.zeros_like(x))
     for k, (j, center) in enumerate(edge_index.T.tolist()):
         gate, core = conv.gates(torch.cat([x[center], x[j], edges[k]])).chunk(2)
         out[center] = out[center] + weight[k] * torch.sigmoid(gate) * softplus(core)
@@ -123,15 +105,13 @@ def plain_norm(norm: torch.nn.BatchNorm1d, x: Tensor) -> Tensor:
     return normed * norm.weight + norm.bias
 
 
-KINDS = pytest.mark.parametrize(
-    "kind", [{}, {"residual": True}, {"radial_units": 3}, {"residual": True, "radial_units": 1}]
-)
+RESIDUAL = pytest.mark.parametrize("residual", [False, True])
 
 
-@KINDS
-def test_states_are_those_of_a_plain_loop(kind: dict) -> None:
+@RESIDUAL
+def test_states_are_those_of_a_plain_loop(residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, **kind)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     found = encoder(x, edge_index, edge_attr, weight)
@@ -142,10 +122,10 @@ def test_states_are_those_of_a_plain_loop(kind: dict) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 9])
-@KINDS
-def test_first_states_alone_are_those_of_all(n: int, kind: dict) -> None:
+@RESIDUAL
+def test_first_states_alone_are_those_of_all(n: int, residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, **kind)
+    config = EncoderConfig(node_dim=3, edge_dim=5, hidden_dim=4, n_conv=3, residual=residual)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     every = encoder(x, edge_index, edge_attr, weight)
@@ -159,7 +139,7 @@ def test_convolution_is_that_of_torch_geometric() -> None:
     geometric = pytest.importorskip("torch_geometric.nn")
     edge_index, edge_attr, _ = random_graph(edge_dim=6)
     width = 4
-    conv = CrystalGraphConv(width, 6, width).double()
+    conv = CrystalGraphConv(width, 6).double()
     other = geometric.CGConv(width, dim=6).double()
     with torch.no_grad():
         other.lin_f.weight.copy_(conv.gates.weight[:width])
@@ -184,10 +164,10 @@ def test_no_weights_are_ones() -> None:
         assert torch.equal(a, b)
 
 
-@KINDS
-def test_gradients_are_those_of_the_plain_loop(kind: dict) -> None:
+@RESIDUAL
+def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
-    config = EncoderConfig(3, 5, 4, 2, **kind)
+    config = EncoderConfig(3, 5, 4, 2, residual=residual)
     encoder = waves(CrystalGraphEncoder(config)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
     edge_attr.requires_grad_()
@@ -242,19 +222,36 @@ def test_residual_layers_add_to_the_state(crystals: dict[str, Structure]) -> Non
 
 
 def test_radial_units_count_neighbors_by_distance(crystals: dict[str, Structure]) -> None:
-    """Before they are normalised: of rock salt, six neighbours and the six places left."""
-    encoder = CrystalGraphEncoder(EncoderConfig(edge_dim=41, radial_units=41)).eval()
-    states = states_of(encoder, batch_of(crystals["NaCl"]))
-    assert states[0].shape == states[1].shape
-    assert all(torch.equal(state[:, 23:], states[1][:, 23:]) for state in states[2:])
-    [counts, *others] = states[1][:, 23:] * np.sqrt(1 + encoder.radial_norm.eps)
-    assert all(torch.allclose(counts, other) for other in others)
+    """Of rock salt six neighbours, and the weight that the shell of twelve has in places left."""
+    plain = CrystalGraphEncoder(EncoderConfig(n_conv=2)).eval()
+    encoder = CrystalGraphEncoder(EncoderConfig(n_conv=2, radial_units=40)).eval()
+    encoder.load_state_dict(plain.state_dict())  # nothing is learned for them
+    batch = batch_of(crystals["NaCl"])
+    states = states_of(encoder, batch, "export")
+    for state, learned in zip(states, states_of(plain, batch), strict=True):
+        assert state.shape == (len(learned), encoder.config.state_dim) == (8, 104)
+        assert torch.equal(state[:, :64], learned)
+    assert states[0][:, 64:].abs().max() == 0
+    assert torch.equal(states[1][:, 64:], states[2][:, 64:])
     a = crystals["NaCl"].lattice.a
-    shells = {a / 2: 6, a / 2**0.5: 6}  # of the 12 at a/√2 the graph has room for six's weight
-    for distance in shells:
-        place = round(distance / 0.2)
-        expected = sum(n * np.exp(-(((place * 0.2 - r) / 0.2) ** 2)) for r, n in shells.items())
-        assert counts[place] == pytest.approx(expected, 0.01)
+    for counts in states[1][:, 64:]:
+        for distance in (a / 2, a / 2**0.5):
+            place = round(distance / 0.2)
+            near = sum(6 * np.exp(-(((place * 0.2 - r) / 0.2) ** 2)) for r in (a / 2, a / 2**0.5))
+            assert counts[place - 1] == pytest.approx(near, rel=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_radial_units_weigh_edges_as_messages_are(weighted: bool) -> None:
+    edge_index, edge_attr, weight = random_graph()
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 5, 4, 2, radial_units=2)).double().eval()
+    x = torch.rand(7, 3, dtype=torch.float64)
+    found = encoder.export(x, edge_index, edge_attr, weight if weighted else None, n_states=2)
+    expected = torch.zeros(7, 2, dtype=torch.float64)
+    for k, center in enumerate(edge_index[1].tolist()):
+        expected[center] += edge_attr[k, 3:] * (weight[k] if weighted else 1)
+    assert len(found) == 2
+    torch.testing.assert_close(found[1][:, 4:], expected)
 
 
 @pytest.mark.parametrize("n_nodes", [1, 3])
@@ -340,18 +337,12 @@ def test_sizes_below_one_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edge_dim", "hidden_dim", "radial_units", "words"),
-    [
-        (5, 8, -1, "radial_units=-1 must be a whole number of at least 0"),
-        (5, 8, 6, "must be at most 5, with edge vectors of 5 numbers"),
-        (41, 5, 5, "must be at most 4, .* hidden_dim=5; give fewer"),
-    ],
+    ("radial_units", "words"),
+    [(-1, "radial_units=-1 must be a whole number of at least 0"), (6, "must be at most 5")],
 )
-def test_impossible_radial_units_are_refused(
-    edge_dim: int, hidden_dim: int, radial_units: int, words: str
-) -> None:
+def test_impossible_radial_units_are_refused(radial_units: int, words: str) -> None:
     with pytest.raises(ParameterError, match=words):
-        EncoderConfig(edge_dim=edge_dim, hidden_dim=hidden_dim, radial_units=radial_units)
+        EncoderConfig(edge_dim=5, radial_units=radial_units)
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])

@@ -13,7 +13,12 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from ssatom import MaskedPretrainer, load_pretrained
+from ssatom import (
+    GraphEmbeddingFeaturizer,
+    MaskedPretrainer,
+    load_pretrained,
+    site_embeddings,
+)
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.pretraining.graph_store import split
@@ -154,6 +159,20 @@ def test_same_seed_same_numbers(corpus: list[Structure]) -> None:
     assert_same_run(first, pretrain(iter(corpus), random_state=3))
     other = pretrain(corpus, random_state=4)
     assert not first.history_.equals(other.history_)
+
+
+def test_nothing_is_learned_from_radial_units(corpus: list[Structure], tmp_path: Path) -> None:
+    """Tensors are those of a run without them; what is handed out is longer, and told apart."""
+    plain, longer = (pretrain(corpus[:40], radial_units=n) for n in (0, 5))
+    assert_same_run(plain, longer)
+    saved = [load_pretrained(p.save(tmp_path / n)) for p, n in ((plain, "plain"), (longer, "long"))]
+    assert saved[0].sha256 != saved[1].sha256
+    short, long = (site_embeddings(corpus[:9], "012", weights) for weights in saved)
+    for a, b in zip(short, long, strict=True):
+        assert np.array_equal(a.reshape(-1, 3, 8), b.reshape(-1, 3, 13)[:, :, :8])
+        assert (b.reshape(-1, 3, 13)[:, 1:, 8:] > 0).any()
+    names = GraphEmbeddingFeaturizer("12", weights=saved[1]).fit(corpus[:9]).get_feature_names_out()
+    assert [names[0], names[-1], len(names)] == ["ssatom_L1_000", "ssatom_L2_012", 26]
 
 
 def test_global_random_state_is_left_alone(corpus: list[Structure]) -> None:

@@ -14,13 +14,12 @@ from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis, GraphConf
 from ssatom.pretraining.initial import new_encoder
 
 GRAPH = GraphConfig("smooth", cutoff=5.0)
-N_LEARNED = 64
+WIDTH = 64
 
 
-@pytest.fixture(scope="module", params=[0, 21])
-def encoder(request: pytest.FixtureRequest) -> CrystalGraphEncoder:
-    sizes = {"hidden_dim": N_LEARNED + request.param, "radial_units": request.param}
-    config = EncoderConfig(114, GRAPH.edge_dim, n_conv=2, **sizes)
+@pytest.fixture(scope="module")
+def encoder() -> CrystalGraphEncoder:
+    config = EncoderConfig(114, GRAPH.edge_dim, WIDTH, n_conv=2)
     torch.manual_seed(0)
     return new_encoder(config, GRAPH, "magpie", "radial").eval().requires_grad_(False)
 
@@ -42,11 +41,10 @@ def test_units_sum_a_property_near_one_distance(encoder: CrystalGraphEncoder) ->
     edges = GaussianDistanceBasis(GRAPH)(batch.distances)
     weights = (torch.cos(torch.pi * batch.distances / 5.0) + 1) / 2
     gates = encoder.convs[0].gates.weight
-    width = encoder.config.hidden_dim
     seen = set()
-    for unit in range(N_LEARNED // 2, N_LEARNED):
-        distance = int(gates[unit, 2 * width :].argmax())
-        source = int(gates[N_LEARNED + unit, width : 2 * width].argmax())
+    for unit in range(WIDTH // 2, WIDTH):
+        distance = int(gates[unit, 2 * WIDTH :].argmax())
+        source = int(gates[WIDTH + unit, WIDTH : 2 * WIDTH].argmax())
         seen.add(distance)
         assert source < len(MAGPIE_PROPERTIES)
         opened = torch.sigmoid(3.0 * (edges[:, distance] - 0.5))
@@ -82,7 +80,6 @@ def test_a_radial_start_trains_and_is_told_apart(corpus: list[Structure], tmp_pa
         ({"start": "radical"}, "one of random, radial"),
         ({"element_features": "cgcnn"}, "give element_features='magpie'"),
         ({"hidden_dim": 32}, "hidden_dim of at least 44"),
-        ({"radial_units": 21}, "hidden_dim of at least 44"),
         ({"residual": True}, "no residual layers"),
         ({"element_features": "none"}, "one of cgcnn, distinct, magpie"),
     ],

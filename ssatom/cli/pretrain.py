@@ -131,7 +131,7 @@ def pretrain(
         bool, _recipe("Layers add to the last state instead of replacing it.")
     ] = False,
     radial_units: Annotated[
-        int, _recipe("Units of states that hold the site's radial distribution.", min=0)
+        int, _recipe("Units more that hold the site's radial distribution.", min=0)
     ] = 0,
     element_features: Annotated[
         str, _recipe("Of the elements: cgcnn, distinct or magpie.")

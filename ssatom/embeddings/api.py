@@ -44,7 +44,7 @@ def site_embeddings(
 
     Returns
     -------
-    list of ndarray of float32, each of shape (n_sites, n_layers * width)
+    list of ndarray of float32, each of shape (n_sites, n_layers * state_dim)
         In order of structures and sites.
 
     Raises
@@ -65,7 +65,7 @@ def site_embeddings(
     >>> from ssatom import load_example_crystals, site_embeddings
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> site_embeddings([salt], layers="01")[0].shape
-    (8, 256)
+    (8, 292)
     """
     encoder = resolve_weights(weights, random_state)
     chosen = list(parse_layers(layers, encoder.n_layers))
@@ -108,7 +108,7 @@ def graph_embeddings(
 
     Returns
     -------
-    ndarray of float32, shape (n, n_pooling * n_layers * width)
+    ndarray of float32, shape (n, n_pooling * n_layers * state_dim)
         Pooling by pooling, layer by layer.
 
     Raises
@@ -128,7 +128,7 @@ def graph_embeddings(
     --------
     >>> from ssatom import graph_embeddings, load_example_crystals
     >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
-    (5, 384)
+    (5, 438)
     """
     encoder = resolve_weights(weights, random_state)
     chosen = list(parse_layers(layers, encoder.n_layers))
@@ -136,7 +136,7 @@ def graph_embeddings(
     rows = embed(
         structures, encoder, pooling=poolings, batch_size=batch_size, device=device, memory=memory
     )
-    columns = len(poolings) * len(chosen) * encoder.hidden_dim
+    columns = len(poolings) * len(chosen) * encoder.state_dim
     return np.array([row[:, chosen].ravel() for row in _raising(rows)], dtype=np.float32).reshape(
         -1, columns
     )

@@ -91,7 +91,7 @@ class EncoderNodes(nn.Module):
         super().__init__()
         self.register_buffer("features", weights.element_features, persistent=False)
         self.layers = layers
-        self.node_dim = len(layers) * weights.hidden_dim
+        self.node_dim = len(layers) * weights.state_dim
         self.encoder = weights.encoder
         if trainable:
             self.encoder = type(weights.encoder)(weights.encoder.config)
@@ -106,5 +106,5 @@ class EncoderNodes(nn.Module):
         """Node vectors, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
         n_states = max(self.layers) + 1  # what lies beyond would be computed for nothing
-        hidden = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
+        hidden = self.encoder.export(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
         return torch.cat([hidden[layer] for layer in self.layers], dim=1)

@@ -59,11 +59,10 @@ def check_start(
             f"start={start!r} reads Magpie's properties; give element_features='magpie'"
         )
     least = max(2 * len(MAGPIE_PROPERTIES), graph_config.edge_dim)
-    if config.learned_dim < least or config.residual:
+    if config.hidden_dim < least or config.residual:
         raise ParameterError(
-            f"start={start!r} takes hidden_dim of at least {least} beside radial_units with these "
-            f"graphs, and no residual layers; got hidden_dim={config.hidden_dim}, radial_units="
-            f"{config.radial_units}, residual={config.residual}"
+            f"start={start!r} takes hidden_dim of at least {least} with these graphs, and no "
+            f"residual layers; got hidden_dim={config.hidden_dim}, residual={config.residual}"
         )
 
 
@@ -135,20 +134,19 @@ def _keep_distances(edge_embedding: nn.Linear) -> None:
 
 
 def _sum_by_distance(conv: CrystalGraphConv, graph_config: GraphConfig) -> None:
-    """Last half of a convolution's messages: gates that open wider near one distance each.
+    """Last half of the units of a convolution: gates that open wider near one distance each.
 
     Filter: sharpness (Gaussian − ½); core: one property of the neighbour, drawn at random.
     """
-    width, n_units = conv.hidden_dim, conv.out_dim
-    weight, bias = conv.gates.weight, conv.gates.bias
-    units = torch.arange(n_units // 2, n_units)
+    width, (weight, bias) = conv.hidden_dim, (conv.gates.weight, conv.gates.bias)
+    units = torch.arange(width // 2, width)
     n_gaussians = graph_config.edge_dim
     first = min(round(_CLOSEST / graph_config.basis_step), n_gaussians - 1)
     gaussians = first + torch.arange(len(units)) % (n_gaussians - first)
     properties = torch.randint(len(MAGPIE_PROPERTIES), (len(units),))
-    for part in (units, n_units + units):  # filter, core
+    for part in (units, width + units):  # filter, core
         weight[part] = 0
         bias[part] = 0
     weight[units, 2 * width + gaussians] = _SHARPNESS
     bias[units] = -_SHARPNESS / 2
-    weight[n_units + units, width + properties] = _CORE
+    weight[width + units, width + properties] = _CORE

@@ -59,8 +59,8 @@ class MaskedPretrainer:
     residual : bool, default=False
         Whether layers add to the last hidden state instead of replacing it.
     radial_units : int, default=0
-        Last units of every state but the first that hold the site's radial distribution instead
-        of what is learned, which blurs distances.
+        Units that hold the site's radial distribution, after those that are learned, which blur
+        distances. Nothing is learned from them.
     element_features : {"cgcnn", "distinct", "magpie"}, default="cgcnn"
         What the encoder is told of the elements: CGCNN's 92 features, under which La and Ce are
         one; those and a learned vector for each element, which starts near zero; those and the 22

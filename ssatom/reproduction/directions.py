@@ -96,8 +96,7 @@ DIRECTIONS = (
     _from_start("joined", "width 128, 5 convolutions, 4.5 Å, + potential and crystal system",
                 hidden_dim=128, n_conv=5, graph_config=GraphConfig("smooth", cutoff=4.5),
                 tasks=f"{_START['tasks']},potential,crystal_system"),
-    _from_start("sharp", "21 units more that are the radial distribution, not learned",
-                hidden_dim=85, radial_units=21),
+    _from_start("sharp", "+ 21 units that are the radial distribution", radial_units=21),
     _from_start("fast", "learning rate 0.003, falling from the start",
                 learning_rate=0.003, decay_fraction=1.0),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -71,8 +72,13 @@ class PretrainedEncoder:
 
     @property
     def hidden_dim(self) -> int:
-        """Width of a hidden state."""
+        """Units of a hidden state that are learned."""
         return self.encoder.config.hidden_dim
+
+    @property
+    def state_dim(self) -> int:
+        """Units of a hidden state as it is handed out, those of the radial distribution too."""
+        return self.encoder.config.state_dim
 
     @cached_property
     def _corpus_index(self) -> CorpusIndex | None:
@@ -232,7 +238,7 @@ def random_weights(
         torch.manual_seed(random_state)
         encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
     features = like.element_features if like else torch.from_numpy(atomic_features().copy())
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(encoder.config).encode())
     for tensor in [features, *encoder.state_dict().values()]:
         digest.update(tensor.numpy().tobytes())
     return PretrainedEncoder(
@@ -288,7 +294,9 @@ def save_pretrained(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     features = element_features.detach().cpu().contiguous()
-    save_file({**tensors, _FEATURES: features}, folder / _TENSORS)
+    # The sizes are in the file, so that its hash tells encoders apart that export other states.
+    sizes = {"encoder": json.dumps(encoder.config.to_dict())}
+    save_file({**tensors, _FEATURES: features}, folder / _TENSORS, metadata=sizes)
     corpus_index.save(folder / _CORPUS)
     curve.to_csv(folder / _CURVE, index=False, float_format="%.6g", lineterminator="\n")
     card = WeightsCard(
