@@ -323,8 +323,12 @@ class CrystalGraphEncoder(nn.Module):
 
         Parameters
         ----------
-        x, edge_index, edge_attr, edge_weight, n_states
-            As for `forward`.
+        x : Tensor, shape (n_sites, node_dim)
+            As for `forward`; so are the others.
+        edge_index : Tensor of int64, shape (2, n_edges)
+        edge_attr : Tensor, shape (n_edges, edge_dim)
+        edge_weight : Tensor, shape (n_edges,), default=None
+        n_states : int, default=None
 
         Returns
         -------

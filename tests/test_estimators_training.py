@@ -354,7 +354,7 @@ def test_encoder_learning_rate(structures: list, volumes: np.ndarray) -> None:
 def test_layers_and_weights_matter(structures: list, volumes: np.ndarray, fitted: dict) -> None:
     expected = fitted[NEGNNRegressor].predict(structures)
     assert fitted[NEGNNRegressor].layers_ == (0, 1)
-    assert fitted[NEGNNRegressor].networks_[0].config.node_dim == 146
+    assert fitted[NEGNNRegressor].networks_[0].config.node_dim == 128
     for layers, n in (("0", 1), ([3, 1, 5], 3)):
         model = make(layers=layers).fit(structures, volumes)
         assert model.networks_[0].config.node_dim == 64 * n

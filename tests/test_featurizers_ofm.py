@@ -209,4 +209,4 @@ def test_sites_beside_self_supervised_ones() -> None:
             ("ne", SelfSupervisedSiteFeaturizer(layers="01", weights="random")),
         ]
     )
-    assert union.fit_transform(sites(ni3al())).shape == (4, 1056 + 146)
+    assert union.fit_transform(sites(ni3al())).shape == (4, 1056 + 2 * 64)
