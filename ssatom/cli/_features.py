@@ -60,7 +60,7 @@ class FeatureJob:
     @property
     def names(self) -> list[str]:
         """Names of the features."""
-        return feature_names(self.layers, self.weights.state_dim, self.pooling)
+        return feature_names(self.layers, self.weights.hidden_dim, self.pooling)
 
     def settings(self) -> dict[str, Any]:
         """All that the numbers depend on."""
@@ -120,7 +120,7 @@ class FeatureJob:
         symbols = [Element.from_Z(number).symbol for number in numbers[kept].tolist()]
         n = len(kept)
         labels: list[list[Any]] = [[record.source] * n, [formula] * n, kept.tolist(), symbols]
-        return labels, hidden[kept].reshape(n, len(self.layers) * self.weights.state_dim)
+        return labels, hidden[kept].reshape(n, len(self.layers) * self.weights.hidden_dim)
 
 
 def prepare(

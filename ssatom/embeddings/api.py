@@ -44,7 +44,7 @@ def site_embeddings(
 
     Returns
     -------
-    list of ndarray of float32, each of shape (n_sites, n_layers * state_dim)
+    list of ndarray of float32, each of shape (n_sites, n_layers * hidden_dim)
         In order of structures and sites.
 
     Raises
@@ -108,7 +108,7 @@ def graph_embeddings(
 
     Returns
     -------
-    ndarray of float32, shape (n, n_pooling * n_layers * state_dim)
+    ndarray of float32, shape (n, n_pooling * n_layers * hidden_dim)
         Pooling by pooling, layer by layer.
 
     Raises
@@ -136,7 +136,7 @@ def graph_embeddings(
     rows = embed(
         structures, encoder, pooling=poolings, batch_size=batch_size, device=device, memory=memory
     )
-    columns = len(poolings) * len(chosen) * encoder.state_dim
+    columns = len(poolings) * len(chosen) * encoder.hidden_dim
     return np.array([row[:, chosen].ravel() for row in _raising(rows)], dtype=np.float32).reshape(
         -1, columns
     )

@@ -88,7 +88,7 @@ class _Engine:
         self.batch_size = batch_size
         self.device = device
         self.disk = disk
-        self.row_shape = (weights.n_layers, weights.state_dim)
+        self.row_shape = (weights.n_layers, weights.hidden_dim)
         self.prefix = bytes.fromhex(weights.sha256)[:16] + pooling_key(pooling or ("sites",))
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.basis = GaussianDistanceBasis(weights.graph_config).to(device)

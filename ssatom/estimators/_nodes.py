@@ -91,7 +91,7 @@ class EncoderNodes(nn.Module):
         super().__init__()
         self.register_buffer("features", weights.element_features, persistent=False)
         self.layers = layers
-        self.node_dim = len(layers) * weights.state_dim
+        self.node_dim = len(layers) * weights.hidden_dim
         self.encoder = weights.encoder
         if trainable:
             self.encoder = type(weights.encoder)(weights.encoder.config)

@@ -81,7 +81,7 @@ class Embeddings:
         return NodePlan(
             # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.
             weights.graph_config if trained else GraphConfig(),
-            len(layers) * weights.state_dim,
+            len(layers) * weights.hidden_dim,
             len(layers),
             lambda: EncoderNodes(weights, layers, trainable=True),
             trained,

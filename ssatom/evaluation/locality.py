@@ -196,7 +196,7 @@ def measure_locality(
     for n in range(1, len(layers) + 1):
         setting = "".join(layers[:n])
         results[setting] = evaluate(
-            np.ascontiguousarray(X[:, : n * encoder.state_dim]),
+            np.ascontiguousarray(X[:, : n * encoder.hidden_dim]),
             y,
             groups=groups,
             model=model,

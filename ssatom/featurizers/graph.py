@@ -96,7 +96,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
             Such as "ssatom_L1_017", or "ssatom_L1_std_017" where there are several poolings.
         """
         encoder, layers = self._encoder_and_layers()
-        return feature_names(layers, encoder.state_dim, parse_pooling(self.pooling))
+        return feature_names(layers, encoder.hidden_dim, parse_pooling(self.pooling))
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         encoder, layers = self._encoder_and_layers()

@@ -59,7 +59,7 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
     ... )
     >>> featurizer = SelfSupervisedSiteFeaturizer(layers="01", weights="random")
     >>> featurizer.fit_transform([(salt, 0), (salt, 4)]).shape
-    (2, 146)
+    (2, 128)
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
             Such as "ssatom_L1_017".
         """
         encoder, layers = self._encoder_and_layers()
-        return feature_names(layers, encoder.state_dim)
+        return feature_names(layers, encoder.hidden_dim)
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         encoder, layers = self._encoder_and_layers()

@@ -72,12 +72,7 @@ class PretrainedEncoder:
 
     @property
     def hidden_dim(self) -> int:
-        """Units of a hidden state that are learned."""
-        return self.encoder.config.hidden_dim
-
-    @property
-    def state_dim(self) -> int:
-        """Units of a hidden state as it is handed out, those of the radial distribution too."""
+        """Width of a hidden state as it is handed out, the radial distribution included."""
         return self.encoder.config.state_dim
 
     @cached_property
@@ -167,7 +162,7 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     --------
     >>> from ssatom import load_pretrained
     >>> load_pretrained().hidden_dim
-    128
+    146
     """
     folder = _find(name_or_folder)
     stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
