@@ -16,6 +16,13 @@ _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_un
 """The least that each size may be."""
 
 
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A size as Python's own integer: NumPy's do not go onto a card."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
+    return int(value)
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """Sizes of an encoder.
@@ -36,10 +43,10 @@ class EncoderConfig:
         Each layer adds to the last hidden state what it reads from the normalised one, a linear
         map of its messages, instead of replacing it. Deep and wide encoders train better so.
     radial_units : int, default=0
-        Units that `CrystalGraphEncoder.export` puts after the learned ones: the site's radial
-        distribution, how many neighbours it has near each of the last `radial_units` distances of
-        an edge vector, weighed as its messages are. What is learned blurs distances; these keep
-        them sharp, and change nothing in what is learned.
+        Units that `CrystalGraphEncoder.append_radial` puts after the learned ones: the site's
+        radial distribution, how many neighbours it has near each of the last `radial_units`
+        distances of an edge vector, weighed as its messages are. What is learned blurs distances;
+        these keep them sharp, and change nothing in what is learned.
 
     Raises
     ------
@@ -64,10 +71,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for name, least in _SIZES.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
-            object.__setattr__(self, name, int(value))  # NumPy's do not go onto a card
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
         if self.radial_units > self.edge_dim:
             raise ParameterError(
                 f"radial_units={self.radial_units} must be at most {self.edge_dim}, the numbers of "
@@ -311,43 +315,36 @@ class CrystalGraphEncoder(nn.Module):
             hidden.append(self._layer(i, conv, hidden[-1], edge_attr, layout))
         return hidden
 
-    def export(
+    def append_radial(
         self,
-        x: Tensor,
+        states: list[Tensor],
         edge_index: Tensor,
         edge_attr: Tensor,
         edge_weight: Tensor | None = None,
-        n_states: int | None = None,
     ) -> list[Tensor]:
-        """Hidden states as features: with the radial distribution, if there are units for it.
+        """Hidden states with the site's radial distribution behind them, as they are handed out.
 
         Parameters
         ----------
-        x : Tensor, shape (n_sites, node_dim)
-            As for `forward`; so are the others.
-        edge_index : Tensor of int64, shape (2, n_edges)
-        edge_attr : Tensor, shape (n_edges, edge_dim)
-        edge_weight : Tensor, shape (n_edges,), default=None
-        n_states : int, default=None
+        states : list of Tensor, each of shape (n_sites, hidden_dim)
+            From `forward`, for these edges.
+        edge_index, edge_attr : Tensor
+            As for `forward`.
+        edge_weight : Tensor, default=None
+            Factor of each neighbour; None for 1.
 
         Returns
         -------
         list of Tensor, each of shape (n_sites, state_dim)
             The last units of the first state, which knows no neighbours, are 0.
-
-        Raises
-        ------
-        ParameterError
-            As from `forward`.
         """
-        states = self(x, edge_index, edge_attr, edge_weight, n_states)
         if not self.config.radial_units:
             return states
         places = slice(self.config.edge_dim - self.config.radial_units, self.config.edge_dim)
-        near = edge_attr[:, places].to(x.dtype)
+        near = edge_attr[:, places].to(states[0].dtype)
         if edge_weight is not None:
             near = near * edge_weight[:, None]
-        nothing = near.new_zeros(len(x), self.config.radial_units)
+        nothing = near.new_zeros(len(states[0]), self.config.radial_units)
         counts = nothing.index_add(0, edge_index[1], near)
         radial = [nothing, *(len(states) - 1) * [counts]]
         return [torch.cat(units, dim=1) for units in zip(states, radial, strict=True)]

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
-from ssatom.exceptions import ParameterError
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig, whole_number
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class NEGNNConfig:
     Raises
     ------
     ParameterError
-        If a size is not positive or `dropout` is outside [0, 1).
+        If a size is no positive whole number or `dropout` is outside [0, 1).
 
     Examples
     --------
@@ -60,10 +59,7 @@ class NEGNNConfig:
     def __post_init__(self) -> None:
         self.encoder_config()  # checks what the two have in common
         for name in ("n_hidden", "n_outputs"):
-            if getattr(self, name) < 1:
-                raise ParameterError(
-                    f"{name}={getattr(self, name)!r} must be a whole number of at least 1"
-                )
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
 
     def encoder_config(self) -> EncoderConfig:
         """Sizes of the convolutions."""

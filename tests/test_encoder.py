@@ -59,15 +59,16 @@ def batch_of(*structures: Structure) -> GraphBatch:
 
 
 def states_of(
-    encoder: CrystalGraphEncoder, batch: GraphBatch, method: str = "forward"
+    encoder: CrystalGraphEncoder, batch: GraphBatch, radial: bool = False
 ) -> list[Tensor]:
-    """Hidden states in the precision of the encoder."""
+    """Hidden states in the precision of the encoder, with their radial units if wished."""
     dtype = encoder.node_embedding.weight.dtype
     x = torch.from_numpy(atomic_features().copy())[batch.numbers].to(dtype)
     edge_attr = GaussianDistanceBasis().to(dtype)(batch.distances.to(dtype))
     with torch.no_grad():
-        states = getattr(encoder, method)
-        return states(x, batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
+        edges = (batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
+        states = encoder(x, *edges)
+        return encoder.append_radial(states, *edges) if radial else states
 
 
 # Against other ways to say the same ------------------------------------------------------------
@@ -227,7 +228,7 @@ def test_radial_units_count_neighbors_by_distance(crystals: dict[str, Structure]
     encoder = CrystalGraphEncoder(EncoderConfig(n_conv=2, radial_units=40)).eval()
     encoder.load_state_dict(plain.state_dict())  # nothing is learned for them
     batch = batch_of(crystals["NaCl"])
-    states = states_of(encoder, batch, "export")
+    states = states_of(encoder, batch, radial=True)
     for state, learned in zip(states, states_of(plain, batch), strict=True):
         assert state.shape == (len(learned), encoder.config.state_dim) == (8, 104)
         assert torch.equal(state[:, :64], learned)
@@ -246,7 +247,8 @@ def test_radial_units_weigh_edges_as_messages_are(weighted: bool) -> None:
     edge_index, edge_attr, weight = random_graph()
     encoder = CrystalGraphEncoder(EncoderConfig(3, 5, 4, 2, radial_units=2)).double().eval()
     x = torch.rand(7, 3, dtype=torch.float64)
-    found = encoder.export(x, edge_index, edge_attr, weight if weighted else None, n_states=2)
+    edges = (edge_index, edge_attr, weight if weighted else None)
+    found = encoder.append_radial(encoder(x, *edges, n_states=2), *edges)
     expected = torch.zeros(7, 2, dtype=torch.float64)
     for k, center in enumerate(edge_index[1].tolist()):
         expected[center] += edge_attr[k, 3:] * (weight[k] if weighted else 1)

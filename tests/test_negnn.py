@@ -40,7 +40,8 @@ def test_sizes(crystals: dict, n_conv: int, n_hidden: int, n_outputs: int) -> No
 
 
 @pytest.mark.parametrize(
-    "settings", [{"n_conv": 0}, {"n_hidden": 0}, {"n_outputs": 0}, {"dropout": 1.0}]
+    "settings",
+    [{"n_conv": 0}, {"n_hidden": 0}, {"n_hidden": 1.5}, {"n_outputs": 0}, {"dropout": 1.0}],
 )
 def test_sizes_are_checked(settings: dict) -> None:
     with pytest.raises(ParameterError, match=next(iter(settings))):

@@ -172,13 +172,10 @@ class _Engine:
     def _forward(self, graphs: CrystalGraphs) -> np.ndarray:
         """Hidden states, shape (n_sites, n_layers, width)."""
         batch = graphs.to_batch().to(self.device)
-        hidden = self.encoder.export(
-            self.features[batch.numbers],
-            batch.edge_index,
-            self.basis(batch.distances),
-            batch.edge_weight,
-        )
-        return torch.stack(hidden, dim=1).cpu().numpy()
+        edges = (batch.edge_index, self.basis(batch.distances), batch.edge_weight)
+        states = self.encoder(self.features[batch.numbers], *edges)
+        states = self.encoder.append_radial(states, *edges)
+        return torch.stack(states, dim=1).cpu().numpy()
 
     def _split(self, hidden: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
         if self.pooling is None:

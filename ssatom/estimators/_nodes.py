@@ -106,5 +106,6 @@ class EncoderNodes(nn.Module):
         """Node vectors, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
         n_states = max(self.layers) + 1  # what lies beyond would be computed for nothing
-        hidden = self.encoder.export(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
-        return torch.cat([hidden[layer] for layer in self.layers], dim=1)
+        edges = (graphs.edge_index, edge_attr, graphs.edge_weight)
+        states = self.encoder.append_radial(self.encoder(x, *edges, n_states), *edges)
+        return torch.cat([states[layer] for layer in self.layers], dim=1)
