@@ -79,6 +79,7 @@ def plot_layer_errors(
         for i, (name, value) in enumerate(lines.get(title, {}).items()):
             style = DASHES[i % len(DASHES)]
             one.axhline(value, color="0.35", linestyle=style, linewidth=1.2, label=name, zorder=1)
+        one.set_xlabel("layers")
         if is_leftmost(one) or not isinstance(ylabel, str):
             one.set_ylabel(labels[title])
     legend_below(figure)
