@@ -18,6 +18,8 @@ the training of any of them.
 
 ``smooth-128x5-mp`` is the default. ``smooth-64x3-mp`` has half of its width and the layers 0 to 3,
 for collections so large that time counts. ``cgcnn-64x5-mp`` is the paper's recipe, to compare with.
+:doc:`paper/ablation` says what each part of a recipe brings, and :doc:`paper/best` how the default
+compares with descriptors that learn nothing.
 
 The accuracy of a task that predicts numbers is the share of predictions whose error is below half
 the spread of the targets.

@@ -106,3 +106,29 @@ def test_shipped_sets_are_judged_once(context: Context, monkeypatch: pytest.Monk
     monkeypatch.setattr(ablation, "proxy_errors", None)
     again = ablation.measure_shipped(DEFAULT_WEIGHTS, rows, context.output)
     assert again == json.loads(json.dumps(first))
+
+
+def test_gain_is_over_the_start() -> None:
+    """Relative to the mean of its seeds, whose spread stands beside."""
+
+    def of(*errors: float) -> list[dict]:
+        return [
+            {
+                "seconds": 60.0,
+                "milliseconds": 1.0,
+                "errors": {name: {"y": error} for name in ablation.READINGS},
+            }
+            for error in errors
+        ]
+
+    by_name = {"paper": of(2.0), "start": of(0.95, 1.05), "near": of(0.9)}
+    report = ablation._report(by_name, {}, n_structures=100, epochs=1)
+    table = report.tables[0]
+    gain = table.columns.index("gain over start, %")
+    assert {row[0]: row[gain] for row in table.rows} == {
+        "paper": "-100.0",
+        "start": "0.0",
+        "near": "10.0",
+    }
+    assert "'near' has the lowest error" in report.reading[1]
+    assert "differ by 10.0 %" in report.reading[2]
