@@ -17,7 +17,33 @@ _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_un
 
 
 def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """A size as Python's own integer: NumPy's do not go onto a card."""
+    """A size as Python's own integer: NumPy's do not go onto a card.
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    value : int
+        Python's or NumPy's.
+    least : int, default=1
+        The least that it may be.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ParameterError
+        If `value` is less, or no whole number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.encoder import whole_number
+    >>> whole_number("n_conv", np.int64(3))
+    3
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
     return int(value)
@@ -34,7 +60,7 @@ class EncoderConfig:
     edge_dim : int, default=41
         Length of an edge vector.
     hidden_dim : int, default=64
-        Width of every hidden state, and of the embedded edges.
+        Width of what is learned of every hidden state, and of the embedded edges.
     n_conv : int, default=5
         Number of convolutions; the encoder has one hidden state more.
     dropout : float, default=0.0
@@ -51,8 +77,8 @@ class EncoderConfig:
     Raises
     ------
     ParameterError
-        If a size is no positive whole number, `dropout` is outside [0, 1), or `radial_units` are
-        more than an edge vector has.
+        If a size is too small or no whole number, `dropout` is outside [0, 1), or `radial_units`
+        are more than an edge vector has.
 
     Examples
     --------
@@ -297,7 +323,8 @@ class CrystalGraphEncoder(nn.Module):
         Returns
         -------
         list of Tensor, each of shape (n_sites, hidden_dim)
-            `n_states` hidden states, at most ``n_conv + 1``.
+            `n_states` hidden states, at most ``n_conv + 1``, without the radial distribution that
+            `append_radial` adds.
 
         Raises
         ------

@@ -423,8 +423,8 @@ def test_weights_list(shipped: Path) -> None:
     result = run("weights", "list")
     assert result.exit_code == 0
     header, row = result.stdout.splitlines()
-    assert header.split() == ["name", "layers", "×", "width", "corpus", "size"]
-    assert row.startswith(f"{DEFAULT_WEIGHTS}  2 × 8")
+    assert header.split() == ["name", "layers", "×", "numbers", "corpus", "size"]
+    assert row.startswith(f"{DEFAULT_WEIGHTS}  3 × 8")
     assert "7 structures" in row
     assert "kB" in row
     assert row.endswith("default")

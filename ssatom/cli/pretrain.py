@@ -88,7 +88,8 @@ def pretrain(
         list[Path],
         typer.Argument(
             metavar="CORPUS",
-            help="JSON lines (.jsonl), extended XYZ or folders of CIF, each also with .gz.",
+            help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), "
+            "extended XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
             show_default=False,
         ),
     ],

@@ -25,7 +25,7 @@ def list_() -> None:
     from ssatom.exceptions import WeightsError
     from ssatom.weights import DEFAULT_WEIGHTS, list_weights, load_pretrained
 
-    rows = [("name", "layers × width", "corpus", "size", "")]
+    rows = [("name", "layers × numbers", "corpus", "size", "")]
     for name in list_weights():
         note = "default" if name == DEFAULT_WEIGHTS else ""
         try:
@@ -41,7 +41,7 @@ def _sizes(weights: PretrainedEncoder) -> tuple[str, str, str]:
     assert folder is not None
     n_bytes = sum(file.stat().st_size for file in folder.iterdir())
     return (
-        f"{card.encoder['n_conv']} × {card.encoder['hidden_dim']}",
+        f"{weights.n_layers} × {weights.hidden_dim}",
         f"{card.corpus['n_structures']:,} structures",
         f"{n_bytes / 1000:,.0f} kB",
     )

@@ -45,7 +45,8 @@ def site_embeddings(
     Returns
     -------
     list of ndarray of float32, each of shape (n_sites, n_layers * hidden_dim)
-        In order of structures and sites.
+        In order of structures and sites; `n_layers` chosen ones, of
+        `PretrainedEncoder.hidden_dim` numbers each, 146 by default.
 
     Raises
     ------
@@ -109,7 +110,8 @@ def graph_embeddings(
     Returns
     -------
     ndarray of float32, shape (n, n_pooling * n_layers * hidden_dim)
-        Pooling by pooling, layer by layer.
+        Pooling by pooling, layer by layer; `n_layers` chosen ones, of
+        `PretrainedEncoder.hidden_dim` numbers each, 146 by default.
 
     Raises
     ------

@@ -24,8 +24,8 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
     layers : str of digits, int or sequence of int, default="012"
         Layers whose hidden states are joined; 0 is the linear embedding of the elements.
     weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for the paper's untrained network, or None for
-        the default set.
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
+        layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
     pooling : str or tuple of str, default="mean"
         One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
         means that lean towards sites of high, and of low, electronegativity.
