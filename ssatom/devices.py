@@ -86,6 +86,10 @@ def resolve_device(device: str = "auto") -> str:
         raise ParameterError(
             f"device={device!r}: this machine has no GPU that PyTorch can use; give cpu or auto"
         )
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise ParameterError(
+            f"device={device!r}: this machine has {torch.cuda.device_count()} GPUs, counted from 0"
+        )
     return device
 
 

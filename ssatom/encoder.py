@@ -295,6 +295,7 @@ class CrystalGraphEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         if config.residual:
             self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(config.n_conv))
+        self.float()  # whatever torch's default is
 
     def forward(
         self,

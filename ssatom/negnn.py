@@ -114,6 +114,7 @@ class NEGNN(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(widths[-1], config.n_outputs)
+        self.float()  # whatever torch's default is
 
     def forward(
         self,

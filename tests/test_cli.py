@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner, Result
 
@@ -652,10 +653,25 @@ def test_durations(text: str | None, seconds: float | None) -> None:
 
 def test_part_folder_starts_whole(tmp_path: Path) -> None:
     """A run that was cut while the folder was made leaves nothing in the way."""
-    (tmp_path / "t.csv.part.new").mkdir()
-    folder = PartFolder(tmp_path / "t.csv.part", {"layers": "012"})
-    assert folder.files() == []
-    assert os.listdir(tmp_path) == ["t.csv.part"]
+    (tmp_path / "t.csv.part").mkdir()
+    (tmp_path / "t.csv.part" / "new").write_text('{"lay')
+    with PartFolder(tmp_path / "t.csv.part", {"layers": "012"}) as folder:
+        assert folder.files() == []
+    with PartFolder(tmp_path / "t.csv.part", {"layers": "012"}) as folder:
+        assert folder.files() == []
+
+
+def test_one_run_at_a_time(corpus: Path) -> None:
+    """A second one would add its rows to those of the first."""
+    interrupted(corpus, "-o", "x.csv")
+    lock = FileLock("x.csv.part/lock")
+    for option in [], ["--overwrite"]:
+        with lock:
+            refused = featurize(corpus, "-o", "x.csv", *option)
+        assert refused.exit_code == 1
+        assert "another run is at work" in refused.stderr
+    assert "after 2 structures" in featurize(corpus, "-o", "x.csv").stdout
+    assert os.listdir() == ["x.csv"]
 
 
 def test_benchmark_writes_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_no_row_of_use(data: Path, content: str) -> None:
     data.write_text(content + "\n")
     result = fit(data, "-t", "volume", "-o", "model", "--errors", "skip")
     assert result.exit_code == 1
-    assert "0 rows of use" in result.stderr
+    assert "0 different crystals of use" in result.stderr
 
 
 # --- what is bad --------------------------------------------------------------------------------
@@ -275,7 +275,11 @@ def test_bad_rows(case: str, data: Path) -> None:
         (["-t", "volume", "--classify"], 1, ["which is no class"]),
         (["-t", "volume", "-t", "kind", "--classify"], 2, ["one --target"]),
         (["-t", "volume", "--test-size", 1], 2, ["share such as 0.2"]),
-        (["-t", "volume", "--test-size", 0.95], 1, ["24 rows of use (0 were left out)"]),
+        (
+            ["-t", "volume", "--test-size", 0.95],
+            1,
+            ["24 different crystals of use (0 rows were left out)"],
+        ),
         (["-t", "volume", "--errors", "ignore"], 2, ["raise, skip"]),
         (["-t", "volume", "--estimator", "svm"], 2, ["negnn, cgcnn"]),
         (["-t", "volume", "--estimator", "cgcnn"], 2, ["--weights is for", "no encoder"]),
@@ -318,6 +322,33 @@ def test_class_that_is_held_out_alone(data: Path) -> None:
     assert fit(data, "-t", "kind", "--classify", "-o", "m").exit_code == 0
     assert load_estimator("m").classes_.tolist() == ["dense", "loose"]
     assert "rare" in set(pd.read_csv("m/predictions.csv")["kind"])
+
+
+def test_copies_of_a_crystal_are_held_out_together(data: Path) -> None:
+    table = pd.read_csv(data)
+    pd.concat([table, table, table]).to_csv(data, index=False)
+    assert fit(data, "-t", "volume", "-o", "m").exit_code == 0
+    held = pd.read_csv("m/predictions.csv")["source"].value_counts()
+    assert (held == 3).all()
+    assert len(held) == 5
+
+
+def test_output_that_cannot_be_written_is_refused_before_training(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("file").write_text("")
+    monkeypatch.setattr("ssatom.cli.fit._train", None)
+    for output in ("file/model", "/proc/model"):
+        result = fit(data, "-t", "volume", "-o", output)
+        assert result.exit_code == 1
+        assert "--output: cannot write to" in result.stderr
+
+
+def test_a_target_named_as_predictions_are(data: Path) -> None:
+    pd.read_csv(data).assign(volume_predicted=1.0).to_csv(data, index=False)
+    result = fit(data, "-t", "volume", "-t", "volume_predicted", "-o", "m")
+    assert result.exit_code == 2
+    assert "two columns 'volume_predicted'; rename the target" in result.stderr
 
 
 def test_existing_folders(data: Path) -> None:

@@ -232,7 +232,7 @@ def test_targets_of_regressors(
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (["metal"] * 24, r"y has 1 class \('metal'\) in 24 rows; give at least two"),
+        (["metal"] * 24, r"y has 1 class \('metal'\) in 24 rows of weight above 0; give at"),
         (["a", None] * 12, r"y\[1\] is missing \(12 of 24"),
         ([1.0, np.nan] * 12, r"y\[1\] is missing"),
         (None, "requires y to be passed"),

@@ -63,6 +63,21 @@ def test_saved_again_it_is_the_same(folder: Path, structures: list, tmp_path: Pa
     assert load_estimator(folder).target_names_ == ["volume"]
 
 
+def test_names_of_targets_go_with_them(
+    folder: Path, structures: list, volumes: np.ndarray, tmp_path: Path
+) -> None:
+    """A model that is fitted again has other targets."""
+    model = load_estimator(folder).set_params(max_epochs=1).fit(structures, volumes)
+    assert load_estimator(save_estimator(model, tmp_path / "again")).target_names_ is None
+
+
+def test_any_sequence_of_layers(structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
+    model = make(NEGNNRegressor, layers=range(2), max_epochs=1).fit(structures, volumes)
+    again = load_estimator(save_estimator(model, tmp_path / "model"))
+    assert again.layers == [0, 1]
+    same(model, again, structures)
+
+
 @pytest.mark.parametrize("learner", [NEGNNRegressor, NEGNNClassifier])
 def test_fine_tuned_ensemble(
     learner: type, structures: list, volumes: np.ndarray, tmp_path: Path

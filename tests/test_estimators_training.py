@@ -86,24 +86,6 @@ def test_history_and_the_best_epoch(corpus: list) -> None:
     assert errors.mean() == pytest.approx(best["validation_mae"], rel=0.02)  # bfloat16 edges
 
 
-@pytest.mark.parametrize("copies", [1, 2, 5, 10])
-@pytest.mark.parametrize("stratified", [False, True])
-def test_copies_of_a_crystal_are_held_back_together(copies: int, stratified: bool) -> None:
-    keys = [i.to_bytes(16, "big") for i in range(100)] * copies
-    strata = np.arange(len(keys)) % 2 if stratified else None
-    train, held = split(keys, 0.1, 0, strata)
-    assert sorted([*train, *held]) == list(range(len(keys)))
-    assert len(held) == 10 * copies
-    assert not {i % 100 for i in train} & {i % 100 for i in held}
-    if stratified:
-        assert np.mean(held % 2) == 0.5
-
-
-def test_copies_of_one_crystal_alone_are_split_all_the_same() -> None:
-    train, held = split([b"same"] * 20, 0.2, seed=0)
-    assert (len(train), len(held)) == (16, 4)
-
-
 def test_plot_history(fitted: dict) -> None:
     figure = fitted[NEGNNClassifier].plot_history()
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]

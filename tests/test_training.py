@@ -24,6 +24,7 @@ from ssatom.training import (
     batch_loader,
     train,
 )
+from ssatom.training.engine import _placement
 from ssatom.training.process import forget_old_products
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
@@ -316,6 +317,11 @@ def test_settings_out_of_range_are_refused(settings: dict) -> None:
         TrainingConfig(**settings)
 
 
+def test_one_gpu_of_several_is_one_device() -> None:
+    with pytest.raises(ParameterError, match="'cuda:1' is one device, but n_devices=2"):
+        TrainingConfig(device="cuda:1", n_devices=2)
+
+
 # Where it runs ---------------------------------------------------------------------------------
 
 
@@ -325,6 +331,32 @@ def test_precision() -> None:
     assert edge_precision("auto") in (torch.float32, torch.bfloat16)
     with pytest.raises(ParameterError, match="'half' is unknown; allowed: auto, float32, bfloat16"):
         edge_precision("half")
+
+
+def test_a_job_of_several_tasks_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning would want one process for each task of SLURM's."""
+    slurm = {"NTASKS": 4, "JOB_NAME": "fit", "JOB_ID": 1, "PROCID": 0, "LOCALID": 0, "NODEID": 0}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    _, history = run(max_epochs=2)
+    assert len(history) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerator", "devices"),
+    [("cpu", "cpu", 1), ("cuda", "cuda", 1), ("cuda:1", "cuda", [1])],
+)
+def test_lightning_is_told_which_device(device: str, accelerator: str, devices: object) -> None:
+    placement = _placement(TrainingConfig(device=device))
+    assert (placement["accelerator"], placement["devices"]) == (accelerator, devices)
+
+
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(ParameterError, match="'cuda:2': this machine has 2 GPUs"):
+        resolve_device("cuda:2")
 
 
 def test_device() -> None:

@@ -27,7 +27,7 @@ from ssatom.estimators import (
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import CrystalGraphConverter
-from ssatom.structures import structure_arrays
+from ssatom.structures import structure_arrays, structure_key
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -213,7 +213,9 @@ def _class(value: Any) -> tuple[Any, str]:
 def split_rows(
     rows: Rows, y: np.ndarray, targets: Sequence[str], test_size: float, random_state: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random rows to train on and to hold out; classes in their proportions where there are enough.
+    """Random crystals to train on and to hold out, each with all rows that are copies of it.
+
+    Classes are held out in their proportions where there are enough of each.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ def split_rows(
     targets : sequence of str
         Names of the targets.
     test_size : float
-        Share to hold out.
+        Share of the different crystals to hold out.
     random_state : int
         Seed.
 
@@ -236,32 +238,38 @@ def split_rows(
     Raises
     ------
     SsatomError
-        If rows are too few, or a target is the same in all that are trained on.
+        If crystals are too few, or a target is the same in all that are trained on.
     """
     from sklearn.model_selection import train_test_split
 
-    n = len(rows.sources)
+    keys = np.array([structure_key(structure_arrays(s)) for s in rows.structures], dtype=object)
+    _, first, crystal = np.unique(keys, return_index=True, return_inverse=True)
+    n = len(first)
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
         raise SsatomError(
-            f"{n} rows of use ({len(rows.bad)} were left out) are too few to hold {n_test} out "
-            f"and to train on {_MIN_TRAINED} or more; give at least 20, or a smaller --test-size"
+            f"{n} different crystals of use ({len(rows.bad)} rows were left out) are too few to "
+            f"hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, or a "
+            "smaller --test-size"
         )
     strata = None
     if y.dtype.kind not in "f":
-        counts = np.unique(y, return_counts=True)[1]
-        if counts.min() >= 2 and len(counts) <= min(n_test, n - n_test):
-            strata = y
-    train, test = train_test_split(
-        np.arange(n), test_size=n_test, random_state=random_state, stratify=strata
+        strata = y[np.sort(first)]
+        counts = np.unique(strata, return_counts=True)[1]
+        if counts.min() < 2 or len(counts) > min(n_test, n - n_test):
+            strata = None
+    _, held = train_test_split(
+        np.sort(first), test_size=n_test, random_state=random_state, stratify=strata
     )
+    tested = np.isin(crystal, crystal[held])
+    train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     for name, column in zip(targets, y[train].reshape(len(train), -1).T, strict=True):
         if (column == column[0]).all():
             raise SsatomError(
                 f"target {name!r} is {column[0]} in all {len(train)} rows to train on; there is "
                 "nothing to learn, give a target that varies"
             )
-    return np.sort(train), np.sort(test)
+    return train, test
 
 
 def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:

@@ -7,20 +7,24 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from ssatom.corpora._formats import counts_in_folder, is_table
 from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import SsatomError
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
+_LOCK, _NEW = "lock", "new"
 _NOTES = b"ssatom"
 
 
 class PartFolder:
-    """Folder of the parts of a table that is being made.
+    """Folder of the parts of a table that is being made, by one run at a time.
+
+    A context manager, at whose end another run may have the folder.
 
     Parameters
     ----------
@@ -34,7 +38,8 @@ class PartFolder:
     Raises
     ------
     SsatomError
-        If the folder holds a run with other settings, or something that is no such run.
+        If another run is at work in the folder, or it holds a run with other settings, or
+        something that is no such run.
 
     Examples
     --------
@@ -42,33 +47,58 @@ class PartFolder:
     >>> from pathlib import Path
     >>> from ssatom.cli._parts import PartFolder
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     parts = PartFolder(Path(folder) / "t.csv.part", {"layers": "012"})
-    ...     parts.add(pa.table({"x": [1.0, 2.0]}), {"n_records": 3})
-    ...     [notes["n_records"] for notes in parts.notes()]
+    ...     with PartFolder(Path(folder) / "t.csv.part", {"layers": "012"}) as parts:
+    ...         parts.add(pa.table({"x": [1.0, 2.0]}), {"n_records": 3})
+    ...         [notes["n_records"] for notes in parts.notes()]
     [3]
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], restart: bool = False) -> None:
         self.path = path
-        settings = json.loads(json.dumps(settings))
-        if path.exists() and (differing := _differences(path, settings)):
+        if path.exists() and not _is_ours(path):
+            raise SsatomError(
+                f"{path} is in the way: it holds no unfinished run; move it elsewhere"
+            )
+        path.mkdir(exist_ok=True)
+        self._lock = FileLock(path / _LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise SsatomError(
+                f"another run is at work in {path}; let it end, or give another --output"
+            ) from None
+        try:
+            self._begin(json.loads(json.dumps(settings)), restart)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _begin(self, settings: dict[str, Any], restart: bool) -> None:
+        """Make the folder a run's of these settings, if it is not already."""
+        kept = self.path / _SETTINGS
+        if kept.exists() and (differing := _differences(kept, settings)):
             if not restart:
                 raise SsatomError(
-                    f"{path} holds an unfinished run with other settings ({differing}); give the "
-                    "same command as then to go on with it, or --overwrite to start anew"
+                    f"{self.path} holds an unfinished run with other settings ({differing}); give "
+                    "the same command as then to go on with it, or --overwrite to start anew"
                 )
-            shutil.rmtree(path)
-        if not path.exists():
-            new = path.with_name(path.name + ".new")  # a cut here leaves no folder half made
-            new.mkdir(exist_ok=True)
-            (new / _SETTINGS).write_text(json.dumps(settings, indent=1))
-            os.replace(new, path)
+            self._clear()
+        if not kept.exists():
+            new = self.path / _NEW  # a cut here leaves no settings half written
+            new.write_text(json.dumps(settings, indent=1))
+            os.replace(new, kept)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
     def add(self, table: pa.Table, notes: dict[str, Any]) -> None:
         """Write one more part. A cut while writing leaves no part at all."""
         notes = {**notes, "n_rows": len(table)}
         table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
-        new = self.path / "new"
+        new = self.path / _NEW
         with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         os.replace(new, self.path / f"{len(self.files()):06d}.arrow")
@@ -93,17 +123,30 @@ class PartFolder:
     def finish(self, written: Path, output: Path) -> None:
         """Put the file that was written from the parts into its place, and drop the parts."""
         os.replace(written, output)
-        shutil.rmtree(self.path)
+        self._clear()
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)  # not if another run has just begun here
+
+    def _clear(self) -> None:
+        for file in self.path.iterdir():
+            if file.name != _LOCK:
+                file.unlink()
 
 
-def _differences(path: Path, settings: dict[str, Any]) -> str:
-    """How the settings of the folder differ, as words; "" if they do not."""
+def _is_ours(path: Path) -> bool:
+    """Whether the folder is a run's, or one that was cut before it began."""
+    if not path.is_dir():
+        return False
+    names = {file.name for file in path.iterdir()}
+    return _SETTINGS in names or names <= {_LOCK, _NEW}
+
+
+def _differences(kept: Path, settings: dict[str, Any]) -> str:
+    """How settings differ from those kept, as words; "" if they do not."""
     try:
-        old = json.loads((path / _SETTINGS).read_text())
-    except (OSError, ValueError):
-        raise SsatomError(
-            f"{path} is in the way: it holds no unfinished run; move it elsewhere"
-        ) from None
+        old = json.loads(kept.read_text())
+    except ValueError:
+        raise SsatomError(f"{kept} is damaged; delete the folder to start anew") from None
     return ", ".join(
         key if key == "inputs" else f"{key} was {old.get(key)!r} and is {settings.get(key)!r}"
         for key in {**old, **settings}

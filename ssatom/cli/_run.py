@@ -75,18 +75,18 @@ def run_to_table(
     Exit
         With code 130 if stopped by hand, 3 if some crystals could not be used.
     """
-    parts = _claim(output, job, overwrite)
-    try:
-        n_resumed = _fill(job, parts, label, progress)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"stopped; {counted(_total(parts, 'n_records'), 'structure')} are done and kept in "
-            f"{parts.path}; give the same command again to go on",
-            err=True,
-        )
-        raise typer.Exit(130) from None
-    notes = list(parts.notes())
-    _write(output, job, parts)
+    with _claim(output, job, overwrite) as parts:
+        try:
+            n_resumed = _fill(job, parts, label, progress)
+        except KeyboardInterrupt:
+            typer.echo(
+                f"stopped; {counted(_total(parts, 'n_records'), 'structure')} are done and kept in "
+                f"{parts.path}; give the same command again to go on",
+                err=True,
+            )
+            raise typer.Exit(130) from None
+        notes = list(parts.notes())
+        _write(output, job, parts)
     done = Done(
         sum(note["n_records"] - len(note["bad"]) for note in notes),
         *(sum(note[key] for note in notes) for key in ("n_sites", "n_rows")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -129,7 +130,7 @@ def fit(
     from ssatom.cli._prediction import LABELS, column_names
     from ssatom.cli.pretrain import parse_duration
 
-    taken = [*LABELS, *column_names(target, members)]
+    taken = [*LABELS, *column_names(target, members), *(f"{name}_predicted" for name in target)]
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
     settings = {
@@ -191,6 +192,11 @@ def _check(
 
     if check_folder(output) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # found out before training, not after it
+    except OSError as error:
+        raise SsatomError(f"--output: cannot write to '{there}' ({error.strerror})") from None
 
 
 def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
@@ -204,13 +210,13 @@ def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
 
 
 def _save(model: Any, output: Path, targets: list[str]) -> None:
-    """Write the model, and remove the report of one that it replaces."""
+    """Write the model, and remove the report of one that it replaced."""
     from ssatom.cli._validation import REPORT_FILES
     from ssatom.estimators import save_estimator
 
+    save_estimator(model, output, target_names=targets)
     for name in REPORT_FILES:
         (output / name).unlink(missing_ok=True)
-    save_estimator(model, output, target_names=targets)
 
 
 def _data(path: Path) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError
+from ssatom.exceptions import ParameterError, SsatomError
 
 MAX_BYTES = 512 * 2**20
 """Bound of the process-wide cache."""
@@ -91,8 +92,16 @@ class DiskCache:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB)")
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise SsatomError(
+                f"memory: '{self.path}' cannot be used ({error}); it can be deleted, what it holds "
+                "is computed again"
+            ) from error
 
     def get(self, keys: Sequence[bytes], shape: tuple[int, ...]) -> dict[bytes, np.ndarray]:
         """The arrays there are; `shape` is that of one row of each."""
@@ -104,7 +113,6 @@ class DiskCache:
                 query = f"SELECT key, row FROM rows WHERE key IN ({marks})"  # noqa: S608
                 for key, row in connection.execute(query, part):
                     found[key] = np.frombuffer(row, dtype="<f4").reshape(-1, *shape)
-        connection.close()
         return found
 
     def put(self, arrays: dict[bytes, np.ndarray]) -> None:
@@ -112,7 +120,6 @@ class DiskCache:
         rows = [(key, np.ascontiguousarray(a, dtype="<f4").data) for key, a in arrays.items()]
         with self._open() as connection:
             connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
-        connection.close()
 
 
 def disk_cache(memory: Any) -> DiskCache | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ssatom.structures import StructureArrays, StructureLike, iter_arrays, struc
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
+_VERSION = 1  # raise it where the same weights come to give other rows, for the caches on disk
 _MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
 
 
@@ -29,6 +31,7 @@ def embed(
     batch_size: int = 64,
     device: str = "auto",
     memory: Any = None,
+    indices: Sequence[int] | None = None,
 ) -> Iterator[np.ndarray | StructureError]:
     """Hidden states of all layers, one item a row.
 
@@ -46,6 +49,8 @@ def embed(
         "auto", "cpu" or "cuda".
     memory : path, joblib.Memory or None, default=None
         Where to keep rows on disk.
+    indices : sequence of int, default=None
+        The rows' places in the caller's list, for messages; None counts from 0.
 
     Yields
     ------
@@ -72,7 +77,7 @@ def embed(
     rows = iter_arrays(structures)  # refuses a wrong container before anything is computed
     use_one_thread_in_fork()
     engine = _Engine(weights, pooling, int(batch_size), resolve_device(device), disk_cache(memory))
-    return engine.run(rows)
+    return engine.run(rows, iter(indices) if indices is not None else count())
 
 
 class _Engine:
@@ -89,7 +94,8 @@ class _Engine:
         self.device = device
         self.disk = disk
         self.row_shape = (weights.n_layers, weights.hidden_dim)
-        self.prefix = bytes.fromhex(weights.sha256)[:16] + pooling_key(pooling or ("sites",))
+        made_by = f"{weights.sha256} {weights.graph_config} {_VERSION}".encode()
+        self.prefix = hashlib.sha256(made_by).digest()[:16] + pooling_key(pooling or ("sites",))
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
         self.encoder = weights.encoder
@@ -100,25 +106,23 @@ class _Engine:
         self.features = weights.element_features.to(device)
 
     def run(
-        self, rows: Iterator[StructureArrays | StructureError]
+        self, rows: Iterator[StructureArrays | StructureError], indices: Iterator[int]
     ) -> Iterator[np.ndarray | StructureError]:
-        start = 0
         while chunk := list(islice(rows, _CHUNK)):
-            yield from self._chunk(chunk, start)
-            start += len(chunk)
+            yield from self._chunk(chunk, list(islice(indices, len(chunk))))
 
     def _chunk(
-        self, rows: list[StructureArrays | StructureError], start: int
+        self, rows: list[StructureArrays | StructureError], indices: list[int]
     ) -> list[np.ndarray | StructureError]:
         keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
         known = self._look_up(keys)
         new: dict[bytes, tuple[StructureArrays, Any]] = {}
         failed: dict[bytes, StructureError] = {}
-        for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
+        for key, row, i in zip(keys, rows, indices, strict=True):
             if isinstance(row, StructureError) or key in known or key in new or key in failed:
                 continue
             try:
-                new[key] = (row, self.converter.candidates(row, start + i))
+                new[key] = (row, self.converter.candidates(row, i))
             except StructureError as error:
                 failed[key] = error
         computed = dict(self._compute(new))

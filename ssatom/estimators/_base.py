@@ -110,6 +110,7 @@ class CrystalEstimator(BaseEstimator):
         device = resolve_device(self.device)
         settings = self._optimisation(edge_precision(self.precision, device))
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_members)
+        classes = data.targets_of_crystals() if stratify else None
         started = time.monotonic()
         networks, sources, histories = [], [], []
         for member, seed in enumerate(seeds.tolist()):
@@ -121,8 +122,7 @@ class CrystalEstimator(BaseEstimator):
             source = None if data.nodes is not None else plan.make_source()
             basis = GaussianDistanceBasis(plan.graph_config)
             module = PropertyModule(network, source, basis, loss, metric, settings)
-            strata = data.targets[data.first_row()] if stratify else None
-            rows = split(data.keys, self.validation_fraction, seed, strata)
+            rows = split(data.keys, self.validation_fraction, seed, classes)
             budget = self._budget(started, self.n_members - member)
             histories.append(self._train(module, data, rows, device, seed, budget))
             networks.append(network.cpu().eval().requires_grad_(False))
@@ -134,6 +134,7 @@ class CrystalEstimator(BaseEstimator):
         self.best_epochs_ = [_best_epoch(history) for history in histories]
         for name, value in plan.fitted.items():  # only now: a refused fit changes nothing
             setattr(self, name, value)
+        self.__dict__.pop("target_names_", None)  # those of a loaded model's targets
         self.n_structures_ = len(data)
         self.level_ = self.level
         self.graph_config_ = plan.graph_config
@@ -210,14 +211,14 @@ class CrystalEstimator(BaseEstimator):
             return data, None
         step = 1 + (len(arrays) - 1) // _STATISTICS
         if plan.trained:
-            return data, torch.from_numpy(np.concatenate(list(plan.vectors(arrays[::step]))))
+            sampled = list(plan.vectors(arrays[::step], first[::step]))
+            return data, torch.from_numpy(np.concatenate(sampled))
         data.nodes = np.empty((graphs.n_sites, plan.node_dim), dtype=np.float32)
         end = 0
-        for vectors in plan.vectors(arrays):
+        for vectors in plan.vectors(arrays, first):
             data.nodes[end : end + len(vectors)] = vectors
             end += len(vectors)
-        sampled = data.batch(np.arange(0, len(arrays), step)).nodes
-        return data, sampled
+        return data, data.batch(np.arange(0, len(arrays), step)).nodes
 
     def _read(self, X: Any, n_targets: int) -> list[Row]:
         # The container is looked at before its length: a Structure has a length too.
@@ -317,4 +318,4 @@ class CrystalEstimator(BaseEstimator):
 
 
 def _best_epoch(history: pd.DataFrame) -> int:
-    return int(history["epoch"].iloc[int(history[VALIDATION_LOSS].to_numpy().argmin())])
+    return int(history["epoch"].iloc[int(history[VALIDATION_LOSS].argmin(skipna=True))])

@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor, nn
 
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._targets import check_classes, check_sample_weight
+from ssatom.estimators._targets import check_classes, check_sample_weight, refuse_one_class
 from ssatom.exceptions import StructureError
 
 
@@ -53,13 +53,15 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
             At the first bad row.
         ParameterError
             If a parameter is not allowed, lengths differ, there are fewer than four structures,
-            `y` has missing values or one class only, a weight is negative, or training diverges.
+            `y` has missing values, or one class only where weights are above 0, a weight is
+            negative, or training diverges.
         WeightsError
             If the weights of the encoder are unknown or damaged.
         """
         self._check_parameters()
         classes, codes = check_classes(y)
         weights = check_sample_weight(sample_weight, len(codes))
+        refuse_one_class(classes, codes[weights > 0])
         self._fit(
             X, codes, weights, len(classes), _cross_entropy, ("accuracy", _hits), stratify=True
         )

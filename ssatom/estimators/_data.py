@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -52,10 +53,11 @@ def read_rows(X: Any, level: str) -> Iterator[Row | StructureError]:
         return (
             row if isinstance(row, StructureError) else Row(row, None) for row in iter_arrays(X)
         )
-    return _site_rows(iter_sites(X))
+    return _site_rows(iter_sites(X), kept=hasattr(X, "__len__"))
 
 
-def _site_rows(pairs: Iterator) -> Iterator[Row | StructureError]:
+def _site_rows(pairs: Iterator, kept: bool) -> Iterator[Row | StructureError]:
+    """Rows of pairs; `kept` says that no structure changes while they are read."""
     last, arrays = None, None  # sites of one crystal usually follow each other
     for i, pair in enumerate(pairs):
         if isinstance(pair, StructureError):
@@ -63,7 +65,7 @@ def _site_rows(pairs: Iterator) -> Iterator[Row | StructureError]:
             continue
         structure, site = pair
         try:
-            if arrays is None or structure is not last:
+            if arrays is None or structure is not last or not kept:
                 last, arrays = None, structure_arrays(structure, f"sites[{i}]")
                 last = structure
             yield Row(arrays, site)
@@ -151,9 +153,9 @@ class TrainingData:
             torch.from_numpy(self.weights[rows]),
         )
 
-    def first_row(self) -> np.ndarray:
-        """Position of each crystal's first row of targets."""
-        return self._row_runs.starts
+    def targets_of_crystals(self) -> list[np.ndarray]:
+        """Each crystal's own rows of targets."""
+        return np.split(self.targets, self._row_runs.starts[1:])
 
 
 def make_batch(
@@ -185,14 +187,17 @@ def make_batch(
 
 
 def split(
-    keys: Sequence[bytes], fraction: float, seed: int, strata: np.ndarray | None = None
+    keys: Sequence[bytes],
+    fraction: float,
+    seed: int,
+    classes: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random crystals for training, and for validation.
 
-    Different crystals are shuffled, sorted by the stratum of their first copy, and taken at equal
-    steps, so that each stratum is held back in its proportion; all copies of a crystal go with it.
-    At least one crystal is held back and two are left; where only a few are different, copies
-    are taken for different.
+    All copies of a crystal go with it; where only a few are different, copies are taken for
+    different. At least one crystal is held back and two are left. With `classes`, those of each
+    crystal's rows, crystals are sorted by the first of them and taken at equal steps, so that each
+    class is held back in its proportion, and the last crystal of a class is left in training.
     """
     _, first, crystal = np.unique(
         np.array(keys, dtype=object), return_index=True, return_inverse=True
@@ -201,10 +206,32 @@ def split(
         first = crystal = np.arange(len(keys))
     rows = np.sort(first)  # in the order in which they came
     n = len(rows)
-    order = rows[np.random.default_rng(seed).permutation(n)]
-    if strata is not None:
-        order = order[np.argsort(strata[order], kind="stable")]
+    rng = np.random.default_rng(seed)
+    order = rows[rng.permutation(n)]
     n_held = min(max(1, min(_MIN_HELD, n // 4), round(fraction * n)), n - 2)
-    chosen = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
+    if classes is None:
+        chosen = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
+    else:
+        order = order[np.argsort([classes[i][0] for i in order], kind="stable")]
+        at_steps = ((np.arange(n_held) + rng.random()) * n / n_held).astype(int)
+        candidates = np.concatenate([order[at_steps], np.delete(order, at_steps)])
+        chosen = _without_last_ones(candidates, crystal, classes)[:n_held]
     held = np.isin(crystal, crystal[chosen])
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _without_last_ones(
+    candidates: np.ndarray, crystal: np.ndarray, classes: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The candidates that can all be taken, and none of a class be left; the first if none can."""
+    seen: dict[int, set] = {}  # classes of each crystal, of all its copies
+    for of, rows in zip(crystal.tolist(), classes, strict=True):
+        seen.setdefault(of, set()).update(rows.tolist())
+    left = Counter(name for names in seen.values() for name in names)
+    taken = []
+    for i in candidates.tolist():
+        names = seen[int(crystal[i])]
+        if all(left[name] > 1 for name in names):
+            left.subtract(names)
+            taken.append(i)
+    return np.array(taken or candidates[:1])

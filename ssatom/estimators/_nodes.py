@@ -14,8 +14,11 @@ from ssatom.graph import GraphBatch, GraphConfig
 from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
-VectorFunction = Callable[[Sequence[StructureArrays]], Iterator[np.ndarray]]
-"""From structures to the node vectors of each, shape (n_sites, node_dim)."""
+VectorFunction = Callable[[Sequence[StructureArrays], Sequence[int]], Iterator[np.ndarray]]
+"""From structures, and their places in the user's list, to the node vectors of each.
+
+The latter have shape (n_sites, node_dim).
+"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class NodePlan:
     trained : bool
         Whether that module is trained with the network.
     vectors : callable or None
-        From structures to the node vectors of each, where these are looked up in a cache.
+        A `VectorFunction`, where node vectors are looked up in a cache.
     fitted : mapping
         Attributes of an estimator that was fitted with these node vectors.
     """

@@ -32,7 +32,7 @@ class Predictor:
     sources : sequence of Module
         What makes the node vectors: one a member, one for all, or none if `vectors` does.
     vectors : callable or None
-        From structures to the node vectors of each.
+        A `VectorFunction`.
     graph_config : GraphConfig
         Settings of the graphs.
     batch_size : int
@@ -83,7 +83,9 @@ class Predictor:
                 results[good[i]] = error
         usable = [position for position in range(len(groups)) if position not in errors]
         groups = [groups[position] for position in usable]
-        vectors = self.vectors and list(self.vectors([arrays[position] for position in usable]))
+        vectors = self.vectors and list(
+            self.vectors([arrays[i] for i in usable], [indices[i] for i in usable])
+        )
         for chosen in self._batches(graphs):
             members = [groups[i] for i in chosen]
             where = [i for group in members for i in group]

@@ -59,8 +59,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         y : array-like of float, shape (n_rows,) or (n_rows, n_targets)
             Targets.
         sample_weight : array-like of float, shape (n_rows,), default=None
-            Weight of each row in loss and early stopping; None for 1. Rows of weight 0 are left
-            out.
+            Weight of each row in scaling, loss and early stopping; None for 1. Rows of weight 0
+            are left out.
 
         Returns
         -------
@@ -80,9 +80,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         targets = check_continuous(y)
         weights = check_sample_weight(sample_weight, len(targets))
         columns = as_columns(targets)
-        kept = columns[weights > 0]
-        refuse_constant(kept)
-        scaler = TargetScaler.of(kept)
+        refuse_constant(columns[weights > 0])
+        scaler = TargetScaler.of(columns, weights)
         metric = partial(_absolute, scale=torch.from_numpy(scaler.scale.astype(np.float32)))
         self._fit(
             X,

@@ -72,8 +72,9 @@ class Embeddings:
         *,
         trained: bool,
     ) -> NodePlan:
-        def vectors(arrays: Sequence[Any]) -> Iterator[np.ndarray]:
-            for row in embed(arrays, weights, device=self.device, memory=self.memory):
+        def vectors(arrays: Sequence[Any], indices: Sequence[int]) -> Iterator[np.ndarray]:
+            settings = {"device": self.device, "memory": self.memory, "indices": indices}
+            for row in embed(arrays, weights, **settings):
                 if isinstance(row, StructureError):
                     raise row
                 yield row[:, list(layers)].reshape(len(row), -1)

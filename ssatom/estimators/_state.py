@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def plain_parameters(model: CrystalEstimator) -> dict[str, Any]:
 def _jsonable(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    return [_jsonable(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Sequence) and not isinstance(value, str):  # range(2) too
+        return [_jsonable(item) for item in value]
+    return value
 
 
 def fitted_values(model: Any) -> dict[str, Any]:

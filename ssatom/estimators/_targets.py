@@ -27,9 +27,10 @@ class TargetScaler:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, y: np.ndarray) -> TargetScaler:
-        """Of targets, shape (n_rows, n_outputs)."""
-        return cls(y.mean(axis=0), y.std(axis=0))
+    def of(cls, y: np.ndarray, weights: np.ndarray) -> TargetScaler:
+        """Of targets, shape (n_rows, n_outputs), each row with its weight."""
+        mean = np.average(y, axis=0, weights=weights)
+        return cls(mean, np.sqrt(np.average(np.square(y - mean), axis=0, weights=weights)))
 
     def scaled(self, y: np.ndarray) -> np.ndarray:
         """Targets with mean 0 and standard deviation 1, float32."""
@@ -113,12 +114,19 @@ def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ParameterError(
-            f"y has {len(classes)} class ({', '.join(map(repr, classes.tolist()))}) in "
-            f"{len(y)} rows; give at least two classes"
-        )
+    refuse_one_class(classes, codes)
     return classes, codes.astype(np.int64)
+
+
+def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
+    """Raise ParameterError where the rows are all of one class, or there is none."""
+    there = classes[np.unique(codes)]
+    if len(there) < 2:
+        names = ", ".join(map(repr, there.tolist()))
+        raise ParameterError(
+            f"y has {len(there)} class ({names}) in {len(codes)} rows of weight above 0; give at "
+            "least two classes"
+        )
 
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:

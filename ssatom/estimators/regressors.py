@@ -75,7 +75,9 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
         Where to keep embeddings on disk, shared by processes.
     random_state : int, RandomState or None, default=None
         Seed of initial networks, split and order, and of ``weights="random"`` if it is an int; an
-        int makes runs on the CPU repeat bit for bit.
+        int makes runs on the CPU repeat bit for bit, as a program that is run again does.
+        Embeddings that other calls left in the cache may differ in the sixth digit, since these
+        depend that much on what they were computed together with.
     progress_bar : bool, default=False
         Whether to show progress.
 

@@ -37,7 +37,8 @@ class GaussianDistanceBasis(torch.nn.Module):
         super().__init__()
         config = config or GraphConfig()
         self.config = config
-        centers = torch.linspace(0.0, config.basis_step * (config.edge_dim - 1), config.edge_dim)
+        last = config.basis_step * (config.edge_dim - 1)
+        centers = torch.linspace(0.0, last, config.edge_dim, dtype=torch.float32)
         self.register_buffer("centers", centers, persistent=False)
 
     def forward(self, distances: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ class TrainingConfig:
     gradient_clip : float or None, default=None
         Largest norm of the gradient.
     device : str, default="auto"
-        "auto", "cpu", "cuda" or another accelerator that Lightning knows.
+        "auto", "cpu", "cuda", one GPU of several such as "cuda:1", or another accelerator that
+        Lightning knows.
     n_devices : int, default=1
         Number of devices (or processes on a CPU), trained side by side by Lightning's DDP.
     random_state : int, default=0
@@ -63,3 +64,8 @@ class TrainingConfig:
         for name, (holds, allowed) in rules.items():
             if not holds:
                 raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
+        if ":" in self.device and self.n_devices > 1:
+            raise ParameterError(
+                f"device={self.device!r} is one device, but n_devices={self.n_devices}; give "
+                f"device={self.device.partition(':')[0]!r}, or n_devices=1"
+            )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from ssatom.exceptions import ParameterError
@@ -27,6 +29,18 @@ def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
             f"max_epochs={max_epochs}, but the run in {last.parent} has done {n_done}; give at "
             "least as many, or another folder"
         )
+
+
+def _placement(config: TrainingConfig) -> dict[str, Any]:
+    """Where to train, as Lightning takes it."""
+    accelerator, _, index = config.device.partition(":")
+    placement: dict[str, Any] = {"accelerator": accelerator, "devices": config.n_devices}
+    if config.n_devices == 1:
+        # Else it would take the tasks of a batch system's job for processes of this training.
+        placement["plugins"] = [LightningEnvironment()]
+        if index:
+            placement["devices"] = [int(index)]
+    return placement
 
 
 def train(
@@ -71,8 +85,7 @@ def train(
         if config.progress_bar:
             callbacks.append(TQDMProgressBar())
         trainer = pl.Trainer(
-            accelerator=config.device,
-            devices=config.n_devices,
+            **_placement(config),
             max_epochs=config.max_epochs,
             callbacks=callbacks,
             gradient_clip_val=config.gradient_clip,

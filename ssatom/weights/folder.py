@@ -229,9 +229,14 @@ def random_weights(
     >>> random_weights(1).name
     'random-1'
     """
+    default = torch.get_default_dtype()
     with torch.random.fork_rng():
         torch.manual_seed(random_state)
-        encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
+        torch.set_default_dtype(torch.float32)  # other numbers are drawn in another precision
+        try:
+            encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
+        finally:
+            torch.set_default_dtype(default)
     features = like.element_features if like else torch.from_numpy(atomic_features().copy())
     digest = hashlib.sha256(repr(encoder.config).encode())
     for tensor in [features, *encoder.state_dict().values()]:

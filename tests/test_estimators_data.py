@@ -1,0 +1,131 @@
+"""Rows and targets on their way into the estimators: splits, weights, messages, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from estimator_cases import make
+from numpy.testing import assert_array_equal
+from pymatgen.core import Lattice, Structure
+
+from ssatom import NEGNNClassifier
+from ssatom.estimators import load_estimator, save_estimator
+from ssatom.estimators._base import _best_epoch
+from ssatom.estimators._data import read_rows, split
+from ssatom.exceptions import GraphWarning, ParameterError
+from ssatom.structures import structure_key
+from ssatom.training import VALIDATION_LOSS
+from ssatom.weights import random_weights
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5, 10])
+@pytest.mark.parametrize("stratified", [False, True])
+def test_copies_of_a_crystal_are_held_back_together(copies: int, stratified: bool) -> None:
+    keys = [i.to_bytes(16, "big") for i in range(100)] * copies
+    classes = [np.array([i % 2]) for i in range(len(keys))] if stratified else None
+    train, held = split(keys, 0.1, 0, classes)
+    assert sorted([*train, *held]) == list(range(len(keys)))
+    assert len(held) == 10 * copies
+    assert not {i % 100 for i in train} & {i % 100 for i in held}
+    if stratified:
+        assert np.mean(held % 2) == 0.5
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_last_crystal_of_a_class_is_trained_on(fraction: float, copies: int, seed: int) -> None:
+    """Also of a class that no crystal has first, as with sites."""
+    keys = [i.to_bytes(16, "big") for i in range(40)] * copies
+    classes = [np.array([c]) for c in [0] * 30 + [1] * 8 + [2, 3]] * copies
+    classes[5] = np.array([0, 4])
+    train, held = split(keys, fraction, seed, classes)
+    assert {name for i in train for name in classes[i]} == set(range(5))
+    assert len(held) == pytest.approx(fraction * len(keys), abs=2 * copies)
+
+
+def test_each_crystal_of_a_class_is_held_back_under_some_seed() -> None:
+    keys = [i.to_bytes(16, "big") for i in range(40)]
+    classes = [np.array([int(i > 35)]) for i in range(40)]
+    held = {i for seed in range(100) for i in split(keys, 0.1, seed, classes)[1].tolist()}
+    assert held == set(range(40))
+
+
+def test_copies_of_one_crystal_alone_are_split_all_the_same() -> None:
+    train, held = split([b"same"] * 20, 0.2, seed=0)
+    assert (len(train), len(held)) == (16, 4)
+
+
+def test_weights_count_in_the_scale_of_targets(structures: list) -> None:
+    y = np.r_[np.zeros(12), np.full(12, 9.0)]
+    model = make(max_epochs=1).fit(
+        structures, y, sample_weight=np.r_[np.full(12, 2.0), np.ones(12)]
+    )
+    assert model.target_scaler_.mean == pytest.approx([3.0])
+    assert model.target_scaler_.scale == pytest.approx([np.sqrt(18)])
+
+
+def test_weights_that_leave_one_class_are_refused(structures: list) -> None:
+    classes = np.arange(24) % 2
+    with pytest.raises(ParameterError, match=r"y has 1 class \(0\) in 12 rows of weight above 0"):
+        make(NEGNNClassifier).fit(structures, classes, sample_weight=1 - classes)
+
+
+def test_the_best_epoch_is_none_without_a_loss() -> None:
+    losses = [2.0, 1.0, np.nan, 1.5]
+    history = pd.DataFrame({"epoch": range(1, 5), VALIDATION_LOSS: losses})
+    assert _best_epoch(history) == 2
+
+
+def test_warnings_name_the_rows_of_the_user(structures: list, volumes: np.ndarray) -> None:
+    """Not those of a chunk, or of the rows that have a weight."""
+    gas, thinner = (Structure(Lattice.cubic(a), ["Ar"], [[0, 0, 0]]) for a in (25, 26))
+    y, weights = np.r_[volumes, 100.0], np.r_[0.0, np.ones(24)]
+    model = make(weights=random_weights(99))
+    with pytest.warns(GraphWarning, match=r"structures\[24\]: 1 of 1 sites") as in_fit:
+        model.fit([*structures, gas], y, sample_weight=weights)
+    with pytest.warns(GraphWarning, match=r"structures\[300\]") as in_predict:
+        model.predict([structures[0]] * 300 + [thinner])
+    assert all("[24]" in str(warning.message) for warning in in_fit)
+    assert all("[300]" in str(warning.message) for warning in in_predict)
+
+
+def test_a_structure_that_a_generator_changes_is_read_again(structures: list) -> None:
+    def pairs() -> Iterator[tuple[Structure, int]]:
+        crystal = structures[0].copy()
+        for factor in (1.0, 1.1):
+            crystal.scale_lattice(factor * structures[0].volume)
+            yield crystal, 0
+
+    first, second = read_rows(pairs(), "site")
+    assert structure_key(first.arrays) != structure_key(second.arrays)
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("encoder", ["frozen", "fine-tune"])
+def test_the_default_precision_of_torch_changes_nothing(
+    encoder: str, structures: list, volumes: np.ndarray, tmp_path: Path
+) -> None:
+    random_weights.cache_clear()
+    drawn = random_weights(5)
+    assert drawn.encoder.node_embedding.weight.dtype == torch.float32
+    model = make(weights=drawn, encoder=encoder, precision="float32").fit(structures, volumes)
+    predicted = model.predict(structures)
+    assert {p.dtype for p in model.networks_[0].parameters()} == {torch.float32}
+    again = load_estimator(save_estimator(model, tmp_path / "model"))
+    torch.set_default_dtype(torch.float32)
+    random_weights.cache_clear()
+    assert random_weights(5).sha256 == drawn.sha256
+    assert_array_equal(again.predict(structures), predicted)
