@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from ssatom import GraphEmbeddingFeaturizer
 from ssatom.exceptions import ParameterError, StructureError
+from ssatom.weights import list_weights
 
 
 @pytest.fixture(params=list(CASES))
@@ -194,6 +195,15 @@ def test_precheck(case: Case) -> None:
     frame["site_index"] = 0
     assert case.make().precheck(*entry(case, case.rows()[0]))
     assert case.make().precheck_dataframe(frame, case.columns()) == 0.75
+
+
+@pytest.mark.skipif(not list_weights(), reason="needs shipped weights")
+def test_what_shipped_weights_learned_from_is_cited() -> None:
+    cited = "".join(GraphEmbeddingFeaturizer().citations())
+    assert "10.1063/1.4812323" in cited
+    assert "10.1038/npjcompumats.2016.28" in cited
+    assert "2016" not in "".join(GraphEmbeddingFeaturizer(weights="cgcnn-64x5-mp").citations())
+    assert len(GraphEmbeddingFeaturizer(weights="random").citations()) == 2
 
 
 def test_citations_are_bibtex_and_fresh(case: Case) -> None:

@@ -10,24 +10,8 @@ import numpy as np
 from ssatom.embeddings import embed, parse_layers, resolve_weights
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._base import CrystalFeaturizer
+from ssatom.featurizers._citations import citations_of
 from ssatom.weights import PretrainedEncoder
-
-_KONG = (
-    "@article{Kong2024SelfSupervised, "
-    "title = {Self-supervised Representations and Node Embedding Graph Neural Networks for "
-    "Accurate and Multi-scale Analysis of Materials}, "
-    "author = {Kong, Jian-Gang and Zhao, Ke-Lin and Li, Jian and Li, Qing-Xu and Liu, Yu and "
-    "Zhang, Rui and Zhu, Jia-Ji and Chang, Kai}, "
-    "journal = {Mach. Learn.: Sci. Technol.}, volume = {5}, pages = {035018}, year = {2024}, "
-    "doi = {10.48550/arXiv.2211.03563}}"
-)
-_XIE = (
-    "@article{Xie2018CGCNN, "
-    "title = {Crystal Graph Convolutional Neural Networks for an Accurate and Interpretable "
-    "Prediction of Material Properties}, "
-    "author = {Xie, Tian and Grossman, Jeffrey C.}, journal = {Phys. Rev. Lett.}, "
-    "volume = {120}, pages = {145301}, year = {2018}, doi = {10.1103/PhysRevLett.120.145301}}"
-)
 
 
 class EmbeddingFeaturizer(CrystalFeaturizer):
@@ -46,9 +30,9 @@ class EmbeddingFeaturizer(CrystalFeaturizer):
         Returns
         -------
         list of str
-            BibTeX of the method and of the graph convolution.
+            BibTeX of the method, of the graph convolution, and of what the weights learned from.
         """
-        return [_KONG, _XIE]
+        return citations_of(resolve_weights(self.weights, self.random_state))
 
     def implementors(self) -> list[str]:
         """Who wrote this featurizer.
