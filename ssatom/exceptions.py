@@ -6,6 +6,8 @@ a bad crystal is a ``ValueError``, a missing file a ``FileNotFoundError``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "GraphWarning",
     "MissingFileError",
@@ -15,6 +17,8 @@ __all__ = [
     "StructureFileError",
     "WeightsError",
 ]
+
+_SHOWN = 5  # rows that a warning names
 
 
 class SsatomError(Exception):
@@ -99,7 +103,14 @@ class ParameterError(SsatomError, ValueError):
 
 
 class GraphWarning(UserWarning):
-    """A graph that is valid and perhaps not what was meant, such as an atom without neighbors.
+    """Graphs that are valid and perhaps not what was meant, such as an atom without neighbors.
+
+    Parameters
+    ----------
+    reason : str
+        What is the matter with them.
+    rows : sequence of int, default=()
+        Places of the structures in the list that was given.
 
     Examples
     --------
@@ -113,3 +124,15 @@ class GraphWarning(UserWarning):
     >>> graphs.n_edges
     0
     """
+
+    def __init__(self, reason: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(reason, rows)
+        self.reason = reason
+        self.rows = tuple(rows)
+
+    def __str__(self) -> str:
+        """The first rows and the reason."""
+        places = ", ".join(f"structures[{row}]" for row in self.rows[:_SHOWN])
+        if len(self.rows) > _SHOWN:
+            places += f" and {len(self.rows) - _SHOWN} more"
+        return f"{places}: {self.reason}" if places else self.reason

@@ -227,6 +227,24 @@ def test_no_row_of_use(data: Path, content: str) -> None:
     assert "0 different crystals of use" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--weights", "smooth-128x5-mp"], True), (["--estimator", "cgcnn"], False)],
+)
+def test_sites_that_the_encoder_sees_alone_are_told(
+    data: Path, options: list[str], told: bool
+) -> None:
+    """By the cutoff of the encoder, 4.5 Å here, not by that of the network behind it."""
+    sparse = Structure(Lattice.cubic(6), ["Ar"], [[0, 0, 0]])
+    (data.parent / "cifs/sparse.vasp").write_text(sparse.to(fmt="poscar"))
+    data.write_text(data.read_text() + "cifs/sparse.vasp,216,1,loose\n")
+    result = run("fit", data, "-t", "volume", *QUICK, *options, "-o", "model")
+    assert result.exit_code == 0, result.output
+    words = "warning: some sites have no neighbour within 4.5 Å"
+    assert (words in result.stderr) == told
+    assert ("cifs/sparse.vasp" in result.stderr) == told
+
+
 # --- what is bad --------------------------------------------------------------------------------
 
 

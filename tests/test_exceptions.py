@@ -51,6 +51,10 @@ def test_message_survives_pickling(name: str) -> None:
 
 
 def test_all_is_sorted_and_complete() -> None:
-    public = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
+    public = {
+        name
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and value.__module__ == exceptions.__name__
+    }
     assert public == set(exceptions.__all__)
     assert sorted(exceptions.__all__) == exceptions.__all__

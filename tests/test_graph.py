@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import warnings
 from dataclasses import FrozenInstanceError, fields
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Element, Lattice, Structure
 
+from ssatom import GraphEmbeddingFeaturizer, graph_embeddings
 from ssatom.exceptions import GraphWarning, ParameterError, StructureError
 from ssatom.graph import (
     CrystalGraphConverter,
@@ -21,6 +24,7 @@ from ssatom.graph import (
     GraphConfig,
 )
 from ssatom.structures import structure_arrays
+from ssatom.weights import random_weights
 
 SILENT = pytest.mark.filterwarnings("ignore::ssatom.exceptions.GraphWarning")
 
@@ -319,11 +323,34 @@ def test_large_cells(n_sites: int, seconds: float) -> None:
 
 
 def test_isolated_atom_is_a_graph_without_edges(crystals: dict[str, Structure]) -> None:
-    with pytest.warns(GraphWarning, match=r"structures\[1\]: 1 of 1 sites have no neighbour"):
+    with pytest.warns(
+        GraphWarning, match=r"structures\[1\]: some sites have no neighbour within 8 Å"
+    ):
         graphs = convert(crystals["Cu"], crystals["argon"])
     assert graphs.neighbor_counts.tolist() == [12, 12, 12, 12, 0]
     batch = graphs.to_batch()
     assert batch.edge_index.shape == (2, 48)
+
+
+def test_isolated_sites_are_told_once_where_the_user_called(crystals: dict[str, Structure]) -> None:
+    boxes = [Structure(Lattice.cubic(20 + i / 10), ["Ar"], [[0, 0, 0]]) for i in range(7)]
+    for call in (
+        lambda: convert(crystals["Cu"], *boxes),
+        lambda: graph_embeddings([crystals["Cu"], *boxes], weights=random_weights(271)),
+        lambda: GraphEmbeddingFeaturizer(weights=random_weights(314)).transform(
+            pd.Series([crystals["Cu"], *boxes])
+        ),
+    ):
+        with pytest.warns(GraphWarning) as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
+        told = caught[0].message
+        assert isinstance(told, GraphWarning)
+        assert told.rows == (1, 2, 3, 4, 5, 6, 7)
+        assert str(told).startswith("structures[1], structures[2], structures[3], structures[4], ")
+        assert "structures[5] and 2 more: some sites have no neighbour" in str(told)
+        again = pickle.loads(pickle.dumps(told))
+        assert (again.rows, str(again)) == (told.rows, str(told))
 
 
 def test_molecule_in_a_box(crystals: dict[str, Structure]) -> None:

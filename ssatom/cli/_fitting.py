@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ssatom.estimators import (
 )
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
-from ssatom.graph import CrystalGraphConverter
+from ssatom.graph import CrystalGraphConverter, GraphConfig, IsolatedSites
 from ssatom.structures import structure_arrays, structure_key
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
@@ -75,6 +76,7 @@ def read_rows(
     paths: Sequence[Path],
     targets: Sequence[str],
     structure_column: str | None,
+    config: GraphConfig,
     *,
     classify: bool,
     errors: str,
@@ -90,6 +92,8 @@ def read_rows(
         Names of properties.
     structure_column : str or None
         Column of tables that holds the paths; None finds it.
+    config : GraphConfig
+        Graphs that each crystal must have.
     classify : bool
         Whether targets are classes.
     errors : {"raise", "skip"}
@@ -117,7 +121,7 @@ def read_rows(
     with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
         number = 0
         for chunk in chunks(items):
-            found, warned = apply(chunk, _usable)
+            found, warned = apply(chunk, partial(_usable, config=config))
             rows.warnings += warned
             for (record, _), structure in zip(chunk, found, strict=True):
                 number += 1
@@ -157,16 +161,20 @@ def _add(
     rows.targets.append(values)
 
 
-def _usable(structures: list[Structure | StructureError]) -> Iterator[Structure | StructureError]:
+def _usable(
+    structures: list[Structure | StructureError], config: GraphConfig
+) -> Iterator[Structure | StructureError]:
     """Structures whose graphs can be made, which is found out here, or their errors."""
-    converter = CrystalGraphConverter()
+    converter, isolated = CrystalGraphConverter(config), IsolatedSites(config.cutoff)
     for i, structure in enumerate(structures):
         try:
             if not isinstance(structure, StructureError):
-                converter.candidates(structure_arrays(structure), i)
+                arrays = structure_arrays(structure)
+                isolated.note(i, converter.candidates(arrays, i), len(arrays.numbers))
             yield structure
         except StructureError as error:
             yield error.with_traceback(None)
+    isolated.warn()
 
 
 def _known(items: Iterator[Item], targets: Sequence[str], at_once: bool) -> Iterator[Item]:
@@ -270,6 +278,24 @@ def split_rows(
                 "nothing to learn, give a target that varies"
             )
     return train, test
+
+
+def graphs_of(model: Any) -> GraphConfig:
+    """Graphs of the encoder of an estimator, or those of its network if it has none.
+
+    Parameters
+    ----------
+    model : estimator
+        From `make_estimator`.
+
+    Returns
+    -------
+    GraphConfig
+        Their settings.
+    """
+    if "weights" not in model.get_params():
+        return GraphConfig()
+    return resolve_weights(model.weights, model.random_state).graph_config
 
 
 def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:

@@ -15,9 +15,8 @@ from pymatgen.core import Structure
 
 from ssatom.cli._output import HARMLESS
 from ssatom.corpora import StructureRecord, read_structures
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import GraphWarning, StructureError
 
-_PLACE = re.compile(r"structures\[(\d+)\]")
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
 
@@ -118,9 +117,11 @@ def apply(
     with _caught() as caught:
         rows = list(function([item.record.structure for item in chunk]))
     for warning in caught:
-        place, _, text = str(warning.message).partition(": ")
-        match = _PLACE.fullmatch(place)
-        warned.append([sources[int(match[1])], text] if match else ["", str(warning.message)])
+        told = warning.message
+        if isinstance(told, GraphWarning):
+            warned += [[sources[row], told.reason] for row in told.rows]
+        else:
+            warned.append(["", str(told)])
     for i, row in enumerate(rows):
         if isinstance(row, StructureError):
             rows[i] = StructureError(str(row).replace(f"structures[{i}]", sources[i], 1))

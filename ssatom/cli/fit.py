@@ -126,7 +126,7 @@ def fit(
     """
     started = time.perf_counter()
     _check(target, classify, test_size, errors, output, overwrite)
-    from ssatom.cli._fitting import make_estimator, read_rows, split_rows
+    from ssatom.cli._fitting import graphs_of, make_estimator, read_rows, split_rows
     from ssatom.cli._prediction import LABELS, column_names
     from ssatom.cli.pretrain import parse_duration
 
@@ -145,7 +145,13 @@ def fit(
     }
     model = make_estimator(estimator, classify, settings)
     rows = read_rows(
-        paths, target, structure_column, classify=classify, errors=errors, progress=progress
+        paths,
+        target,
+        structure_column,
+        graphs_of(model),
+        classify=classify,
+        errors=errors,
+        progress=progress,
     )
     y = rows.y(classify)
     train, test = split_rows(rows, y, target, test_size, random_state)

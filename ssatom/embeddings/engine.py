@@ -14,7 +14,12 @@ from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
 from ssatom.embeddings.pooling import pool, pooling_key
 from ssatom.exceptions import ParameterError, StructureError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis
+from ssatom.graph import (
+    CrystalGraphConverter,
+    CrystalGraphs,
+    GaussianDistanceBasis,
+    IsolatedSites,
+)
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
@@ -108,11 +113,16 @@ class _Engine:
     def run(
         self, rows: Iterator[StructureArrays | StructureError], indices: Iterator[int]
     ) -> Iterator[np.ndarray | StructureError]:
+        isolated = IsolatedSites(self.converter.config.cutoff)
         while chunk := list(islice(rows, _CHUNK)):
-            yield from self._chunk(chunk, list(islice(indices, len(chunk))))
+            yield from self._chunk(chunk, list(islice(indices, len(chunk))), isolated)
+        isolated.warn()
 
     def _chunk(
-        self, rows: list[StructureArrays | StructureError], indices: list[int]
+        self,
+        rows: list[StructureArrays | StructureError],
+        indices: list[int],
+        isolated: IsolatedSites,
     ) -> list[np.ndarray | StructureError]:
         keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
         known = self._look_up(keys)
@@ -125,6 +135,8 @@ class _Engine:
                 new[key] = (row, self.converter.candidates(row, i))
             except StructureError as error:
                 failed[key] = error
+            else:
+                isolated.note(i, new[key][1], len(row.numbers))
         computed = dict(self._compute(new))
         for key, array in computed.items():
             CACHE.put(key, array)

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from ssatom.exceptions import StructureError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig, IsolatedSites
 from ssatom.structures import StructureArrays, structure_key
 
 MAX_BYTES = 256 * 2**20
@@ -82,14 +82,18 @@ def convert(
     found: dict[tuple, _Parts] = {k: p for k in keys if (p := _CACHE.get(k)) is not None}
     errors: dict[int, StructureError] = {}
     new, candidates = {}, []
+    isolated = IsolatedSites(config.cutoff)
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
         try:
             candidates.append(converter.candidates(row, indices[i]))
-            new[key] = row
         except StructureError as error:
             errors[i] = error.with_traceback(None)
+            continue
+        isolated.note(indices[i], candidates[-1], len(row.numbers))
+        new[key] = row
+    isolated.warn()
     if new:
         graphs = converter.assemble(list(new.values()), candidates)
         for key, parts in zip(new, _split(graphs), strict=True):

@@ -5,6 +5,7 @@ from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs, GraphBatch
 from ssatom.graph.converter import CrystalGraphConverter
 from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
+from ssatom.graph.isolated import IsolatedSites
 from ssatom.graph.neighbors import Candidates, find_candidates
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "GaussianDistanceBasis",
     "GraphBatch",
     "GraphConfig",
+    "IsolatedSites",
     "envelope",
     "find_candidates",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.exceptions import StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
+from ssatom.graph.isolated import IsolatedSites
 from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
@@ -73,13 +73,21 @@ class CrystalGraphConverter:
         ------
         StructureError
             If something is no structure, or atoms overlap.
+
+        Warns
+        -----
+        GraphWarning
+            If sites have no neighbour within the cutoff.
         """
         arrays, candidates = [], []
+        isolated = IsolatedSites(self.config.cutoff)
         for i, row in enumerate(iter_arrays(structures)):
             if isinstance(row, StructureError):
                 raise row
             arrays.append(row)
             candidates.append(self.candidates(row, i))
+            isolated.note(i, candidates[-1], len(row.numbers))
+        isolated.warn()
         return self.assemble(arrays, candidates)
 
     def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
@@ -101,11 +109,6 @@ class CrystalGraphConverter:
         ------
         StructureError
             If two atoms are nearer than 0.3 Å.
-
-        Warns
-        -----
-        GraphWarning
-            If a site has no neighbour within the cutoff.
         """
         found = find_candidates(arrays, self.config, self.directions)
         if len(found.distances) and found.distances.min() < MIN_DISTANCE:
@@ -116,15 +119,6 @@ class CrystalGraphConverter:
                 int(found.centers[pair]),
                 int(found.neighbors[pair]),
                 float(found.distances[pair]),
-            )
-        n_sites = len(arrays.numbers)
-        alone = n_sites - np.count_nonzero(np.bincount(found.centers, minlength=n_sites))
-        if alone:
-            warnings.warn(
-                f"structures[{index}]: {alone} of {n_sites} sites have no neighbour "
-                f"within {self.config.cutoff:g} Å; their embeddings tell of the element alone",
-                GraphWarning,
-                stacklevel=2,
             )
         return found
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ssatom.exceptions import GraphWarning, ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
@@ -74,17 +74,15 @@ def build_corpus(
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
     skipped: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)  # isolated atoms are fine to learn from
-        for arrays, candidates in _chunks(rows, converter, skipped, progress_bar):
-            part = converter.assemble(arrays, candidates)
-            if folder is not None:
-                part.save(folder, append=bool(indices))
-            else:
-                parts.append(part)
-            for kept in targets.values():
-                kept.add(arrays, append=bool(indices))
-            indices.append(CorpusIndex.of(arrays))
+    for arrays, candidates in _chunks(rows, converter, skipped, progress_bar):
+        part = converter.assemble(arrays, candidates)
+        if folder is not None:
+            part.save(folder, append=bool(indices))
+        else:
+            parts.append(part)
+        for kept in targets.values():
+            kept.add(arrays, append=bool(indices))
+        indices.append(CorpusIndex.of(arrays))
     if not indices:
         raise ParameterError("the corpus holds no usable structure" + _because(skipped))
     if skipped:

@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
+from ssatom.embeddings import resolve_weights
 from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
 from ssatom.evaluation import DATASETS, Dataset, EvaluationResult, SplitScores
 from ssatom.evaluation.results import resume
@@ -84,10 +85,7 @@ def run_table7(context: Context) -> Report:
     targets = list(DATASETS["mp2018_36k"].targets)
     sets = context.datasets("mp2018_36k", targets)
     epochs = 2 if context.quick else LARGE_EPOCHS
-    trained = networks(context, epochs)
-    trained["NEGNN, fine-tuned"] = clone(trained["NEGNN"]).set_params(
-        encoder="fine-tune", encoder_learning_rate=0.001
-    )
+    trained = _large_networks(context, epochs)
     dataset = sets[targets[0]]
     # As arrays: every process gets a copy, and structures are ten times as large.
     structures = [structure_arrays(structure) for structure in dataset.structures]
@@ -128,20 +126,24 @@ def evaluate_network(
     return context.evaluate(STRUCTURES, sets, model=network, model_name=name, splits=["random"])
 
 
+def _large_networks(context: Context, max_epochs: int) -> dict[str, Any]:
+    """Both networks, and NEGNN with its encoder trained too."""
+    trained = networks(context, max_epochs)
+    tuned = clone(trained["NEGNN"]).set_params(encoder="fine-tune", encoder_learning_rate=0.001)
+    return {**trained, "NEGNN, fine-tuned": tuned}
+
+
 def _large_run(context: Context, dataset: Dataset, name: str, network: Any) -> dict[str, Any]:
     """What tells one network's run apart, and where its result is kept."""
-    stem = name.replace(", ", "-")
-    if name.startswith("NEGNN"):
-        stem += f"-{context.encoder.sha256[:8]}"
     network = clone(network).set_params(random_state=0)
+    stem, identity = name.replace(", ", "-"), {"network": repr(network)}
+    if "weights" in network.get_params():
+        identity["weights"] = resolve_weights(network.weights).sha256
+        stem += f"-{identity['weights'][:8]}"
     return {
         "network": network,
         "file": context.splits_folder / dataset.name / dataset.target / f"{stem}.json",
-        "identity": {
-            "network": repr(network),
-            "data": dataset.sha256,
-            "quick": context.quick,
-        },
+        "identity": {**identity, "data": dataset.sha256, "quick": context.quick},
         "settings": {
             "features": name,
             "data": dataset.provenance(),

@@ -1,0 +1,71 @@
+"""Sites without a neighbour: noted structure by structure, told once a call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+import numpy as np
+
+from ssatom.exceptions import GraphWarning
+from ssatom.graph.neighbors import Candidates
+
+_BETWEEN = {"ssatom", "sklearn", "matminer", "joblib"}  # a warning names no line of theirs
+
+
+class IsolatedSites:
+    """Structures in which a site has no neighbour within the cutoff.
+
+    Parameters
+    ----------
+    cutoff : float
+        Radius of the graphs, Å.
+    """
+
+    def __init__(self, cutoff: float) -> None:
+        self.cutoff = cutoff
+        self.rows: list[int] = []
+
+    def note(self, row: int, candidates: Candidates, n_sites: int) -> None:
+        """Look at one structure.
+
+        Parameters
+        ----------
+        row : int
+            Its place in the caller's list.
+        candidates : Candidates
+            Its neighbours.
+        n_sites : int
+            Its sites.
+        """
+        if np.count_nonzero(np.bincount(candidates.centers, minlength=n_sites)) < n_sites:
+            self.rows.append(row)
+
+    def warn(self) -> None:
+        """Tell of all that were noted, at the line of the user's that called this package.
+
+        Warns
+        -----
+        GraphWarning
+            If there are any.
+        """
+        if not self.rows:
+            return
+        reason = (
+            f"some sites have no neighbour within {self.cutoff:g} Å; "
+            "their embeddings tell of the element alone"
+        )
+        warnings.warn(GraphWarning(reason, self.rows), stacklevel=_levels_to_the_user())
+
+
+def _levels_to_the_user() -> int:
+    """Frames from the caller of this function to the first one outside of these packages."""
+    frame, levels = sys._getframe(1), 1
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
+        frame, levels = frame.f_back, levels + 1
+    return levels
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").partition(".")[0]
