@@ -105,6 +105,7 @@ class EncoderConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
+        object.__setattr__(self, "dropout", float(self.dropout))
 
     @property
     def n_layers(self) -> int:
@@ -165,7 +166,7 @@ class _GatedMessages(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, center, neighbor, edge_attr, weight, layout):  # type: ignore[override]
+    def forward(ctx, center, neighbor, edge_attr, weight, edge_weight, layout):  # type: ignore[override]
         gates = neighbor.index_select(0, layout.source)
         gates += center.index_select(0, layout.target)
         gates.addmm_(edge_attr, weight)
@@ -173,19 +174,21 @@ class _GatedMessages(torch.autograd.Function):
         opened = torch.sigmoid(gates[:, :width])
         core = F.softplus(gates[:, width:])
         messages = opened * core
-        messages *= layout.weight.to(messages.dtype)
+        messages *= edge_weight.to(messages.dtype)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(opened, core, gates[:, width:], edge_attr, weight)
+            ctx.save_for_backward(opened, core, gates[:, width:], edge_attr, weight, edge_weight)
             ctx.layout = layout
         return layout.sum_by_target(messages)
 
     @staticmethod
     def backward(ctx, grad_output):  # type: ignore[override]
-        opened, core, logits, edge_attr, weight = ctx.saved_tensors
+        opened, core, logits, edge_attr, weight, edge_weight = ctx.saved_tensors
         layout, width = ctx.layout, opened.shape[1]
         upstream = grad_output.index_select(0, layout.target)
-        upstream *= layout.weight.to(upstream.dtype)
         upstream *= opened
+        of_edge_weight = ctx.needs_input_grad[4]
+        grad_edge_weight = (upstream * core).sum(1, keepdim=True) if of_edge_weight else None
+        upstream *= edge_weight.to(upstream.dtype)
         grad = opened.new_empty(len(opened), 2 * width)
         torch.mul(upstream, torch.sigmoid(logits), out=grad[:, width:])
         torch.mul(upstream, core.addcmul(core, opened, value=-1), out=grad[:, :width])
@@ -195,6 +198,7 @@ class _GatedMessages(torch.autograd.Function):
             layout.sum_by_source(grad),
             grad_edges,
             edge_attr.t() @ grad,
+            grad_edge_weight,
             None,
         )
 
@@ -241,7 +245,9 @@ class CrystalGraphConv(nn.Module):
         nodes = x.to(dtype)
         center = F.linear(nodes, of_center.to(dtype), bias.to(dtype))
         neighbor = F.linear(nodes, of_neighbor.to(dtype))
-        messages = _GatedMessages.apply(center, neighbor, edge_attr, edge_weight.to(dtype), layout)
+        messages = _GatedMessages.apply(
+            center, neighbor, edge_attr, edge_weight.to(dtype), layout.weight, layout
+        )
         return messages.to(x.dtype)
 
 

@@ -440,7 +440,17 @@ def test_broken_packing(tmp_path: Path) -> None:
 def test_broken_frame(tmp_path: Path) -> None:
     write_structures(tmp_path / "a.extxyz", [CSCL, CSCL])
     text = (tmp_path / "a.extxyz").read_text()
-    (tmp_path / "a.extxyz").write_text(text[: text.rindex("Cl")] + "Cl broken\n")
+    (tmp_path / "a.extxyz").write_text(text[: text.rindex("Cl")] + "Cl broken\n" + text)
+    good, bad, *others = read(tmp_path / "a.extxyz", errors="keep")
+    assert str(bad.structure).startswith("a.extxyz@1: ASE cannot read this frame")
+    assert [record.source for record in others] == ["a.extxyz@2", "a.extxyz@3"]
+    assert all(isinstance(record.structure, Structure) for record in (good, *others))
+
+
+def test_frames_end_early(tmp_path: Path) -> None:
+    write_structures(tmp_path / "a.extxyz", [CSCL, CSCL])
+    text = (tmp_path / "a.extxyz").read_text()
+    (tmp_path / "a.extxyz").write_text(text[: text.rindex("Cl")])
     good, bad = read(tmp_path / "a.extxyz", errors="keep")
     assert isinstance(good.structure, Structure)
     assert str(bad.structure).startswith("a.extxyz@1: the file cannot be read from this frame on")

@@ -184,7 +184,7 @@ def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
 def test_hand_written_gradient() -> None:
     edge_index, edge_attr, weight = random_graph(n_nodes=5, n_edges=9, edge_dim=3)
     layout = _EdgeLayout(edge_index, weight, 5)
-    tensors = [torch.randn(5, 4), torch.randn(5, 4), edge_attr, torch.randn(3, 4)]
+    tensors = [torch.randn(5, 4), torch.randn(5, 4), edge_attr, torch.randn(3, 4), layout.weight]
     inputs = [tensor.double().requires_grad_() for tensor in tensors]
     assert torch.autograd.gradcheck(lambda *args: _GatedMessages.apply(*args, layout), inputs)
 

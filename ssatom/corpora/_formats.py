@@ -7,12 +7,13 @@ import json
 import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import orjson
-from ase.io import iread
+from ase.io import read
 
 from ssatom.corpora._records import StructureRecord, record_of_row
 from ssatom.exceptions import StructureError, StructureFileError
@@ -137,21 +138,26 @@ def _json(path: Path, name: str) -> Iterator[StructureRecord]:
 
 
 def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
-    number, reason = 0, ""
-    frames = iread(path, index=":", format="extxyz")
     lone = count_file(path) == 1
-    while True:
-        where = name if lone else f"{name}@{number}"
-        try:
-            atoms = next(frames, None)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            break
-        if atoms is None:
-            return
-        yield read_frame(atoms, where)
-        number += 1
+    where = name if lone else f"{name}@0"
+    try:
+        with open_binary(path) as file:
+            for number, text in enumerate(_texts_of_frames(file)):
+                where = name if lone else f"{name}@{number}"
+                yield _frame(text, where)
+                where = f"{name}@{number + 1}"
+        return
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        reason = f"{type(error).__name__}: {error}"
     yield _lost(where, f"the file cannot be read from this frame on ({reason})")
+
+
+def _frame(text: bytes, where: str) -> StructureRecord:
+    try:
+        atoms = read(StringIO(text.decode()), format="extxyz")
+    except Exception as error:  # whatever ASE meets in a comment line of a stranger's
+        return _lost(where, f"ASE cannot read this frame ({type(error).__name__}: {error})")
+    return read_frame(atoms, where)
 
 
 def read_frame(atoms: Any, where: str) -> StructureRecord:
@@ -193,12 +199,27 @@ def _loads(text: bytes) -> Any:
 
 
 def _count_frames(file: IO[bytes]) -> int | None:
-    count = 0
     try:
-        while first := file.readline().strip():
-            for _ in range(int(first) + 1):
-                file.readline()
-            count += 1
+        return sum(1 for _ in _texts_of_frames(file))
     except (ValueError, OSError, EOFError, zlib.error):
         return None
-    return count
+
+
+def _texts_of_frames(file: IO[bytes]) -> Iterator[bytes]:
+    """Each frame as it stands: number of atoms, comment, and a line an atom.
+
+    ASE's own reader of many frames goes through the file twice, and ends at an empty line.
+    """
+    line = file.readline()
+    while line:
+        if not line.strip():
+            line = file.readline()
+            continue
+        lines = [line, *(file.readline() for _ in range(int(line) + 1))]
+        if not lines[-1]:
+            raise EOFError(f"it ends within a frame of {int(line)} atoms")
+        line = file.readline()
+        while line.lstrip().startswith(b"VEC"):  # how some older programs write the cell
+            lines.append(line)
+            line = file.readline()
+        yield b"".join(lines)

@@ -89,7 +89,6 @@ class DiskCache:
         self.path = folder / "ssatom" / f"{name}.sqlite"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB)")
 
     @contextmanager

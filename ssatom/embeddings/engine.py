@@ -127,14 +127,15 @@ class _Engine:
         keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
         known = self._look_up(keys)
         new: dict[bytes, tuple[StructureArrays, Any]] = {}
-        failed: dict[bytes, StructureError] = {}
+        results: list[np.ndarray | StructureError | None] = []
         for key, row, i in zip(keys, rows, indices, strict=True):
-            if isinstance(row, StructureError) or key in known or key in new or key in failed:
+            results.append(row if isinstance(row, StructureError) else known.get(key))
+            if isinstance(row, StructureError) or key in known or key in new:
                 continue
             try:
                 new[key] = (row, self.converter.candidates(row, i))
             except StructureError as error:
-                failed[key] = error
+                results[-1] = error.with_traceback(None)
             else:
                 isolated.note(i, new[key][1], len(row.numbers))
         computed = dict(self._compute(new))
@@ -142,10 +143,9 @@ class _Engine:
             CACHE.put(key, array)
         if self.disk is not None and computed:
             self.disk.put(computed)
-        known |= computed
         return [
-            row if isinstance(row, StructureError) else known[key] if key in known else failed[key]
-            for key, row in zip(keys, rows, strict=True)
+            computed[key] if found is None else found
+            for key, found in zip(keys, results, strict=True)
         ]
 
     def _key(self, arrays: StructureArrays) -> bytes:

@@ -81,6 +81,8 @@ class GraphConfig:
             if not known or not 0 < float(value) < math.inf:
                 what = "int" if kind is Integral else "number"
                 raise ParameterError(f"{name}={value!r} must be a positive {what}")
+            # Python's own, since NumPy's do not go onto a card.
+            object.__setattr__(self, name, int(value) if kind is Integral else float(value))
         for name in self._without_meaning():
             if getattr(self, name) != getattr(type(self), name):
                 raise ParameterError(

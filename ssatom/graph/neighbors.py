@@ -79,6 +79,11 @@ def _search(
         return candidates._replace(directions=vectors / candidates.distances[:, None])
 
 
+def _points(arrays: StructureArrays) -> np.ndarray:
+    """Cartesian coordinates within the cell: the search spans all cells from site to site."""
+    return (arrays.frac_coords % 1) @ arrays.lattice
+
+
 def find_candidates(
     arrays: StructureArrays, config: GraphConfig, directions: bool = False
 ) -> Candidates:
@@ -99,7 +104,7 @@ def find_candidates(
         All neighbours of which `choose` may choose.
     """
     if config.neighbors == "smooth":
-        points = arrays.frac_coords @ arrays.lattice
+        points = _points(arrays)
         everyone = np.arange(len(points))
         found = _search(points, everyone, arrays.lattice, config.cutoff, directions)
     else:
@@ -114,7 +119,7 @@ def _search_far_enough(
 ) -> Candidates:
     """A small sphere serves most crystals; sites that find too few there search to the cutoff."""
     n_sites = len(arrays.numbers)
-    points = arrays.frac_coords @ arrays.lattice
+    points = _points(arrays)
     everyone = np.arange(n_sites)
     farthest = config.cutoff + config.shell_tolerance + _ROUNDING
     volume_per_site = abs(np.linalg.det(arrays.lattice)) / n_sites

@@ -265,11 +265,12 @@ def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
 
 def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
     what = f"{name} is an array of shape {array.shape} and dtype {array.dtype}"
+    shape = array.shape or (0,)  # an array of no dimension holds no rows
     if array.ndim == 2 and array.shape[1] == n_columns == 1:
         array = array[:, 0]
     if array.size and isinstance(array.flat[0], Site):
         raise StructureError(f"{what} that holds sites; {ARRAY_OF_SITES}")
-    if array.dtype.kind not in "OU" or array.ndim != (array.shape[-1] == n_columns == 2) + 1:
+    if array.dtype.kind not in "OU" or array.ndim != (shape[-1] == n_columns == 2) + 1:
         rows = ALLOWED if n_columns == 1 else "a pair (structure, site index)"
         raise StructureError(f"{what}; allowed is an object array of which each row is {rows}")
     return array

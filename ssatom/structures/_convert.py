@@ -69,7 +69,8 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     Raises
     ------
     StructureError
-        If there are no atoms, the cell has no volume, or an atom is no element.
+        If there are no atoms, the cell has no volume, an atom is no element, or
+        ``atoms.info["occupancy"]`` says that several share its site.
 
     Examples
     --------
@@ -97,6 +98,9 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
             f"{where}: site {int(np.argmin(atoms.numbers))} holds the dummy species X, which is "
             "no element; replace it with an element, or remove the site if it is a vacancy"
         )
+    shared = _partial_occupancy(atoms)
+    if shared:
+        raise StructureError(f"{where}: {shared}")
     extra = {k: v.tolist() for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
     return Structure(
         Lattice(cell),
@@ -104,6 +108,25 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
         atoms.get_scaled_positions(wrap=False),
         site_properties=extra,
     )
+
+
+def _partial_occupancy(atoms: Atoms) -> str | None:
+    """What is wrong if ASE read a disordered file, of which an atom shows one element alone."""
+    occupancies = atoms.info.get("occupancy")
+    kinds = atoms.arrays.get("spacegroup_kinds")
+    if not isinstance(occupancies, dict) or kinds is None:
+        return None
+    for site, kind in enumerate(kinds):
+        shares = occupancies.get(str(kind)) or {}
+        if shares and list(shares.values()) != [1]:
+            parts = ", ".join(f"{element} {share:.4g}" for element, share in shares.items())
+            return (
+                f'site {site} has partial occupancy ({parts}) in atoms.info["occupancy"]; order '
+                "the structure first, for instance with pymatgen's "
+                "OrderDisorderedStructureTransformation, or delete that entry if the atoms are "
+                "in order"
+            )
+    return None
 
 
 def structure_from_file(path: str | os.PathLike[str], where: str = "structure") -> Structure:

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ DEFAULT_WEIGHTS = "smooth-128x5-mp"
 _CARD = "card.json"
 _TENSORS, _CORPUS, _CURVE = "encoder.safetensors", "corpus.safetensors", "curve.csv"
 _FEATURES = "element_features"
+_GENERATOR_LOCK = Lock()  # torch's generator and default precision are shared by all threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +232,7 @@ def random_weights(
     'random-1'
     """
     default = torch.get_default_dtype()
-    with torch.random.fork_rng():
+    with _GENERATOR_LOCK, torch.random.fork_rng():
         torch.manual_seed(random_state)
         torch.set_default_dtype(torch.float32)  # other numbers are drawn in another precision
         try:
