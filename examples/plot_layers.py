@@ -13,7 +13,7 @@ weights keep atoms apart.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ssatom import load_example_crystals, site_embeddings
+from ssatom import load_example_crystals, load_pretrained, site_embeddings
 
 crystals = load_example_crystals().set_index("name")
 salts = {"halite": "NaCl", "sylvite": "KCl"}
@@ -23,8 +23,9 @@ sets = {"the paper's recipe": "cgcnn-64x5-mp", "default": None}
 
 
 def similarity(structure, layers, weights):
-    """Cosine of the angle between the first cation's and the first anion's vectors."""
+    """Cosine of the angle between the first cation's and the first anion's hidden states."""
     sites = site_embeddings([structure], layers=layers, weights=weights)[0]
+    sites = sites[:, : len(layers) * load_pretrained(weights).hidden_dim]  # no coordination numbers
     numbers = np.array(structure.atomic_numbers)
     cation, anion = sites[numbers != 17][0], sites[numbers == 17][0]
     return cation @ anion / (np.linalg.norm(cation) * np.linalg.norm(anion))

@@ -29,6 +29,16 @@ MAGPIE_PROPERTIES = (
 )  # fmt: skip
 """The 22 elemental properties of Magpie, whose statistics are its features."""
 
+# In pm, by atomic number from 1; the last four, which are not known, as the element before them.
+_COVALENT_RADII = (
+    31, 28, 128, 96, 84, 76, 71, 66, 57, 58, 166, 141, 121, 111, 107, 105, 102, 106, 203, 176,
+    170, 160, 153, 139, 139, 132, 126, 124, 132, 122, 122, 120, 119, 120, 120, 116, 220, 195, 190,
+    175, 164, 154, 147, 146, 142, 139, 145, 144, 142, 139, 139, 138, 139, 140, 244, 215, 207, 204,
+    203, 201, 199, 198, 198, 196, 194, 192, 192, 189, 190, 187, 187, 175, 170, 162, 151, 144, 141,
+    136, 136, 132, 145, 146, 148, 140, 150, 150, 260, 221, 215, 206, 200, 196, 190, 187, 180, 169,
+    169, 169, 169, 169,
+)  # fmt: skip
+
 N_PERIODS = 9
 N_GROUPS = 18
 
@@ -125,6 +135,37 @@ def group_numbers(numbers: object) -> np.ndarray:
     array([ 1, 16,  8,  3])
     """
     return _lookup(_periods_and_groups()[1], numbers)
+
+
+def covalent_radii(numbers: object) -> np.ndarray:
+    """Covalent radius of each element, Å [1]_.
+
+    Parameters
+    ----------
+    numbers : array-like of int
+        Atomic numbers, 1 to 100.
+
+    Returns
+    -------
+    ndarray of float64, of the shape of `numbers`
+        Those of Bk to Fm, which are not known, are that of Cm.
+
+    Raises
+    ------
+    ParameterError
+        If a number is no element of the table.
+
+    References
+    ----------
+    .. [1] Cordero et al., Dalton Trans. 2832 (2008), 10.1039/b801115j
+
+    Examples
+    --------
+    >>> from ssatom.elements import covalent_radii
+    >>> covalent_radii([1, 84])
+    array([0.31, 1.4 ])
+    """
+    return _lookup(np.array([0, *_COVALENT_RADII]) / 100, numbers)
 
 
 @cache

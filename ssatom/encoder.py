@@ -69,10 +69,10 @@ class EncoderConfig:
         Each layer adds to the last hidden state what it reads from the normalised one, a linear
         map of its messages, instead of replacing it. Deep and wide encoders train better so.
     radial_units : int, default=0
-        Units that `CrystalGraphEncoder.append_radial` puts after the learned ones: the site's
-        radial distribution, how many neighbours it has near each of the last `radial_units`
-        distances of an edge vector, weighed as its messages are. What is learned blurs distances;
-        these keep them sharp, and change nothing in what is learned.
+        Coordination numbers that are handed out beside the hidden states: how many neighbours a
+        site has within each of the last `radial_units` distances of an edge vector (see
+        `ssatom.graph.CoordinationNumbers`). Learned units blur distances; these keep them sharp,
+        and change nothing in what is learned.
 
     Raises
     ------
@@ -112,11 +112,6 @@ class EncoderConfig:
         """Number of hidden states: the linear embedding and one a convolution."""
         return self.n_conv + 1
 
-    @property
-    def state_dim(self) -> int:
-        """Units of an exported state: the learned ones and the radial distribution."""
-        return self.hidden_dim + self.radial_units
-
     def to_dict(self) -> dict[str, Any]:
         """Sizes as plain values, for a card."""
         return asdict(self)
@@ -125,7 +120,7 @@ class EncoderConfig:
         """One line on the encoder, for people."""
         text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
         if self.radial_units:
-            text += f", and {self.radial_units} units that are the site's radial distribution"
+            text += f", beside {self.radial_units} coordination numbers"
         return text
 
 
@@ -330,8 +325,7 @@ class CrystalGraphEncoder(nn.Module):
         Returns
         -------
         list of Tensor, each of shape (n_sites, hidden_dim)
-            `n_states` hidden states, at most ``n_conv + 1``, without the radial distribution that
-            `append_radial` adds.
+            `n_states` hidden states, at most ``n_conv + 1``.
 
         Raises
         ------
@@ -348,40 +342,6 @@ class CrystalGraphEncoder(nn.Module):
         for i, conv in enumerate(self.convs[:needed]):  # type: ignore[arg-type]
             hidden.append(self._layer(i, conv, hidden[-1], edge_attr, layout))
         return hidden
-
-    def append_radial(
-        self,
-        states: list[Tensor],
-        edge_index: Tensor,
-        edge_attr: Tensor,
-        edge_weight: Tensor | None = None,
-    ) -> list[Tensor]:
-        """Hidden states with the site's radial distribution behind them, as they are handed out.
-
-        Parameters
-        ----------
-        states : list of Tensor, each of shape (n_sites, hidden_dim)
-            From `forward`, for these edges.
-        edge_index, edge_attr : Tensor
-            As for `forward`.
-        edge_weight : Tensor, default=None
-            Factor of each neighbour; None for 1.
-
-        Returns
-        -------
-        list of Tensor, each of shape (n_sites, state_dim)
-            The last units of the first state, which knows no neighbours, are 0.
-        """
-        if not self.config.radial_units:
-            return states
-        places = slice(self.config.edge_dim - self.config.radial_units, self.config.edge_dim)
-        near = edge_attr[:, places].to(states[0].dtype)
-        if edge_weight is not None:
-            near = near * edge_weight[:, None]
-        nothing = near.new_zeros(len(states[0]), self.config.radial_units)
-        counts = nothing.index_add(0, edge_index[1], near)
-        radial = [nothing, *(len(states) - 1) * [counts]]
-        return [torch.cat(units, dim=1) for units in zip(states, radial, strict=True)]
 
     def _layer(
         self, i: int, conv: nn.Module, x: Tensor, edge_attr: Tensor, layout: _EdgeLayout

@@ -5,6 +5,7 @@ NEGNN and CGCNN are this one network; they differ in the node vectors it is give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -159,20 +160,21 @@ class NEGNN(nn.Module):
             x = self.dropout(nn.functional.softplus(layer(x)))
         return self.output(x)
 
-    def standardise(self, x: Tensor, n_layers: int = 1) -> None:
+    def standardise(self, x: Tensor, widths: Sequence[int] | None = None) -> None:
         """Set shift and scale from node vectors, so that training starts well conditioned.
 
         Parameters
         ----------
         x : Tensor, shape (n_sites, node_dim)
             Node vectors to learn from. Each unit is centred.
-        n_layers : int, default=1
-            Number of equal parts of a node vector. Each has one scale: units that are rarely
-            active would explode under one of their own.
+        widths : sequence of int, default=None
+            Widths of the blocks of a node vector, one after the other; None for one block. Each
+            has one scale: units that are rarely active would explode under one of their own.
         """
         x = x.double()
         shift = x.mean(dim=0)
-        parts = (x - shift).square().mean(dim=0).reshape(n_layers, -1).mean(dim=1).sqrt()
-        parts = torch.where(parts > 0, parts, torch.ones_like(parts))
+        variances = (x - shift).square().mean(dim=0).split(list(widths or [len(shift)]))
+        scales = [block.mean().sqrt().expand(len(block)) for block in variances]
+        scale = torch.cat(scales)
         self.node_shift.copy_(shift)
-        self.node_scale.copy_(parts.repeat_interleave(len(shift) // n_layers))
+        self.node_scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))

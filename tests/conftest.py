@@ -126,6 +126,7 @@ def make_weights() -> Callable[..., Path]:
             recipe={"max_epochs": 0, "random_state": seed},
             metrics={"validation_loss": 1.25, "validation_period_accuracy": 0.5},
             curve=pd.DataFrame({"epoch": [1], "validation_loss": [1.25]}),
+            near_constant={},
         )
 
     return make

@@ -31,8 +31,10 @@ MAY_IMPORT = {
     "masking": "elements graph",
     "tasks": "structures elements graph surroundings masking",
     "weights": "encoder elements structures graph",
-    "pretraining": "devices encoder structures elements training graph masking tasks weights",
     "embeddings": "devices structures elements graph weights",
+    "pretraining": (
+        "devices encoder structures elements training graph masking tasks weights embeddings"
+    ),
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
     "estimators": (

@@ -26,13 +26,13 @@ from ssatom.cli._parts import PartFolder
 from ssatom.cli.pretrain import parse_duration, pretrain
 from ssatom.corpora import write_structures
 from ssatom.embeddings import (
-    feature_names,
+    FeatureColumns,
     graph_embeddings,
     resolve_weights,
     site_embeddings,
 )
 from ssatom.pretraining import MaskedPretrainer
-from ssatom.weights import DEFAULT_WEIGHTS
+from ssatom.weights import DEFAULT_WEIGHTS, random_weights
 
 SALTS = {"NaCl": 5.64, "LiF": 4.03, "MgO": 4.21, "CaO": 4.81, "KBr": 6.60, "TiN": 4.24, "FeO": 4.33}
 
@@ -143,7 +143,7 @@ def test_rows_of_crystals(suffix: str, corpus: Path, structures: list[Structure]
     expected = graph_embeddings(structures, "31", "random", pooling=("mean", "std"))
     np.testing.assert_array_equal(features, expected)
     assert features.dtype == np.float32
-    assert names == feature_names([3, 1], 64, ("mean", "std"))
+    assert names == FeatureColumns(random_weights(0), [3, 1], ("mean", "std")).names
     assert labels["source"].tolist() == labels["formula"].tolist() == list(SALTS)
     assert os.listdir() == [f"x.{suffix}"]
 
@@ -161,7 +161,7 @@ def test_rows_of_sites(suffix: str, corpus: Path, structures: list[Structure]) -
                 rows.append((name, name, i, site.specie.symbol))
                 expected.append(hidden[i])
     np.testing.assert_array_equal(features, expected)
-    assert names == feature_names([0, 1, 2], 64)
+    assert names == FeatureColumns(random_weights(0), [0, 1, 2]).names
     assert list(labels) == ["source", "formula", "site_index", "element"]
     assert list(labels.itertuples(index=False, name=None)) == rows
 
@@ -194,7 +194,7 @@ def test_summary(corpus: Path) -> None:
     lines = featurize(corpus, "-o", "x.csv").stdout.splitlines()
     summary = dict(line.split(maxsplit=1) for line in lines)
     assert (summary["crystals"], summary["sites"], summary["rows"]) == ("7", "56", "7")
-    assert summary["columns"] == "192, ssatom_L0_000 … ssatom_L2_063"
+    assert summary["columns"] == "192, ssatom_random-0_L0_000 … ssatom_random-0_L2_063"
     assert summary["weights"] == f"random-0, sha256 {resolve_weights('random').sha256[:12]}"
     assert float(summary["seconds"]) >= 0
     assert summary["output"] == "x.csv"
@@ -225,7 +225,7 @@ def test_csv_quotes_what_needs_it(structures: list[Structure], corpus: Path) -> 
     write_structures(corpus, structures[:2], ids=['one, "two"', "plain"])
     assert featurize(corpus, "-o", "x.csv").exit_code == 0
     assert pd.read_csv("x.csv")["source"].tolist() == ['one, "two"', "plain"]
-    assert Path("x.csv").read_text().startswith("source,formula,ssatom_L0_000,")
+    assert Path("x.csv").read_text().startswith("source,formula,ssatom_random-0_L0_000,")
 
 
 def test_folder_that_holds_the_output(corpus: Path) -> None:

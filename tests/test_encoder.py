@@ -58,17 +58,13 @@ def batch_of(*structures: Structure) -> GraphBatch:
         return CrystalGraphConverter().convert(structures).to_batch()
 
 
-def states_of(
-    encoder: CrystalGraphEncoder, batch: GraphBatch, radial: bool = False
-) -> list[Tensor]:
-    """Hidden states in the precision of the encoder, with their radial units if wished."""
+def states_of(encoder: CrystalGraphEncoder, batch: GraphBatch) -> list[Tensor]:
+    """Hidden states in the precision of the encoder."""
     dtype = encoder.node_embedding.weight.dtype
     x = torch.from_numpy(atomic_features().copy())[batch.numbers].to(dtype)
     edge_attr = GaussianDistanceBasis().to(dtype)(batch.distances.to(dtype))
     with torch.no_grad():
-        edges = (batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
-        states = encoder(x, *edges)
-        return encoder.append_radial(states, *edges) if radial else states
+        return encoder(x, batch.edge_index, edge_attr, batch.edge_weight.to(dtype))
 
 
 # Against other ways to say the same ------------------------------------------------------------
@@ -220,40 +216,6 @@ def test_residual_layers_add_to_the_state(crystals: dict[str, Structure]) -> Non
             output.bias.zero_()
     states = states_of(encoder, batch_of(crystals["TiO2"]))
     assert all(torch.equal(state, states[0]) for state in states[1:])
-
-
-def test_radial_units_count_neighbors_by_distance(crystals: dict[str, Structure]) -> None:
-    """Of rock salt six neighbours, and the weight that the shell of twelve has in places left."""
-    plain = CrystalGraphEncoder(EncoderConfig(n_conv=2)).eval()
-    encoder = CrystalGraphEncoder(EncoderConfig(n_conv=2, radial_units=40)).eval()
-    encoder.load_state_dict(plain.state_dict())  # nothing is learned for them
-    batch = batch_of(crystals["NaCl"])
-    states = states_of(encoder, batch, radial=True)
-    for state, learned in zip(states, states_of(plain, batch), strict=True):
-        assert state.shape == (len(learned), encoder.config.state_dim) == (8, 104)
-        assert torch.equal(state[:, :64], learned)
-    assert states[0][:, 64:].abs().max() == 0
-    assert torch.equal(states[1][:, 64:], states[2][:, 64:])
-    a = crystals["NaCl"].lattice.a
-    for counts in states[1][:, 64:]:
-        for distance in (a / 2, a / 2**0.5):
-            place = round(distance / 0.2)
-            near = sum(6 * np.exp(-(((place * 0.2 - r) / 0.2) ** 2)) for r in (a / 2, a / 2**0.5))
-            assert counts[place - 1] == pytest.approx(near, rel=1e-3)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_radial_units_weigh_edges_as_messages_are(weighted: bool) -> None:
-    edge_index, edge_attr, weight = random_graph()
-    encoder = CrystalGraphEncoder(EncoderConfig(3, 5, 4, 2, radial_units=2)).double().eval()
-    x = torch.rand(7, 3, dtype=torch.float64)
-    edges = (edge_index, edge_attr, weight if weighted else None)
-    found = encoder.append_radial(encoder(x, *edges, n_states=2), *edges)
-    expected = torch.zeros(7, 2, dtype=torch.float64)
-    for k, center in enumerate(edge_index[1].tolist()):
-        expected[center] += edge_attr[k, 3:] * (weight[k] if weighted else 1)
-    assert len(found) == 2
-    torch.testing.assert_close(found[1][:, 4:], expected)
 
 
 @pytest.mark.parametrize("n_nodes", [1, 3])

@@ -234,7 +234,10 @@ def test_several_poolings_stand_side_by_side() -> None:
     case = CASES["graph"]
     both = case.make(layers="1", pooling=("std", "sum")).set_output(transform="pandas")
     features = both.transform(case.rows())
-    assert list(features.columns[[0, 64]]) == ["ssatom_L1_std_000", "ssatom_L1_sum_000"]
+    assert list(features.columns[[0, 64]]) == [
+        "ssatom_random-0_L1_std_000",
+        "ssatom_random-0_L1_sum_000",
+    ]
     sizes = np.array([[len(structure)] for structure in crystals()])
     mean = case.make(layers="1").transform(case.rows())
     assert_allclose(features.iloc[:, 64:], sizes * mean, 1e-5)

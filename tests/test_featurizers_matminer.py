@@ -253,7 +253,7 @@ def test_multiple_featurizer_beside_one_of_matminer(iterate_over_entries: bool) 
     frame = both.featurize_dataframe(
         frame, "structure", ignore_errors=True, return_errors=True, pbar=False
     )
-    assert list(frame["ssatom_L0_000"].isna()) == [False, True, False, False]
+    assert list(frame["ssatom_random-0_L0_000"].isna()) == [False, True, False, False]
     assert not frame["density"].isna().any()
     assert "overlap" in frame.loc["row 1", "GraphEmbeddingFeaturizer Exceptions"]
 

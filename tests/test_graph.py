@@ -383,8 +383,10 @@ def test_image_of_a_site_that_overlaps_it_is_refused() -> None:
 
 
 def test_just_above_overlap_is_taken() -> None:
-    near = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.08, 0, 0]])
+    near = Structure(Lattice.cubic(4), ["H", "F"], [[0, 0, 0], [0.08, 0, 0]])
     assert convert(near).distances.min() == pytest.approx(0.32)
+    near = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.21, 0, 0]])
+    assert convert(near).distances.min() == pytest.approx(0.84)  # 0.31 of 2.68 Å
 
 
 def test_bad_row_is_raised_with_its_place(crystals: dict[str, Structure]) -> None:

@@ -88,7 +88,7 @@ def test_standardised_node_vectors_have_no_mean_and_one_scale_a_part() -> None:
     x = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)) * 5 + 3
     x[:, 3:] *= 0.01
     network = make(node_dim=6)
-    network.standardise(x, n_layers=2)
+    network.standardise(x, [3, 3])
     scaled = (x - network.node_shift) / network.node_scale
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(6), atol=1e-4, rtol=0)
     for part in (scaled[:, :3], scaled[:, 3:]):

@@ -478,7 +478,7 @@ def test_overlap_error() -> None:
     assert isinstance(error, StructureError)
     assert str(error).startswith("structures[3] (NaCl): sites 0 (Na) and 4 (Cl) are 0.123 Å apart")
     assert str(overlap_error("a.cif", "NaCl", 0, 4, 0.0)).startswith(
-        "a.cif (NaCl): sites 0 and 4 are 0 Å apart, and atoms under 0.3 Å overlap; delete one"
+        "a.cif (NaCl): sites 0 and 4 are 0 Å apart, and atoms that near overlap; delete one"
     )
     own = str(overlap_error(0, np.array([11, 17]), 1, 1, 0.2))
     assert "(NaCl): site 1 (Cl) and its own periodic image are 0.2 Å" in own

@@ -322,7 +322,8 @@ FROZEN: dict[int, dict[str, Any]] = {
 }  # fmt: skip
 FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
 FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
-ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"]}  # to encoders since
+FROZEN[4] = {**FROZEN[3], "card": [*FROZEN[3]["card"], "near_constant"]}
+ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"], 3: []}  # to encoders since
 
 
 @pytest.mark.parametrize("version", ADDED)
@@ -333,6 +334,7 @@ def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> 
         content["format_version"] = version
         for name in ADDED[version]:
             del content["encoder"][name]
+        del content["near_constant"]
 
     expected = load_pretrained(weights_folder)
     rewrite_card(weights_folder / "card.json", as_before, seal=True)
@@ -360,9 +362,12 @@ def test_residual_encoder_over_smooth_graphs(
         recipe={},
         metrics={},
         curve=pd.DataFrame({"epoch": [1]}),
+        near_constant={"mean": [3]},
     )
     loaded = load_pretrained(written)
     assert loaded.graph_config == graph_config
+    assert loaded.near_constant("mean") == [3]
+    assert loaded.near_constant("max") == []
     assert loaded.encoder.config == config
     assert list(loaded.card.graph) == ["neighbors", "cutoff", "basis_step", "basis_width"]
     assert "all neighbours within 5 Å" in (written / "README.md").read_text()

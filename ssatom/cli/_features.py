@@ -15,9 +15,9 @@ import ssatom
 from ssatom.cli._parts import input_stamp
 from ssatom.corpora import StructureRecord
 from ssatom.embeddings import (
+    FeatureColumns,
     clear_cache,
     embed,
-    feature_names,
     parse_layers,
     parse_pooling,
     resolve_weights,
@@ -58,9 +58,14 @@ class FeatureJob:
     structure_column: str | None = None
 
     @property
+    def columns(self) -> FeatureColumns:
+        """Which features."""
+        return FeatureColumns(self.weights, self.layers, self.pooling)
+
+    @property
     def names(self) -> list[str]:
         """Names of the features."""
-        return feature_names(self.layers, self.weights.hidden_dim, self.pooling)
+        return self.columns.names
 
     def settings(self) -> dict[str, Any]:
         """All that the numbers depend on."""
@@ -94,25 +99,25 @@ class FeatureJob:
 
     def table(self, records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
         """Labels and features."""
-        schema, names = self.schema(), self.names
+        schema, names, columns = self.schema(), self.names, self.columns
         labels: list[list[Any]] = [[] for _ in range(len(schema) - len(names))]
         features = [np.empty((0, len(names)), np.float32)]
         for record, row in zip(records, rows, strict=True):
-            kept, values = self._rows_of(record, row[:, list(self.layers)])
+            kept, values = self._rows_of(record, columns.take(row))
             for column, label in zip(labels, kept, strict=True):
                 column.extend(label)
             features.append(values)
-        columns = np.ascontiguousarray(np.concatenate(features).T)
-        return pa.table([*labels, *map(pa.array, columns)], schema=schema)
+        by_column = np.ascontiguousarray(np.concatenate(features).T)
+        return pa.table([*labels, *map(pa.array, by_column)], schema=schema)
 
     def _rows_of(
-        self, record: StructureRecord, hidden: np.ndarray
+        self, record: StructureRecord, features: np.ndarray
     ) -> tuple[list[list[Any]], np.ndarray]:
         """Labels, column by column, and features, shape (n_rows, n_columns), of one crystal."""
         assert isinstance(record.structure, Structure)
         formula = record.structure.reduced_formula
         if self.pooling is not None:
-            return [[record.source], [formula]], hidden.reshape(1, -1)
+            return [[record.source], [formula]], features[None]
         numbers = structure_arrays(record.structure).numbers
         kept = np.arange(len(numbers))
         if self.elements is not None:
@@ -120,7 +125,7 @@ class FeatureJob:
         symbols = [Element.from_Z(number).symbol for number in numbers[kept].tolist()]
         n = len(kept)
         labels: list[list[Any]] = [[record.source] * n, [formula] * n, kept.tolist(), symbols]
-        return labels, hidden[kept].reshape(n, len(self.layers) * self.weights.hidden_dim)
+        return labels, features[kept]
 
 
 def prepare(

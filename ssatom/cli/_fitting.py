@@ -27,7 +27,7 @@ from ssatom.estimators import (
 )
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
-from ssatom.graph import CrystalGraphConverter, GraphConfig, IsolatedSites
+from ssatom.graph import CrystalGraphConverter, GraphConfig, GraphRemarks
 from ssatom.structures import structure_arrays, structure_key
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
@@ -165,16 +165,16 @@ def _usable(
     structures: list[Structure | StructureError], config: GraphConfig
 ) -> Iterator[Structure | StructureError]:
     """Structures whose graphs can be made, which is found out here, or their errors."""
-    converter, isolated = CrystalGraphConverter(config), IsolatedSites(config.cutoff)
+    converter, remarks = CrystalGraphConverter(config), GraphRemarks()
     for i, structure in enumerate(structures):
         try:
             if not isinstance(structure, StructureError):
                 arrays = structure_arrays(structure)
-                isolated.note(i, converter.candidates(arrays, i), len(arrays.numbers))
+                remarks.note(i, converter.remarks(arrays, converter.candidates(arrays, i)))
             yield structure
         except StructureError as error:
             yield error.with_traceback(None)
-    isolated.warn()
+    remarks.warn()
 
 
 def _known(items: Iterator[Item], targets: Sequence[str], at_once: bool) -> Iterator[Item]:

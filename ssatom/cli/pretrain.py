@@ -132,7 +132,7 @@ def pretrain(
         bool, _recipe("Layers add to the last state instead of replacing it.")
     ] = False,
     radial_units: Annotated[
-        int, _recipe("Units more that hold the site's radial distribution.", min=0)
+        int, _recipe("Coordination numbers beside the hidden states.", min=0)
     ] = 0,
     element_features: Annotated[
         str, _recipe("Of the elements: cgcnn, distinct or magpie.")

@@ -39,9 +39,10 @@ def _sizes(weights: PretrainedEncoder) -> tuple[str, str, str]:
     card, folder = weights.card, weights.folder
     assert card is not None
     assert folder is not None
+    extra = weights.encoder.config.radial_units
     n_bytes = sum(file.stat().st_size for file in folder.iterdir())
     return (
-        f"{weights.n_layers} × {weights.hidden_dim}",
+        f"{weights.n_layers} × {weights.hidden_dim}" + (f" + {extra}" if extra else ""),
         f"{card.corpus['n_structures']:,} structures",
         f"{n_bytes / 1000:,.0f} kB",
     )

@@ -2,14 +2,17 @@
 
 from ssatom.embeddings.api import graph_embeddings, site_embeddings
 from ssatom.embeddings.cache import clear_cache
-from ssatom.embeddings.choices import feature_names, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.choices import parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.columns import FeatureColumns
 from ssatom.embeddings.engine import embed
+from ssatom.embeddings.spread import near_constant_columns
 
 __all__ = [
+    "FeatureColumns",
     "clear_cache",
     "embed",
-    "feature_names",
     "graph_embeddings",
+    "near_constant_columns",
     "parse_layers",
     "parse_pooling",
     "resolve_weights",

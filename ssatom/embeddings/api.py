@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssatom.embeddings.choices import Weights, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.columns import FeatureColumns
 from ssatom.embeddings.engine import embed
 from ssatom.exceptions import StructureError
 from ssatom.structures import StructureLike
@@ -44,9 +45,9 @@ def site_embeddings(
 
     Returns
     -------
-    list of ndarray of float32, each of shape (n_sites, n_layers * hidden_dim)
-        In order of structures and sites; `n_layers` chosen ones, of
-        `PretrainedEncoder.hidden_dim` numbers each, 146 by default.
+    list of ndarray of float32, each of shape (n_sites, n_features)
+        In order of structures and sites; layer by layer, then coordination numbers, as
+        `SelfSupervisedSiteFeaturizer` names them.
 
     Raises
     ------
@@ -66,12 +67,12 @@ def site_embeddings(
     >>> from ssatom import load_example_crystals, site_embeddings
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> site_embeddings([salt], layers="01")[0].shape
-    (8, 292)
+    (8, 274)
     """
     encoder = resolve_weights(weights, random_state)
-    chosen = list(parse_layers(layers, encoder.n_layers))
+    columns = FeatureColumns(encoder, parse_layers(layers, encoder.n_layers))
     rows = embed(structures, encoder, batch_size=batch_size, device=device, memory=memory)
-    return [row[:, chosen].reshape(len(row), -1) for row in _raising(rows)]
+    return [columns.take(row) for row in _raising(rows)]
 
 
 def graph_embeddings(
@@ -109,9 +110,9 @@ def graph_embeddings(
 
     Returns
     -------
-    ndarray of float32, shape (n, n_pooling * n_layers * hidden_dim)
-        Pooling by pooling, layer by layer; `n_layers` chosen ones, of
-        `PretrainedEncoder.hidden_dim` numbers each, 146 by default.
+    ndarray of float32, shape (n, n_features)
+        Pooling by pooling, layer by layer, then coordination numbers, as
+        `GraphEmbeddingFeaturizer` names them.
 
     Raises
     ------
@@ -130,18 +131,16 @@ def graph_embeddings(
     --------
     >>> from ssatom import graph_embeddings, load_example_crystals
     >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
-    (5, 438)
+    (5, 402)
     """
     encoder = resolve_weights(weights, random_state)
-    chosen = list(parse_layers(layers, encoder.n_layers))
     poolings = parse_pooling(pooling)
+    columns = FeatureColumns(encoder, parse_layers(layers, encoder.n_layers), poolings)
     rows = embed(
         structures, encoder, pooling=poolings, batch_size=batch_size, device=device, memory=memory
     )
-    columns = len(poolings) * len(chosen) * encoder.hidden_dim
-    return np.array([row[:, chosen].ravel() for row in _raising(rows)], dtype=np.float32).reshape(
-        -1, columns
-    )
+    row_type = np.dtype((np.float32, (len(columns),)))
+    return np.fromiter((columns.take(row) for row in _raising(rows)), dtype=row_type)
 
 
 def _raising(rows: Iterator[np.ndarray | StructureError]) -> Iterator[np.ndarray]:

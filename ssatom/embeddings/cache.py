@@ -2,63 +2,78 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 
 from ssatom.exceptions import ParameterError, SsatomError
 
 MAX_BYTES = 512 * 2**20
 """Bound of the process-wide cache."""
 
+_Value = TypeVar("_Value")
 
-class MemoryCache:
-    """Arrays by key; the ones longest unused go first when the bound is reached.
+
+class CachedRow(NamedTuple):
+    """What is kept of one structure.
+
+    Attributes
+    ----------
+    states : ndarray of float32, shape (n_rows, n_columns)
+        Read-only, since callers share it.
+    remarks : tuple of str
+        What was odd about its graph; told at every call.
+    """
+
+    states: np.ndarray
+    remarks: tuple[str, ...] = ()
+
+
+class MemoryCache(Generic[_Value]):
+    """Values by key; the ones longest unused go first when the bound is reached.
 
     Parameters
     ----------
     max_bytes : int
-        Bound on the bytes of all arrays together.
+        Bound on the bytes of all values together.
+    n_bytes : callable
+        Bytes of one value.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.n_bytes = 0
-        self._arrays: OrderedDict[bytes, np.ndarray] = OrderedDict()
+    def __init__(self, max_bytes: int, n_bytes: Callable[[_Value], int]) -> None:
+        self._values: LRUCache[Any, _Value] = LRUCache(max_bytes, n_bytes)
         self._lock = Lock()
 
-    def get(self, key: bytes) -> np.ndarray | None:
-        """The array of `key`, or None."""
-        with self._lock:
-            if key in self._arrays:
-                self._arrays.move_to_end(key)
-            return self._arrays.get(key)
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all values."""
+        return int(self._values.currsize)
 
-    def put(self, key: bytes, array: np.ndarray) -> None:
-        """Keep `array`, which is made read-only since callers share it."""
-        array.setflags(write=False)
+    def get(self, key: Any) -> _Value | None:
+        """The value of `key`, or None."""
         with self._lock:
-            replaced = self._arrays.pop(key, None)
-            self.n_bytes += array.nbytes - (0 if replaced is None else replaced.nbytes)
-            self._arrays[key] = array
-            while self.n_bytes > self.max_bytes:
-                self.n_bytes -= self._arrays.popitem(last=False)[1].nbytes
+            return self._values.get(key)
+
+    def put(self, key: Any, value: _Value) -> None:
+        """Keep a value, unless it is larger than the bound. Callers share it."""
+        with self._lock, suppress(ValueError):
+            self._values[key] = value
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._arrays.clear()
-            self.n_bytes = 0
+            self._values.clear()
 
 
-CACHE = MemoryCache(MAX_BYTES)
+CACHE: MemoryCache[CachedRow] = MemoryCache(MAX_BYTES, lambda row: row.states.nbytes)
 
 
 def clear_cache() -> None:
@@ -72,8 +87,11 @@ def clear_cache() -> None:
     CACHE.clear()
 
 
+_TABLE = "CREATE TABLE IF NOT EXISTS states (key BLOB PRIMARY KEY, row BLOB, remarks TEXT)"
+
+
 class DiskCache:
-    """Arrays by key in one SQLite file, which processes may share.
+    """Rows by key in one SQLite file, which processes may share.
 
     A file a row, as joblib's own `Memory` keeps them, would cost more time than computing.
 
@@ -89,7 +107,7 @@ class DiskCache:
         self.path = folder / "ssatom" / f"{name}.sqlite"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, row BLOB)")
+            connection.execute(_TABLE)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -102,23 +120,27 @@ class DiskCache:
                 "is computed again"
             ) from error
 
-    def get(self, keys: Sequence[bytes], shape: tuple[int, ...]) -> dict[bytes, np.ndarray]:
-        """The arrays there are; `shape` is that of one row of each."""
+    def get(self, keys: Sequence[bytes], n_columns: int) -> dict[bytes, CachedRow]:
+        """The rows there are."""
         found = {}
         with self._open() as connection:
             for start in range(0, len(keys), 500):  # SQLite bounds the number of places
                 part = keys[start : start + 500]
                 marks = ",".join("?" * len(part))
-                query = f"SELECT key, row FROM rows WHERE key IN ({marks})"  # noqa: S608
-                for key, row in connection.execute(query, part):
-                    found[key] = np.frombuffer(row, dtype="<f4").reshape(-1, *shape)
+                query = f"SELECT key, row, remarks FROM states WHERE key IN ({marks})"  # noqa: S608
+                for key, row, remarks in connection.execute(query, part):
+                    states = np.frombuffer(row, dtype="<f4").reshape(-1, n_columns)
+                    found[key] = CachedRow(states, tuple(json.loads(remarks)))
         return found
 
-    def put(self, arrays: dict[bytes, np.ndarray]) -> None:
-        """Write arrays of float32."""
-        rows = [(key, np.ascontiguousarray(a, dtype="<f4").data) for key, a in arrays.items()]
+    def put(self, rows: Mapping[bytes, CachedRow]) -> None:
+        """Write rows."""
+        values = [
+            (key, np.ascontiguousarray(row.states, dtype="<f4").data, json.dumps(row.remarks))
+            for key, row in rows.items()
+        ]
         with self._open() as connection:
-            connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
+            connection.executemany("INSERT OR IGNORE INTO states VALUES (?, ?, ?)", values)
 
 
 def disk_cache(memory: Any) -> DiskCache | None:

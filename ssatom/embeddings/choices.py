@@ -1,4 +1,4 @@
-"""What people choose: layers, pooling, weights; and the names of the columns that follow."""
+"""What people choose: layers, pooling, weights."""
 
 from __future__ import annotations
 
@@ -134,37 +134,3 @@ def resolve_weights(weights: Weights = None, random_state: int | None = 0) -> Pr
             raise ParameterError(f"random_state={random_state!r} must be an int from 0 on")
         return random_weights(int(seed))
     return load_pretrained(weights)
-
-
-def feature_names(
-    layers: Sequence[int], width: int, poolings: Sequence[str] | None = None
-) -> list[str]:
-    """Names of the columns, pooling by pooling, layer by layer.
-
-    Parameters
-    ----------
-    layers : sequence of int
-        Layer numbers.
-    width : int
-        Width of a hidden state.
-    poolings : sequence of str, default=None
-        Named in the columns where there is more than one.
-
-    Returns
-    -------
-    list of str
-        Such as "ssatom_L1_017" or "ssatom_L1_std_017".
-
-    Examples
-    --------
-    >>> from ssatom.embeddings import feature_names
-    >>> feature_names([1], 2, ["mean", "std"])
-    ['ssatom_L1_mean_000', 'ssatom_L1_mean_001', 'ssatom_L1_std_000', 'ssatom_L1_std_001']
-    """
-    tags = [f"{name}_" for name in poolings] if poolings and len(poolings) > 1 else [""]
-    return [
-        f"ssatom_L{layer}_{tag}{unit:03d}"
-        for tag in tags
-        for layer in layers
-        for unit in range(width)
-    ]

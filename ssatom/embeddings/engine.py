@@ -8,24 +8,22 @@ from itertools import count, islice
 from typing import Any
 
 import numpy as np
-import torch
 
 from ssatom.devices import resolve_device, use_one_thread_in_fork
-from ssatom.embeddings.cache import CACHE, DiskCache, disk_cache
+from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.pooling import pool, pooling_key
+from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError
-from ssatom.graph import (
-    CrystalGraphConverter,
-    CrystalGraphs,
-    GaussianDistanceBasis,
-    IsolatedSites,
-)
+from ssatom.graph import Candidates, CrystalGraphConverter, CrystalGraphs, GraphRemarks
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
-_VERSION = 1  # raise it where the same weights come to give other rows, for the caches on disk
+_VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
 _MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
+
+_New = tuple[StructureArrays, Candidates, tuple[str, ...]]
+"""A structure that is to be embedded, its neighbours, and what is odd about its graph."""
 
 
 def embed(
@@ -59,8 +57,14 @@ def embed(
 
     Yields
     ------
-    ndarray of float32, shape (n_sites, n_layers, width) or (n_pooling, n_layers, width)
-        Read-only, since the cache shares it; or the StructureError of a row that is bad.
+    ndarray of float32, shape (n_sites, n_columns) or (n_pooling, n_columns)
+        Columns as `PretrainedEncoder.columns` counts them. Read-only, since the cache shares it;
+        or the StructureError of a row that is bad.
+
+    Warns
+    -----
+    GraphWarning
+        Once all is computed, of crystals whose graphs are odd, such as isolated atoms.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def embed(
     >>> from ssatom.embeddings import embed, resolve_weights
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> next(embed([salt], resolve_weights("random"), pooling=("mean", "std"))).shape
-    (2, 6, 64)
+    (2, 384)
     """
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ParameterError(f"batch_size={batch_size!r} must be an int from 1 on")
@@ -98,83 +102,79 @@ class _Engine:
         self.batch_size = batch_size
         self.device = device
         self.disk = disk
-        self.row_shape = (weights.n_layers, weights.hidden_dim)
+        self.n_columns = weights.n_columns
         made_by = f"{weights.sha256} {weights.graph_config} {_VERSION}".encode()
         self.prefix = hashlib.sha256(made_by).digest()[:16] + pooling_key(pooling or ("sites",))
         self.converter = CrystalGraphConverter(weights.graph_config)
-        self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
-        self.encoder = weights.encoder
-        if device != "cpu":  # the loaded weights are shared and stay where they are
-            self.encoder = type(weights.encoder)(weights.encoder.config).eval()
-            self.encoder.load_state_dict(weights.encoder.state_dict())
-            self.encoder.to(device)
-        self.features = weights.element_features.to(device)
+        self.states = SiteStates(weights, device)
 
     def run(
         self, rows: Iterator[StructureArrays | StructureError], indices: Iterator[int]
     ) -> Iterator[np.ndarray | StructureError]:
-        isolated = IsolatedSites(self.converter.config.cutoff)
+        remarks = GraphRemarks()
         while chunk := list(islice(rows, _CHUNK)):
-            yield from self._chunk(chunk, list(islice(indices, len(chunk))), isolated)
-        isolated.warn()
+            places = list(islice(indices, len(chunk)))
+            for place, row in zip(places, self._chunk(chunk, places), strict=True):
+                if isinstance(row, StructureError):
+                    yield row
+                else:
+                    remarks.note(place, row.remarks)
+                    yield row.states
+        remarks.warn()
 
     def _chunk(
-        self,
-        rows: list[StructureArrays | StructureError],
-        indices: list[int],
-        isolated: IsolatedSites,
-    ) -> list[np.ndarray | StructureError]:
+        self, rows: list[StructureArrays | StructureError], places: list[int]
+    ) -> list[CachedRow | StructureError]:
         keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
         known = self._look_up(keys)
-        new: dict[bytes, tuple[StructureArrays, Any]] = {}
-        results: list[np.ndarray | StructureError | None] = []
-        for key, row, i in zip(keys, rows, indices, strict=True):
-            results.append(row if isinstance(row, StructureError) else known.get(key))
-            if isinstance(row, StructureError) or key in known or key in new:
-                continue
-            try:
-                new[key] = (row, self.converter.candidates(row, i))
-            except StructureError as error:
-                results[-1] = error.with_traceback(None)
-            else:
-                isolated.note(i, new[key][1], len(row.numbers))
+        new: dict[bytes, _New] = {}
+        errors: dict[int, StructureError] = {}
+        for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            if isinstance(row, StructureError):
+                errors[i] = row
+            elif key not in known and key not in new:
+                try:
+                    new[key] = self._neighbors(row, places[i])
+                except StructureError as error:  # each row has an error of its own name
+                    errors[i] = error.with_traceback(None)
         computed = dict(self._compute(new))
-        for key, array in computed.items():
-            CACHE.put(key, array)
+        for key, found in computed.items():
+            found.states.setflags(write=False)
+            CACHE.put(key, found)
         if self.disk is not None and computed:
             self.disk.put(computed)
-        return [
-            computed[key] if found is None else found
-            for key, found in zip(keys, results, strict=True)
-        ]
+        known |= computed
+        return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
+
+    def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
+        candidates = self.converter.candidates(arrays, place)
+        return arrays, candidates, self.converter.remarks(arrays, candidates)
 
     def _key(self, arrays: StructureArrays) -> bytes:
         return self.prefix + structure_key(arrays)
 
-    def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    def _look_up(self, keys: list[bytes]) -> dict[bytes, CachedRow]:
         wanted = dict.fromkeys(key for key in keys if key)
         known = {key: found for key in wanted if (found := CACHE.get(key)) is not None}
         missing = [key for key in wanted if key not in known]
         if self.disk is not None and missing:
-            for key, array in self.disk.get(missing, self.row_shape).items():
-                CACHE.put(key, array)
-                known[key] = array
+            for key, found in self.disk.get(missing, self.n_columns).items():
+                CACHE.put(key, found)
+                known[key] = found
         return known
 
-    def _compute(
-        self, new: dict[bytes, tuple[StructureArrays, Any]]
-    ) -> Iterator[tuple[bytes, np.ndarray]]:
+    def _compute(self, new: dict[bytes, _New]) -> Iterator[tuple[bytes, CachedRow]]:
         for keys in self._batches(new):
-            arrays, candidates = zip(*(new[key] for key in keys), strict=True)
+            arrays, candidates, remarks = zip(*(new[key] for key in keys), strict=True)
             graphs = self.converter.assemble(arrays, candidates)
-            hidden = self._forward(graphs)
-            yield from zip(keys, self._split(hidden, graphs), strict=True)
+            rows = self._split(self.states(graphs), graphs)
+            yield from zip(keys, map(CachedRow, rows, remarks), strict=True)
 
-    def _batches(self, new: dict[bytes, tuple[StructureArrays, Any]]) -> Iterator[list[bytes]]:
+    def _batches(self, new: dict[bytes, _New]) -> Iterator[list[bytes]]:
         """Keys in batches that are bounded in structures and, roughly, in edges."""
         batch: list[bytes] = []
         n_edges = 0
-        for key, (arrays, candidates) in new.items():
+        for key, (arrays, candidates, _) in new.items():
             n_new = self.converter.expected_edges(arrays, candidates)
             if batch and (len(batch) == self.batch_size or n_edges + n_new > _MAX_EDGES):
                 yield batch
@@ -184,18 +184,9 @@ class _Engine:
         if batch:
             yield batch
 
-    @torch.inference_mode()
-    def _forward(self, graphs: CrystalGraphs) -> np.ndarray:
-        """Hidden states, shape (n_sites, n_layers, width)."""
-        batch = graphs.to_batch().to(self.device)
-        edges = (batch.edge_index, self.basis(batch.distances), batch.edge_weight)
-        states = self.encoder(self.features[batch.numbers], *edges)
-        states = self.encoder.append_radial(states, *edges)
-        return torch.stack(states, dim=1).cpu().numpy()
-
-    def _split(self, hidden: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
+    def _split(self, states: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
         if self.pooling is None:
             for end, count in zip(np.cumsum(graphs.site_counts), graphs.site_counts, strict=True):
-                yield hidden[end - count : end].copy()
+                yield states[end - count : end].copy()
             return
-        yield from pool(hidden, graphs.numbers, graphs.site_counts, self.pooling)
+        yield from pool(states, graphs.numbers, graphs.site_counts, self.pooling)

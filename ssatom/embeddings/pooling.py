@@ -26,7 +26,7 @@ def pool(
 
     Parameters
     ----------
-    hidden : ndarray, shape (n_sites, n_layers, width)
+    hidden : ndarray, shape (n_sites, n_columns)
         Hidden states of the sites, structure by structure.
     numbers : ndarray of int, shape (n_sites,)
         Atomic numbers of the sites.
@@ -37,14 +37,14 @@ def pool(
 
     Returns
     -------
-    ndarray of float32, shape (n_structures, n_pooling, n_layers, width)
+    ndarray of float32, shape (n_structures, n_pooling, n_columns)
         In the order of `poolings`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ssatom.embeddings.pooling import pool
-    >>> sodium_chloride = np.array([[[0.0]], [[1.0]]])
+    >>> sodium_chloride = np.array([[0.0], [1.0]])
     >>> pooled = pool(sodium_chloride, np.array([11, 17]), np.array([2]), ("mean", "anion"))
     >>> pooled.ravel().round(2)
     array([0.5 , 0.86], dtype=float32)
@@ -62,16 +62,17 @@ def _pool_one(
     # In float64: a mean must not depend on the number of cells that were given.
     hidden = hidden.astype(np.float64)
     if name in _PULL:
-        weights = _pulls(name)[numbers][:, None, None]
+        weights = _pulls(name)[numbers][:, None]
         return np.add.reduceat(weights * hidden, starts) / np.add.reduceat(weights, starts)
     total = np.add.reduceat(hidden, starts)
     if name == "sum":
         return total
-    mean = total / counts[:, None, None]
+    mean = total / counts[:, None]
     if name == "mean":
         return mean
-    square = np.add.reduceat(np.square(hidden), starts) / counts[:, None, None]
-    return np.sqrt(np.maximum(square - mean**2, 0.0))
+    # The difference of squares would leave rounding where all sites are equal.
+    deviations = hidden - np.repeat(mean, counts, axis=0)
+    return np.sqrt(np.add.reduceat(np.square(deviations), starts) / counts[:, None])
 
 
 @cache

@@ -118,7 +118,7 @@ class CrystalEstimator(BaseEstimator):
                 torch.manual_seed(seed)
                 network = NEGNN(self._network_config(plan, n_outputs))
             if sample is not None:
-                network.standardise(sample, plan.n_parts)
+                network.standardise(sample, plan.widths)
             source = None if data.nodes is not None else plan.make_source()
             basis = GaussianDistanceBasis(plan.graph_config)
             module = PropertyModule(network, source, basis, loss, metric, settings)

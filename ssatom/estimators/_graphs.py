@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 
+from ssatom.embeddings.cache import MemoryCache
 from ssatom.exceptions import StructureError
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig, IsolatedSites
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig, GraphRemarks
 from ssatom.structures import StructureArrays, structure_key
 
 MAX_BYTES = 256 * 2**20
@@ -24,36 +24,18 @@ _ARRAY_OVERHEAD = 120  # bytes of an array besides its numbers
 _Parts = tuple[np.ndarray, ...]  # of one graph, in the order of the fields of CrystalGraphs
 
 
-class _GraphCache:
-    """Parts of graphs by key; the ones longest unused go first when the bound is reached."""
+class _Graph(NamedTuple):
+    """One graph as it is kept, with what is odd about it."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.n_bytes = 0
-        self._graphs: OrderedDict[tuple, _Parts] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple) -> _Parts | None:
-        with self._lock:
-            if key in self._graphs:
-                self._graphs.move_to_end(key)
-            return self._graphs.get(key)
-
-    def put(self, key: tuple, parts: _Parts) -> None:
-        with self._lock:
-            if key in self._graphs:
-                return
-            self._graphs[key] = parts
-            self.n_bytes += _size(parts)
-            while self.n_bytes > self.max_bytes:
-                self.n_bytes -= _size(self._graphs.popitem(last=False)[1])
+    parts: _Parts
+    remarks: tuple[str, ...]
 
 
-def _size(parts: _Parts) -> int:
-    return sum(part.nbytes + _ARRAY_OVERHEAD for part in parts)
+def _size(graph: _Graph) -> int:
+    return sum(part.nbytes + _ARRAY_OVERHEAD for part in graph.parts)
 
 
-_CACHE = _GraphCache(MAX_BYTES)
+_CACHE: MemoryCache[_Graph] = MemoryCache(MAX_BYTES, _size)
 
 
 def convert(
@@ -79,10 +61,10 @@ def convert(
     """
     converter = CrystalGraphConverter(config)
     keys = [(structure_key(row), config) for row in rows]
-    found: dict[tuple, _Parts] = {k: p for k in keys if (p := _CACHE.get(k)) is not None}
+    found = {key: graph for key in keys if (graph := _CACHE.get(key)) is not None}
     errors: dict[int, StructureError] = {}
-    new, candidates = {}, []
-    isolated = IsolatedSites(config.cutoff)
+    new: dict[tuple, StructureArrays] = {}
+    candidates, remarks = [], []
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
@@ -91,16 +73,19 @@ def convert(
         except StructureError as error:
             errors[i] = error.with_traceback(None)
             continue
-        isolated.note(indices[i], candidates[-1], len(row.numbers))
+        remarks.append(converter.remarks(row, candidates[-1]))
         new[key] = row
-    isolated.warn()
     if new:
         graphs = converter.assemble(list(new.values()), candidates)
-        for key, parts in zip(new, _split(graphs), strict=True):
-            _CACHE.put(key, parts)
-            found[key] = parts
-    good = [found[key] for i, key in enumerate(keys) if i not in errors]
-    return _join(good), errors
+        for key, graph in zip(new, map(_Graph, _split(graphs), remarks), strict=True):
+            _CACHE.put(key, graph)
+            found[key] = graph
+    good = [i for i in range(len(keys)) if i not in errors]
+    told = GraphRemarks()
+    for i in good:
+        told.note(indices[i], found[keys[i]].remarks)
+    told.warn()
+    return _join([found[keys[i]].parts for i in good]), errors
 
 
 def _split(graphs: CrystalGraphs) -> list[_Parts]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssatom.graph import GraphBatch, GraphConfig
+from ssatom.graph import CoordinationNumbers, GraphBatch, GraphConfig
 from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
@@ -31,8 +31,8 @@ class NodePlan:
         Graphs they belong to.
     node_dim : int
         Length of a node vector.
-    n_parts : int
-        Layers side by side in a node vector.
+    widths : tuple of int
+        Widths of the blocks of a node vector: its layers, and the coordination numbers.
     make_source : callable
         A module that makes node vectors from graphs.
     trained : bool
@@ -45,7 +45,7 @@ class NodePlan:
 
     graph_config: GraphConfig
     node_dim: int
-    n_parts: int
+    widths: tuple[int, ...]
     make_source: Callable[[], nn.Module]
     trained: bool = False
     vectors: VectorFunction | None = None
@@ -94,7 +94,9 @@ class EncoderNodes(nn.Module):
         super().__init__()
         self.register_buffer("features", weights.element_features, persistent=False)
         self.layers = layers
-        self.node_dim = len(layers) * weights.hidden_dim
+        self.node_dim = len(weights.columns(layers))
+        n_numbers = weights.encoder.config.radial_units if any(layers) else 0
+        self.coordination = CoordinationNumbers(weights.graph_config, n_numbers)
         self.encoder = weights.encoder
         if trainable:
             self.encoder = type(weights.encoder)(weights.encoder.config)
@@ -109,6 +111,9 @@ class EncoderNodes(nn.Module):
         """Node vectors, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
         n_states = max(self.layers) + 1  # what lies beyond would be computed for nothing
-        edges = (graphs.edge_index, edge_attr, graphs.edge_weight)
-        states = self.encoder.append_radial(self.encoder(x, *edges, n_states), *edges)
-        return torch.cat([states[layer] for layer in self.layers], dim=1)
+        states = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
+        vectors = [states[layer] for layer in self.layers]
+        if len(self.coordination.radii):
+            edges = (graphs.distances, graphs.edge_index[1], graphs.edge_weight)
+            vectors.append(self.coordination(*edges, len(x)))
+        return torch.cat(vectors, dim=1)

@@ -22,7 +22,7 @@ class RawFeatures:
 
     def _node_plan(self) -> NodePlan:
         source = ElementNodes(torch.from_numpy(atomic_features().copy()))
-        return NodePlan(GraphConfig(), source.node_dim, 1, lambda: source)
+        return NodePlan(GraphConfig(), source.node_dim, (source.node_dim,), lambda: source)
 
     _fitted_plan = _node_plan
 
@@ -72,18 +72,22 @@ class Embeddings:
         *,
         trained: bool,
     ) -> NodePlan:
+        columns = weights.columns(layers)
+        widths = len(layers) * (weights.hidden_dim,)
+        n_numbers = len(columns) - sum(widths)
+
         def vectors(arrays: Sequence[Any], indices: Sequence[int]) -> Iterator[np.ndarray]:
             settings = {"device": self.device, "memory": self.memory, "indices": indices}
             for row in embed(arrays, weights, **settings):
                 if isinstance(row, StructureError):
                     raise row
-                yield row[:, list(layers)].reshape(len(row), -1)
+                yield row[:, columns]
 
         return NodePlan(
             # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.
             weights.graph_config if trained else GraphConfig(),
-            len(layers) * weights.hidden_dim,
-            len(layers),
+            len(columns),
+            (*widths, n_numbers) if n_numbers else widths,
             lambda: EncoderNodes(weights, layers, trainable=True),
             trained,
             vectors,

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 from sklearn.base import BaseEstimator
@@ -190,13 +189,12 @@ def measure_locality(
     pairs = bool(rows) and not isinstance(rows[0], Structure) and isinstance(rows[0], tuple | list)
     featurizer = SelfSupervisedSiteFeaturizer if pairs else GraphEmbeddingFeaturizer
     layers = [str(layer) for layer in range(encoder.n_layers)]
-    X = featurizer(range(encoder.n_layers), weights=encoder).fit_transform(rows)
     model = KernelRidgeCV(search="coarse-to-fine") if model is None else model
     results = {}
     for n in range(1, len(layers) + 1):
         setting = "".join(layers[:n])
         results[setting] = evaluate(
-            np.ascontiguousarray(X[:, : n * encoder.hidden_dim]),
+            featurizer(range(n), weights=encoder).fit_transform(rows),
             y,
             groups=groups,
             model=model,

@@ -19,7 +19,7 @@ N_ORBITALS = 32
 N_PERIODS = 7
 _MIN_DISTANCE = 0.3  # Å
 _SYMPREC = 1e-3  # Å
-_CACHE = MemoryCache(64 * 2**20)
+_CACHE: MemoryCache[np.ndarray] = MemoryCache(64 * 2**20, lambda array: array.nbytes)
 
 
 @cache
@@ -95,6 +95,7 @@ def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
         neighbors = _neighbors(structure, index, where)
         matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
         matrix = np.array(matrix[:, :N_ORBITALS])
+        matrix.setflags(write=False)
         _CACHE.put(key, matrix)
     return matrix
 

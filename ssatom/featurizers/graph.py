@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings import feature_names, parse_pooling
+from ssatom.embeddings import FeatureColumns, parse_pooling
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
 
@@ -17,7 +17,9 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
 
     Each structure becomes the hidden states of a pretrained graph network, pooled over its
     sites and joined over the chosen layers (the paper's GE012 and its kin [1]_). A higher layer
-    sees farther around each site.
+    sees farther around each site. Weights may hand out coordination numbers too; they come once,
+    after the layers, where any layer from 1 on is chosen. Columns that were constant or nearly so
+    over the pretraining corpus are left out, so that every feature can be scaled.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
     >>> featurizer.fit_transform([salt]).shape
     (1, 192)
     >>> featurizer.get_feature_names_out()[0]
-    'ssatom_L0_000'
+    'ssatom_random-0_L0_000'
     """
 
     def __init__(
@@ -88,17 +90,20 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         self.random_state = random_state
 
     def feature_labels(self) -> list[str]:
-        """Names of the features, pooling by pooling, layer by layer.
+        """Names of the features, pooling by pooling, layer by layer, then coordination numbers.
 
         Returns
         -------
         list of str
-            Such as "ssatom_L1_017", or "ssatom_L1_std_017" where there are several poolings.
+            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_L1_std_017" where there are
+            several poolings; "ssatom_cgcnn-64x5-mp_L1_017" for weights other than the default.
         """
-        encoder, layers = self._encoder_and_layers()
-        return feature_names(layers, encoder.hidden_dim, parse_pooling(self.pooling))
+        return self._columns().names
+
+    def _columns(self) -> FeatureColumns:
+        return FeatureColumns(*self._encoder_and_layers(), parse_pooling(self.pooling))
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
-        encoder, layers = self._encoder_and_layers()
-        for hidden in self._embed(rows, encoder, parse_pooling(self.pooling)):
-            yield hidden if isinstance(hidden, StructureError) else hidden[:, layers].ravel()
+        columns = self._columns()
+        for states in self._embed(rows, columns.weights, columns.poolings):
+            yield states if isinstance(states, StructureError) else columns.take(states)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
-from ssatom.embeddings import feature_names
+from ssatom.embeddings import FeatureColumns
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
 from ssatom.structures import iter_sites
@@ -20,7 +20,8 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
 
     Each pair of a structure and a site index becomes the hidden states of that site in a
     pretrained graph network, joined over the chosen layers (the paper's NE01 and its kin [1]_).
-    The sites of one structure are computed together, once.
+    The sites of one structure are computed together, once. Coordination numbers and columns that
+    are left out are as for `GraphEmbeddingFeaturizer`.
 
     Parameters
     ----------
@@ -82,18 +83,21 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
         self.random_state = random_state
 
     def feature_labels(self) -> list[str]:
-        """Names of the features, layer by layer.
+        """Names of the features, layer by layer, then coordination numbers.
 
         Returns
         -------
         list of str
-            Such as "ssatom_L1_017".
+            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_cgcnn-64x5-mp_L1_017" for
+            weights other than the default.
         """
-        encoder, layers = self._encoder_and_layers()
-        return feature_names(layers, encoder.hidden_dim)
+        return self._columns().names
+
+    def _columns(self) -> FeatureColumns:
+        return FeatureColumns(*self._encoder_and_layers())
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
-        encoder, layers = self._encoder_and_layers()
+        columns = self._columns()
         pairs = iter_sites(rows)
         indices: deque[int] = deque()  # of the structures that were read and not embedded yet
 
@@ -103,6 +107,9 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
                 indices.append(index)
                 yield structure
 
-        for hidden in self._embed(structures(), encoder, None):
+        for states in self._embed(structures(), columns.weights, None):
             index = indices.popleft()
-            yield hidden if isinstance(hidden, StructureError) else hidden[index, layers].ravel()
+            if isinstance(states, StructureError):
+                yield states
+            else:
+                yield columns.take(states[index : index + 1])[0]

@@ -4,19 +4,21 @@ from ssatom.graph.basis import GaussianDistanceBasis
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs, GraphBatch
 from ssatom.graph.converter import CrystalGraphConverter
+from ssatom.graph.coordination import CoordinationNumbers
 from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
-from ssatom.graph.isolated import IsolatedSites
 from ssatom.graph.neighbors import Candidates, find_candidates
+from ssatom.graph.remarks import GraphRemarks
 
 __all__ = [
     "MEAN_ENVELOPE",
     "Candidates",
+    "CoordinationNumbers",
     "CrystalGraphConverter",
     "CrystalGraphs",
     "GaussianDistanceBasis",
     "GraphBatch",
     "GraphConfig",
-    "IsolatedSites",
+    "GraphRemarks",
     "envelope",
     "find_candidates",
 ]

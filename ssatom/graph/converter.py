@@ -6,15 +6,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ssatom.elements import covalent_radii
 from ssatom.exceptions import StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
-from ssatom.graph.isolated import IsolatedSites
 from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
+from ssatom.graph.remarks import GraphRemarks, graph_remarks
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
 MIN_DISTANCE = 0.3
-"""Atoms nearer than this, Å, overlap: no bond is that short, the file must be wrong."""
+"""Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
+
+No bond is that short: the shortest, of H2 and of ions under pressure, are twice as long.
+"""
 
 
 class CrystalGraphConverter:
@@ -77,17 +81,17 @@ class CrystalGraphConverter:
         Warns
         -----
         GraphWarning
-            If sites have no neighbour within the cutoff.
+            If sites have no neighbour within the cutoff, or bonds are shorter than bonds can be.
         """
         arrays, candidates = [], []
-        isolated = IsolatedSites(self.config.cutoff)
+        remarks = GraphRemarks()
         for i, row in enumerate(iter_arrays(structures)):
             if isinstance(row, StructureError):
                 raise row
             arrays.append(row)
             candidates.append(self.candidates(row, i))
-            isolated.note(i, candidates[-1], len(row.numbers))
-        isolated.warn()
+            remarks.note(i, self.remarks(row, candidates[-1]))
+        remarks.warn()
         return self.assemble(arrays, candidates)
 
     def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
@@ -108,19 +112,36 @@ class CrystalGraphConverter:
         Raises
         ------
         StructureError
-            If two atoms are nearer than 0.3 Å.
+            If two atoms are nearer than 0.3 Å, or than 0.3 times the sum of their covalent
+            radii.
         """
         found = find_candidates(arrays, self.config, self.directions)
-        if len(found.distances) and found.distances.min() < MIN_DISTANCE:
-            pair = int(found.distances.argmin())
-            raise overlap_error(
-                index,
-                arrays.numbers,
-                int(found.centers[pair]),
-                int(found.neighbors[pair]),
-                float(found.distances[pair]),
-            )
+        if len(found.distances):
+            gaps = np.minimum(found.distances, _in_radii(arrays, found))
+            pair = int(gaps.argmin())
+            if gaps[pair] < MIN_DISTANCE:
+                i, j = int(found.centers[pair]), int(found.neighbors[pair])
+                raise overlap_error(index, arrays.numbers, i, j, float(found.distances[pair]))
         return found
+
+    def remarks(self, arrays: StructureArrays, candidates: Candidates) -> tuple[str, ...]:
+        """What is odd about the graph of a structure, for `GraphRemarks.note`.
+
+        Parameters
+        ----------
+        arrays : StructureArrays
+            The structure.
+        candidates : Candidates
+            From `candidates`.
+
+        Returns
+        -------
+        tuple of str
+            Empty for nearly all crystals.
+        """
+        n_neighbors = np.bincount(candidates.centers, minlength=len(arrays.numbers))
+        shortest = _in_radii(arrays, candidates).min(initial=np.inf)
+        return graph_remarks(n_neighbors, float(shortest), self.config.cutoff)
 
     def expected_edges(self, arrays: StructureArrays, candidates: Candidates) -> int:
         """About how many edges the graph will have; what batches are measured by."""
@@ -147,3 +168,9 @@ class CrystalGraphConverter:
             edge_weights=weights,
             directions=None if chosen.directions is None else chosen.directions.astype(np.float16),
         )
+
+
+def _in_radii(arrays: StructureArrays, pairs: Candidates) -> np.ndarray:
+    """Distances in units of the sum of both covalent radii."""
+    radii = covalent_radii(arrays.numbers)
+    return pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])

@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 from ssatom.devices import edge_precision, resolve_device
 from ssatom.elements import ELEMENT_FEATURES, element_table_hash
+from ssatom.embeddings import near_constant_columns
 from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
@@ -27,7 +28,7 @@ from ssatom.pretraining.recipe import write_recipe
 from ssatom.pretraining.schedule import linear_decay
 from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import TrainingConfig, batch_loader, train
-from ssatom.weights import save_pretrained
+from ssatom.weights import PretrainedEncoder, save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
 _SIZES = ("hidden_dim", "n_conv", "dropout", "residual", "radial_units")
@@ -59,8 +60,9 @@ class MaskedPretrainer:
     residual : bool, default=False
         Whether layers add to the last hidden state instead of replacing it.
     radial_units : int, default=0
-        Units that hold the site's radial distribution, after those that are learned, which blur
-        distances. Nothing is learned from them.
+        Coordination numbers that are handed out beside the hidden states, which blur distances:
+        one for each of the last `radial_units` distances of an edge vector. Nothing is learned
+        from them.
     element_features : {"cgcnn", "distinct", "magpie"}, default="cgcnn"
         What the encoder is told of the elements: CGCNN's 92 features, under which La and Ce are
         one; those and a learned vector for each element, which starts near zero; those and the 22
@@ -111,6 +113,9 @@ class MaskedPretrainer:
         Structures used, those held back included.
     precision_ : str
         Precision of the edges that was used.
+    near_constant_ : dict of str to list of int
+        Columns that no feature is made of, by pooling: they are constant or nearly so over the
+        corpus.
     seconds_ : float
         Time of the training.
 
@@ -263,6 +268,9 @@ class MaskedPretrainer:
         self.element_features_ = module.element_features.cpu()
         self.graph_config_ = graph_config
         self.precision_ = str(edge_dtype).removeprefix("torch.")
+        features, sha256 = self.element_features_, ""
+        weights = PretrainedEncoder("", self.encoder_, graph_config, features, sha256)
+        self.near_constant_ = near_constant_columns(weights, data.graphs)
         return self
 
     def _check_settings(self) -> None:
@@ -393,6 +401,7 @@ class MaskedPretrainer:
             },
             metrics={str(k): float(v) for k, v in best.items()},
             curve=self.history_,
+            near_constant=self.near_constant_,
         )
         write_recipe(written, self.settings())
         return written

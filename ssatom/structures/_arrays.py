@@ -151,7 +151,7 @@ def overlap_error(
     >>> from ssatom.structures import overlap_error
     >>> error = overlap_error(3, [11, 17], 0, 1, 0.1)
     >>> str(error).split(";")[0]
-    'structures[3] (NaCl): sites 0 (Na) and 1 (Cl) are 0.1 Å apart, and atoms under 0.3 Å overlap'
+    'structures[3] (NaCl): sites 0 (Na) and 1 (Cl) are 0.1 Å apart, and atoms that near overlap'
     """
     where = index if isinstance(index, str) else f"structures[{index}]"
     names = {site: str(site) for site in (i, j)}
@@ -165,11 +165,10 @@ def overlap_error(
         pair = f"sites {names[i]} and {names[j]} are"
         remedy = (
             'delete one of them, for instance with structure.merge_sites(0.3, mode="delete"), '
-            "or correct the coordinates"
+            "or correct the coordinates or the lattice, whose unit is Å"
         )
     return StructureError(
-        f"{where} ({formula}): {pair} {distance:.3g} Å apart, and atoms under 0.3 Å overlap; "
-        f"{remedy}"
+        f"{where} ({formula}): {pair} {distance:.3g} Å apart, and atoms that near overlap; {remedy}"
     )
 
 

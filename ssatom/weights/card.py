@@ -11,7 +11,7 @@ from typing import Any
 
 from ssatom.exceptions import WeightsError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -27,9 +27,18 @@ def _add_radial_units(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "format_version": 3, "encoder": encoder}
 
 
+def _add_near_constant(content: dict[str, Any]) -> dict[str, Any]:
+    """3 to 4: columns may be left out, of which format 3 does not tell.
+
+    Radial units, which were densities of neighbours by distance, are coordination numbers now.
+    """
+    return {**content, "format_version": 4, "near_constant": {}}
+
+
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
+    3: _add_near_constant,
 }
 """One named step from each older version to the next, by the version it starts from."""
 
@@ -60,6 +69,9 @@ class WeightsCard:
         Settings of the training.
     metrics : dict of str to float
         Losses and accuracies of the epoch that was kept.
+    near_constant : dict of str to list of int
+        Columns that were constant or nearly so over the corpus, by pooling; no feature is made
+        of them.
 
     Examples
     --------
@@ -79,6 +91,7 @@ class WeightsCard:
     corpus: dict[str, Any]
     recipe: dict[str, Any]
     metrics: dict[str, float]
+    near_constant: dict[str, list[int]]
 
     def write(self, path: Path) -> None:
         """Write the card as JSON, sealed with a hash of its own text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -74,8 +75,51 @@ class PretrainedEncoder:
 
     @property
     def hidden_dim(self) -> int:
-        """Width of a hidden state as it is handed out, the radial distribution included."""
-        return self.encoder.config.state_dim
+        """Width of a hidden state."""
+        return self.encoder.config.hidden_dim
+
+    @property
+    def n_columns(self) -> int:
+        """Numbers of a site: the hidden states of all layers, then its coordination numbers."""
+        return self.n_layers * self.hidden_dim + self.encoder.config.radial_units
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the set came with the package."""
+        return self.folder is not None and self.folder.parent == _shipped_root()
+
+    def columns(self, layers: Sequence[int]) -> np.ndarray:
+        """Places of the chosen layers among the numbers of a site.
+
+        Parameters
+        ----------
+        layers : sequence of int
+            Layer numbers.
+
+        Returns
+        -------
+        ndarray of int
+            Layer by layer in the order given, then the coordination numbers where any layer from
+            1 on is chosen: layer 0 knows the element alone.
+        """
+        blocks = [np.arange(self.hidden_dim) + layer * self.hidden_dim for layer in layers]
+        if any(layers):
+            blocks.append(np.arange(self.n_layers * self.hidden_dim, self.n_columns))
+        return np.concatenate(blocks)
+
+    def describe_columns(self, columns: np.ndarray) -> list[tuple[str, int]]:
+        """Block and unit of columns, such as ("L1", 17) or ("radial", 3)."""
+        learned = self.n_layers * self.hidden_dim
+        return [
+            (f"L{column // self.hidden_dim}", column % self.hidden_dim)
+            if column < learned
+            else ("radial", column - learned)
+            for column in np.asarray(columns).tolist()
+        ]
+
+    def near_constant(self, pooling: str) -> list[int]:
+        """Columns that were constant or nearly so over the corpus under a pooling, or "sites"."""
+        return [] if self.card is None else self.card.near_constant.get(pooling, [])
 
     @cached_property
     def _corpus_index(self) -> CorpusIndex | None:
@@ -164,7 +208,7 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     --------
     >>> from ssatom import load_pretrained
     >>> load_pretrained().hidden_dim
-    146
+    128
     """
     folder = _find(name_or_folder)
     stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
@@ -263,6 +307,7 @@ def save_pretrained(
     recipe: dict[str, Any],
     metrics: dict[str, float],
     curve: pd.DataFrame,
+    near_constant: dict[str, list[int]],
 ) -> Path:
     """Write a folder of weights: tensors, card, README, curve and index of the corpus.
 
@@ -286,6 +331,8 @@ def save_pretrained(
         Of the epoch that was kept.
     curve : DataFrame
         One row an epoch.
+    near_constant : dict of str to list of int
+        Columns that no feature is made of, by pooling.
 
     Returns
     -------
@@ -312,6 +359,7 @@ def save_pretrained(
         corpus=corpus,
         recipe=recipe,
         metrics=metrics,
+        near_constant=near_constant,
     )
     for file in card.files:
         (folder / file).chmod(0o644)  # safetensors writes for the owner alone

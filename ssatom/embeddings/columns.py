@@ -1,0 +1,92 @@
+"""Which numbers of an embedding become features, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
+
+
+@dataclass(frozen=True)
+class FeatureColumns:
+    """Features of the chosen layers, pooling by pooling, layer by layer.
+
+    Columns that are constant or nearly so over the pretraining corpus are left out, since a
+    scaler would divide by next to nothing. The coordination numbers follow the last layer where
+    any layer from 1 on is chosen.
+
+    Parameters
+    ----------
+    weights : PretrainedEncoder
+        The encoder.
+    layers : sequence of int
+        Layer numbers.
+    poolings : tuple of str, default=None
+        Poolings over sites; None for features of the sites themselves.
+
+    Examples
+    --------
+    >>> from ssatom import load_pretrained
+    >>> from ssatom.embeddings import FeatureColumns
+    >>> columns = FeatureColumns(load_pretrained("cgcnn-64x5-mp"), [0, 1], ("mean", "std"))
+    >>> len(columns), columns.names[64]
+    (256, 'ssatom_cgcnn-64x5-mp_L1_mean_000')
+    """
+
+    weights: PretrainedEncoder
+    layers: Sequence[int]
+    poolings: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the features, a new list at each call.
+
+        Such as "ssatom_L1_017" or "ssatom_radial_003"; with the pooling where there are several
+        ("ssatom_L1_std_017"), and with the name of weights that are not the default set.
+        """
+        start = f"ssatom_{_tag(self.weights)}"
+        several = self.poolings is not None and len(self.poolings) > 1
+        return [
+            f"{start}{block}_{pooling + '_' if several else ''}{unit:03d}"
+            for pooling, kept in self._by_pooling()
+            for block, unit in self.weights.describe_columns(kept)
+        ]
+
+    def __len__(self) -> int:
+        return sum(len(kept) for _, kept in self._by_pooling())
+
+    def take(self, states: np.ndarray) -> np.ndarray:
+        """Features from what `embed` gives for one structure.
+
+        Parameters
+        ----------
+        states : ndarray, shape (n_poolings, n_columns) or (n_sites, n_columns)
+            The latter without `poolings`.
+
+        Returns
+        -------
+        ndarray, shape (n_features,) or (n_sites, n_features)
+        """
+        kept = self._by_pooling()
+        if self.poolings is None:
+            return states[:, kept[0][1]]
+        return np.concatenate([row[of] for row, (_, of) in zip(states, kept, strict=True)])
+
+    def _by_pooling(self) -> list[tuple[str, np.ndarray]]:
+        columns = self.weights.columns(self.layers)
+        names = ("sites",) if self.poolings is None else self.poolings
+        return [
+            (name, columns[~np.isin(columns, self.weights.near_constant(name))]) for name in names
+        ]
+
+
+def _tag(weights: PretrainedEncoder) -> str:
+    """What tells the columns of other weights from those of the default set."""
+    if weights.name == DEFAULT_WEIGHTS and weights.is_shipped:
+        return ""
+    if weights.card is None or weights.is_shipped:
+        return f"{weights.name}_"
+    return f"{weights.name}-{weights.sha256[:6]}_"

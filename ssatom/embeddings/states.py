@@ -1,0 +1,65 @@
+"""From graphs to the numbers that an encoder hands out, site by site."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ssatom.graph import CoordinationNumbers, CrystalGraphs, GaussianDistanceBasis
+from ssatom.weights import PretrainedEncoder
+
+
+class SiteStates:
+    """Hidden states of all layers and coordination numbers, side by side.
+
+    Parameters
+    ----------
+    weights : PretrainedEncoder
+        The encoder. It is shared and stays where it is; another device is given a copy.
+    device : str, default="cpu"
+        Where to compute.
+
+    Examples
+    --------
+    >>> from ssatom import CrystalGraphConverter, load_example_crystals, load_pretrained
+    >>> from ssatom.embeddings.states import SiteStates
+    >>> weights = load_pretrained()
+    >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
+    >>> SiteStates(weights)(CrystalGraphConverter(weights.graph_config).convert([salt])).shape
+    (8, 786)
+    """
+
+    def __init__(self, weights: PretrainedEncoder, device: str = "cpu") -> None:
+        self.device = device
+        self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
+        n_numbers = weights.encoder.config.radial_units
+        self.coordination = CoordinationNumbers(weights.graph_config, n_numbers).to(device)
+        self.encoder = weights.encoder
+        if device != "cpu":
+            self.encoder = type(weights.encoder)(weights.encoder.config).eval()
+            self.encoder.load_state_dict(weights.encoder.state_dict())
+            self.encoder.to(device)
+        self.features = weights.element_features.to(device)
+
+    @torch.inference_mode()
+    def __call__(self, graphs: CrystalGraphs) -> np.ndarray:
+        """Numbers of all sites.
+
+        Parameters
+        ----------
+        graphs : CrystalGraphs
+            Made with the graph settings of the weights.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_sites, n_columns)
+            In the order of `PretrainedEncoder.columns`.
+        """
+        batch = graphs.to_batch().to(self.device)
+        x = self.features[batch.numbers]
+        edge_attr = self.basis(batch.distances)
+        states = self.encoder(x, batch.edge_index, edge_attr, batch.edge_weight)
+        if len(self.coordination.radii):
+            centers = batch.edge_index[1]
+            states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
+        return torch.cat(states, dim=1).cpu().numpy()

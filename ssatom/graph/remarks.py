@@ -1,0 +1,99 @@
+"""What is odd about graphs that are valid: found structure by structure, told once a call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+from types import FrameType
+
+import numpy as np
+
+from ssatom.exceptions import GraphWarning
+
+SHORT_BOND = 0.5
+"""Shorter bonds, in units of the sum of both covalent radii, are told; few crystals have any."""
+
+_BETWEEN = {"ssatom", "sklearn", "matminer", "joblib"}  # a warning names no line of theirs
+
+
+def graph_remarks(n_neighbors: np.ndarray, shortest: float, cutoff: float) -> tuple[str, ...]:
+    """What is odd about one graph.
+
+    Parameters
+    ----------
+    n_neighbors : ndarray of int, shape (n_sites,)
+        Neighbours of each site within the cutoff.
+    shortest : float
+        Shortest distance of two atoms in units of the sum of their covalent radii.
+    cutoff : float
+        Radius of the graph, Å.
+
+    Returns
+    -------
+    tuple of str
+        Empty for nearly all crystals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.graph.remarks import graph_remarks
+    >>> graph_remarks(np.array([6, 0]), shortest=0.9, cutoff=5.0)
+    ('some sites have no neighbour within 5 Å; their embeddings tell of the element alone',)
+    """
+    remarks = []
+    if not n_neighbors.all():
+        remarks.append(
+            f"some sites have no neighbour within {cutoff:g} Å; their embeddings tell of the "
+            "element alone"
+        )
+    if shortest < SHORT_BOND:
+        remarks.append(
+            f"some atoms are nearer than {SHORT_BOND:g} times the sum of their covalent radii, "
+            "which is shorter than any bond; check the coordinates and the lattice, whose unit is Å"
+        )
+    return tuple(remarks)
+
+
+class GraphRemarks:
+    """Remarks of the rows of one call."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[int]] = {}
+
+    def note(self, row: int, remarks: Iterable[str]) -> None:
+        """Remember the remarks on one structure.
+
+        Parameters
+        ----------
+        row : int
+            Its place in the caller's list.
+        remarks : iterable of str
+            From `graph_remarks`.
+        """
+        for remark in remarks:
+            self._rows.setdefault(remark, []).append(row)
+
+    def warn(self) -> None:
+        """Tell of each remark once, at the line of the user's that called this package.
+
+        Warns
+        -----
+        GraphWarning
+            For each remark, with all rows that it is about.
+        """
+        level = _levels_to_the_user()
+        for reason, rows in self._rows.items():
+            warnings.warn(GraphWarning(reason, rows), stacklevel=level)
+
+
+def _levels_to_the_user() -> int:
+    """Frames from the caller of this function to the first one outside of these packages."""
+    frame, levels = sys._getframe(1), 1
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
+        frame, levels = frame.f_back, levels + 1
+    return levels
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").partition(".")[0]
