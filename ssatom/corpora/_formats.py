@@ -17,7 +17,12 @@ from ase.io import read
 
 from ssatom.corpora._records import StructureRecord, record_of_row
 from ssatom.exceptions import StructureError, StructureFileError
-from ssatom.structures import structure_arrays, structure_from_atoms, structure_from_file
+from ssatom.structures import (
+    count_in_file,
+    read_crystals,
+    structure_arrays,
+    structure_from_atoms,
+)
 
 # Name patterns, tried in order; each also with .gz at the end.
 _PATTERNS = {
@@ -74,7 +79,7 @@ def count_file(path: Path) -> int | None:
     if kind == "frames":
         with open_binary(path) as file:
             return _count_frames(file)
-    return 1 if kind == "single" else None
+    return count_in_file(path) if kind == "single" else None
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -85,13 +90,8 @@ def open_binary(path: Path) -> IO[bytes]:
 
 
 def _single(path: Path, name: str) -> Iterator[StructureRecord]:
-    try:
-        structure = structure_from_file(path, name)
-        structure_arrays(structure, name)
-    except StructureError as error:
-        yield StructureRecord(name, error.with_traceback(None), {})
-    else:
-        yield StructureRecord(name, structure, {})
+    for block, structure in read_crystals(path, name):
+        yield StructureRecord(f"{name}#{block}" if block else name, structure, {})
 
 
 def _lines(path: Path, name: str) -> Iterator[StructureRecord]:
