@@ -26,6 +26,7 @@ _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?:\s+|$)")
 _ANGLES = ("alpha", "beta", "gamma")
 _VOLUME_TOLERANCE = 0.02
+_SYMBOLS = {element.Z: element.symbol for element in Element}
 _NAMED = (
     "_space_group.name_H-M_alt",
     "_symmetry.space_group_name_H-M",
@@ -64,8 +65,7 @@ def read_cif(path: str | os.PathLike[str], where: str) -> list[CifBlock]:
             f"{where}: none of the data blocks of this file ({names}) lists atoms; the tags of a "
             "list begin with _atom_site_label or _atom_site_type_symbol"
         )
-    place = f"{where} (data block '{{}}')" if len(crystals) > 1 else where
-    return list(_read_blocks(crystals, place))
+    return list(_read_blocks(crystals, where))
 
 
 def count_crystals(content: bytes) -> int:
@@ -87,10 +87,13 @@ def _blocks(text: str, where: str) -> list[cif.Block]:
     except (ValueError, RuntimeError) as error:
         found = _GEMMI_PLACE.fullmatch(str(error))
         reason = f"line {found[1]}: {found[2]}" if found else str(error)
-    raise StructureFileError(f"{where}: this file is no readable CIF ({reason}); correct that line")
+    remedy = "correct that line"
+    if text.startswith("#\\#CIF_2"):
+        remedy += "; of CIF 2.0, triple quotes, lists and tables are not read: write CIF 1.1"
+    raise StructureFileError(f"{where}: this file is no readable CIF ({reason}); {remedy}")
 
 
-def _read_blocks(blocks: list[cif.Block], place: str) -> Iterator[CifBlock]:
+def _read_blocks(blocks: list[cif.Block], where: str) -> Iterator[CifBlock]:
     seen: dict[str, int] = {}
     for block in blocks:
         seen[block.name] = seen.get(block.name, 0) + 1
@@ -98,8 +101,14 @@ def _read_blocks(blocks: list[cif.Block], place: str) -> Iterator[CifBlock]:
         try:
             crystal: CifCrystal | StructureError = _read_block(block)
         except StructureError as error:
-            crystal = type(error)(f"{place.format(name)}: {error}")
+            place = f"{where} (data block '{name}')" if len(blocks) > 1 else where
+            crystal = type(error)(f"{place}{_written_formula(block)}: {error}")
         yield CifBlock(name, crystal)
+
+
+def _written_formula(block: cif.Block) -> str:
+    formula = _value(block, "_chemical_formula.sum")
+    return f" ({' '.join(formula.split())[:40]})" if formula else ""
 
 
 def _column(block: cif.Block, tag: str) -> list[str]:
@@ -213,9 +222,7 @@ def _symbols(block: cif.Block) -> Symbols:
         block, "_symmetry.space_group_name_Hall"
     )
     names = [_value(block, tag) for tag in _NAMED]
-    number = _value(block, "_space_group.IT_number") or _value(
-        block, "_symmetry.Int_Tables_number"
-    )
+    number = _value(block, "_space_group.IT_number") or _value(block, "_symmetry.Int_Tables_number")
     return Symbols(hall, tuple(name for name in names if name), number)
 
 
@@ -241,9 +248,7 @@ def _formula(text: str) -> dict[str, float] | None:
 def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | None) -> list[str]:
     """Where the atoms of the cell do not make up the chemical formula."""
     unique, counts = np.unique(numbers, return_counts=True)
-    found = {
-        Element.from_Z(z).symbol: n for z, n in zip(unique.tolist(), counts.tolist(), strict=True)
-    }
+    found = {_SYMBOLS[z]: n for z, n in zip(unique.tolist(), counts.tolist(), strict=True)}
     written = " ".join(f"{symbol}{amount:g}" for symbol, amount in formula.items())
     missing = [symbol for symbol, amount in formula.items() if amount and symbol not in found]
     if missing:
@@ -259,7 +264,12 @@ def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | 
             f"'{written}'; check that sites and symmetry operations are complete"
         ]
     number = parse_number(units) if units else None
-    if number and number[0] > 0 and abs(max(ratios.values()) / number[0] - 1) > 0.02:
+    if number is None or number[0] <= 0:
+        return []
+    size = max(ratios.values())
+    # Some programs write the content of the whole cell for the formula, beside its Z.
+    is_cell = abs(size - 1) < 0.02 and all(n % number[0] == 0 for n in formula.values())
+    if abs(size / number[0] - 1) > 0.02 and not is_cell:
         return [
             f"the cell holds {cells}, and _chemical_formula_sum '{written}' times "
             f"_cell_formula_units_Z {units} says otherwise; check that the symmetry operations "
@@ -278,5 +288,3 @@ def _volume_doubt(block: cif.Block, lattice: np.ndarray) -> list[str]:
         f"the lengths and angles of the cell give {volume:.6g} Å³, and _cell_volume is {text}; the "
         "former are used. Correct the wrong ones"
     ]
-
-

@@ -58,16 +58,17 @@ def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], li
     if not (symbols or labels):
         raise StructureFileError("its sites have neither type symbols nor labels; add elements")
     given = zip(labels or symbols, symbols or labels, strict=False)
-    names = [f"number {i}" if x in NULL and y in NULL else y if x in NULL else x
-             for i, (x, y) in enumerate(given, 1)]
+    names = [
+        f"number {i}" if x in NULL and y in NULL else y if x in NULL else x
+        for i, (x, y) in enumerate(given, 1)
+    ]
     texts = column("_atom_site.occupancy")
     occupancies = _occupancies(names, texts)
     symbols = symbols or [""] * len(names)
-    columns = (names, symbols, *axes, occupancies)
-    if len({len(cells) for cells in columns}) > 1:
+    if len({len(names), len(symbols), *map(len, axes), len(occupancies)}) > 1:
         raise StructureFileError("the columns of its sites have different lengths; correct them")
     sites = []
-    for name, symbol, x, y, z, occupancy in zip(*columns, strict=True):
+    for name, symbol, x, y, z, occupancy in zip(names, symbols, *axes, occupancies, strict=True):
         if symbol in NULL:
             number = _element_of_label(name, elements)
         else:
@@ -81,7 +82,7 @@ def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], li
             )
         frac, decimals = _coordinates(name, (x, y, z))
         sites.append(Site(name, number, frac, occupancy, decimals))
-    _check_extras(column, names, sites)
+    _check_extras(column, names)
     return sites, _unknown_occupancies(sites, texts)
 
 
@@ -95,9 +96,7 @@ def _no_fractions(column: Column) -> str:
     return "its sites lack some of _atom_site_fract_x, _y and _z; add the coordinates"
 
 
-def _coordinates(
-    name: str, texts: tuple[str, str, str]
-) -> tuple[tuple[float, float, float], int]:
+def _coordinates(name: str, texts: tuple[str, str, str]) -> tuple[tuple[float, float, float], int]:
     values, decimals = [], 0
     for axis, text in zip("xyz", texts, strict=True):
         if text in NULL:
@@ -162,16 +161,16 @@ def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
         return []
     labels = [site.label for site in unknown]
     shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+    plural = "s" * (len(labels) > 1)
     warning = (
-        f"the occupancy of {len(labels)} sites ({shown}) is not given; read as 1, the default of "
-        "the format. Write the numbers if that is wrong"
+        f"the occupancy of {len(labels)} site{plural} ({shown}) is not given; read as 1, "
+        "the default of the format. Write the numbers if that is wrong"
     )
     lost = [site for site, text in zip(sites, texts, strict=False) if text == "."]
     if lost:
         elements = ", ".join(sorted({Element.from_Z(site.number).symbol for site in lost}))
         warning += (
-            "; for '.', pymatgen leaves such atoms out and says "
-            f'"Missing elements {elements}"'
+            f"; for '.', pymatgen leaves such atoms out and says \"Missing elements {elements}\""
         )
     return [warning]
 
@@ -239,7 +238,7 @@ def _no_element(symbol: str, label: str) -> str:
     )
 
 
-def _check_extras(column: Column, names: list[str], sites: list[Site]) -> None:
+def _check_extras(column: Column, names: list[str]) -> None:
     """Refuse dummies, hydrogen atoms that have no line, and alternatives without occupancy."""
     for name, flag in zip(names, column("_atom_site.calc_flag"), strict=False):
         if flag.lower() in ("dum", "dummy"):
@@ -371,9 +370,7 @@ def _check_occupancy(sites: list[Site]) -> None:
     if len({site.number for site in sites}) == 1 and lowest > 0 and is_full(total, len(sites)):
         return
     symbols = [Element.from_Z(site.number).symbol for site in sites]
-    parts = ", ".join(
-        f"{s} {site.occupancy:.4g}" for s, site in zip(symbols, sites, strict=True)
-    )
+    parts = ", ".join(f"{s} {site.occupancy:.4g}" for s, site in zip(symbols, sites, strict=True))
     labels = " and ".join(site.label for site in sites)
     what = f"site {labels} has" if len(sites) == 1 else f"sites {labels} share one place and have"
     if lowest <= 0:

@@ -11,30 +11,29 @@ from pymatgen.core import Element
 
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, StructureArrays
-from ssatom.structures._files import decode, read_bytes
+from ssatom.structures._files import decode, plain_name, read_bytes
 
 _MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
 _NUMBERS = {element.symbol: element.Z for element in Element}
 
 
-def read_poscar(
-    path: str | os.PathLike[str], where: str
-) -> tuple[StructureArrays, list[str]]:
+def read_poscar(path: str | os.PathLike[str], where: str) -> tuple[StructureArrays, list[str]]:
     """Lattice, elements and coordinates of a file, and what is in doubt about them.
 
-    Without a line of elements (VASP 4) they come from symbols after the coordinates, a POTCAR in
-    the same folder, or a comment that is a list of as many elements.
+    Without a line of elements (VASP 4) they come from symbols after the coordinates, a POTCAR
+    beside a file that is named as VASP names it, or a comment that is a list of as many elements.
     """
     lines = decode(read_bytes(path, where)).splitlines()
+    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot")
     try:
-        return _parse(lines, Path(path).parent / "POTCAR")
+        return _parse(lines, _of_potcar(Path(path).parent / "POTCAR") if in_use else [])
     except StructureFileError as error:
         problem = str(error)
     raise StructureFileError(f"{where}: {problem}")
 
 
-def _parse(lines: list[str], potcar: Path) -> tuple[StructureArrays, list[str]]:
+def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
     lattice, scale = _lattice(lines)
     symbols, counts, place = _kinds(lines)
     if not counts or min(counts) < 0 or not 0 < sum(counts) <= _MOST_SITES:
@@ -57,6 +56,7 @@ def _parse(lines: list[str], potcar: Path) -> tuple[StructureArrays, list[str]]:
     if symbols:
         numbers = _repeated(symbols, counts)
         _check_last(last, numbers)
+        warnings = _potcar_doubt(symbols, potcar)
     else:
         numbers, warnings = _elements_elsewhere(lines[0], last, counts, potcar)
     return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), warnings
@@ -173,7 +173,7 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
 def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
     numbers = []
     for symbol, count in zip(symbols, counts, strict=True):
-        element = symbol.split("/")[0].split("_")[0]  # VASP 6 adds the potential and its hash
+        element = re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
         number = _NUMBERS.get(element, 0)
         if not 0 < number <= MAX_ATOMIC_NUMBER:
             raise StructureFileError(
@@ -196,19 +196,18 @@ def _check_last(last: list[list[str]], numbers: list[int]) -> None:
 
 
 def _elements_elsewhere(
-    comment: str, last: list[list[str]], counts: list[int], potcar: Path
+    comment: str, last: list[list[str]], counts: list[int], potcar: list[str]
 ) -> tuple[list[int], list[str]]:
     """Elements of a file that has no line of them."""
     after = [_NUMBERS.get(words[0], 0) if len(words) == 1 else 0 for words in last]
     if all(after):
         return after, []
-    symbols = _of_potcar(potcar)
-    if symbols and len(symbols) == len(counts):
-        return _repeated(symbols, counts), []
-    if symbols:
+    if potcar and len(potcar) == len(counts):
+        return _repeated(potcar, counts), []
+    if potcar:
         raise StructureFileError(
             f"it has no line of elements (VASP 4) and {len(counts)} kinds of atoms, and the POTCAR "
-            f"beside it is for {len(symbols)} ({' '.join(symbols)}); write the elements into a "
+            f"beside it is for {len(potcar)} ({' '.join(potcar)}); write the elements into a "
             "line above the numbers of atoms"
         )
     symbols = comment.split()
@@ -219,8 +218,19 @@ def _elements_elsewhere(
         ]
     raise StructureFileError(
         f"it has no line of elements (VASP 4), so its {len(counts)} kinds of atoms are unknown; "
-        "write the elements into a line above the numbers of atoms, or put its POTCAR beside it"
+        "write the elements into a line above the numbers of atoms, or put its POTCAR beside a file "
+        "that is named POSCAR or CONTCAR"
     )
+
+
+def _potcar_doubt(symbols: list[str], potcar: list[str]) -> list[str]:
+    elements = [re.split("[/_]", symbol)[0] for symbol in symbols]
+    if not potcar or potcar == elements:
+        return []
+    return [
+        f"its elements are {' '.join(elements)}, and the POTCAR beside it, by which VASP goes, is "
+        f"for {' '.join(potcar)}; the former are used. Correct the wrong ones"
+    ]
 
 
 def _of_potcar(potcar: Path) -> list[str]:
