@@ -355,9 +355,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 def test_disordered_file_is_named_with_its_formula(tmp_path: Path) -> None:
     two_sites({"Fe": 0.5, "Co": 0.5}, "O").to(filename=str(tmp_path / "mixed.cif"))
-    with pytest.raises(
-        StructureError, match=r"structures\[0\] '.*mixed.cif' \(.*\): sites Fe0 and Co1 .* partial"
-    ):
+    words = r"structures\[0\] '.*mixed.cif' \(.*\): sites Fe0 and Co1 .* partial"
+    with pytest.raises(StructureError, match=words):
         check_structures([tmp_path / "mixed.cif"])
 
 

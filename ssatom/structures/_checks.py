@@ -282,5 +282,5 @@ def _kind(value: Any) -> str:
     if isinstance(value, IStructure):
         return f"{type(value).__name__} ({value.reduced_formula})"
     if isinstance(value, str | bytes | os.PathLike):
-        return f"{type(value).__name__} ({shorten(os.fspath(value))!r})"
+        return f"{type(value).__name__} ({shorten(repr(os.fspath(value)))})"
     return type(value).__name__

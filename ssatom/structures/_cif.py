@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gemmi import cif
@@ -181,10 +181,11 @@ def _check_names(block: cif.Block) -> None:
 def _needed(item: cif.Item) -> Iterator[tuple[str, object]]:
     """Single values and columns of an item that decide on cell, symmetry or sites."""
     begins = ("_cell", "_symmetry", "_space_group", "_atom_site_fract", "_atom_site_label")
-    if item.pair is not None:
-        tag = item.pair[0].lower().replace(".", "_", 1)
+    pair: Any = item.pair
+    if pair is not None:
+        tag = pair[0].lower().replace(".", "_", 1)
         if tag.startswith(begins):
-            yield tag, item.pair[1]
+            yield tag, pair[1]
     elif item.loop is not None:
         tags = item.loop.tags
         if tags[0].lower().startswith(("_atom_site", "_symmetry", "_space_group")):

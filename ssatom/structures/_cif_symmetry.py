@@ -15,9 +15,7 @@ from ssatom.exceptions import StructureFileError
 _RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
 _METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
 _TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?\*?)?([xyz])?")
-_SHORT_MONOCLINIC = re.compile(
-    r"([PABCIF])(21|2|m|a|b|c|n|d|21/[mabcnd]|2/[mabcnd])", re.IGNORECASE
-)
+_SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
 _WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
 
 

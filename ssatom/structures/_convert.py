@@ -51,9 +51,7 @@ def to_arrays(row: Any, where: str) -> StructureArrays:
 
 def _path(row: str | os.PathLike[str], where: str) -> tuple[str, str]:
     """The path that a row gives, and what messages call it; text of a file is refused."""
-    path = os.fspath(row)
-    if not isinstance(path, str):
-        path = os.fsdecode(path)
+    path = os.fsdecode(row)
     if "\n" in path or "\r" in path or "\0" in path:
         raise StructureError(
             f"{where} is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "

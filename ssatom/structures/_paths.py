@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 
 from ssatom.exceptions import (
@@ -33,11 +32,9 @@ _VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
 _SHOWN = 120  # characters of a text in a message
 
 
-def shorten(text: str | bytes) -> str | bytes:
+def shorten(text: str) -> str:
     """Text for a message, cut if it is long."""
-    if len(text) <= _SHOWN:
-        return text
-    return text[:60] + ("…" if isinstance(text, str) else b"...")
+    return text if len(text) <= _SHOWN else f"{text[:60]}…"
 
 
 def structure_from_file(path: str | os.PathLike[str], where: str = "structure") -> Structure:

@@ -218,8 +218,8 @@ def _elements_elsewhere(
         ]
     raise StructureFileError(
         f"it has no line of elements (VASP 4), so its {len(counts)} kinds of atoms are unknown; "
-        "write the elements into a line above the numbers of atoms, or put its POTCAR beside a file "
-        "that is named POSCAR or CONTCAR"
+        "write the elements into a line above the numbers of atoms, or put its POTCAR beside it "
+        "and name it POSCAR"
     )
 
 
