@@ -14,6 +14,7 @@ import pytest
 import spglib
 from pymatgen.core import Element, Structure
 from pymatgen.io.cif import CifWriter
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from ssatom.corpora import load_example_crystals, read_structures
 from ssatom.exceptions import StructureFileError, StructureWarning
@@ -193,7 +194,7 @@ def test_settings(name: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not CORPUS.exists(), reason="needs the evaluation data")
 def test_corpus_in_every_setting(tmp_path: Path) -> None:
     """At least 300 crystals of the corpus: pymatgen's files, and each setting of each group."""
-    compared = files = ambiguous = contradictions = 0
+    compared = files = ambiguous = contradictions = split = 0
     path = tmp_path / "a.cif"
     for record in islice(read_structures(CORPUS), 0, None, 380):
         structure = record.structure
@@ -201,8 +202,14 @@ def test_corpus_in_every_setting(tmp_path: Path) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", StructureWarning)
             read = ours(path)
-        # Coordinates that symmetry fixes are put there exactly; pymatgen keeps what was written.
-        assert distance(read, by_pymatgen(path)) < 5e-3, record.source
+        # Coordinates that symmetry fixes are put there exactly; pymatgen keeps what was written,
+        # and of a site too far from its special position by 1e-4 it makes too many.
+        wanted = by_pymatgen(path)
+        if len(wanted.numbers) > len(read.numbers):
+            refined = SpacegroupAnalyzer(structure, symprec=0.01).get_refined_structure()
+            wanted = oriented_as(structure_arrays(refined), read)
+            split += 1
+        assert distance(read, wanted) < 0.01, record.source
         compared += 1
         if caught:  # operations of the symmetrised cell, and the symbol of the one before
             assert ["contradicts the operations" in str(w.message) for w in caught] == [True]
@@ -211,6 +218,8 @@ def test_corpus_in_every_setting(tmp_path: Path) -> None:
         ambiguous += not read_by_symbol(path, read)
         files += check_settings(structure, tmp_path) if len(structure) <= 20 else 0
     assert compared > 300
+    assert split < 3
     assert contradictions < 5
     assert ambiguous < 60
     assert files > 1500
+    print(f"{compared} crystals, {ambiguous} symbols of two origins, {files} settings")

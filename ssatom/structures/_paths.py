@@ -172,6 +172,21 @@ def read_crystals(
 def count_in_file(path: str | os.PathLike[str]) -> int:
     """Number of crystals that `read_crystals` gives of a file.
 
+    Parameters
+    ----------
+    path : str or path-like
+        As for `structure_from_file`; only a CIF file is opened.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    StructureFileError
+        If a CIF file cannot be opened or unpacked.
+
     Examples
     --------
     >>> from ssatom.structures import count_in_file
@@ -182,7 +197,19 @@ def count_in_file(path: str | os.PathLike[str]) -> int:
 
 
 def plain_structure(arrays: StructureArrays, **fields: Any) -> Structure:
-    """Pymatgen structure of arrays; `fields` are further arguments of Structure.
+    """Pymatgen structure of arrays.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+        Lattice, atomic numbers and fractional coordinates.
+    **fields : object
+        Further arguments of pymatgen's Structure, such as `labels`.
+
+    Returns
+    -------
+    Structure
+        Of elements without charges.
 
     Examples
     --------
