@@ -15,6 +15,7 @@ __all__ = [
     "SsatomError",
     "StructureError",
     "StructureFileError",
+    "StructureWarning",
     "WeightsError",
 ]
 
@@ -136,3 +137,34 @@ class GraphWarning(UserWarning):
         if len(self.rows) > _SHOWN:
             places += f" and {len(self.rows) - _SHOWN} more"
         return f"{places}: {self.reason}" if places else self.reason
+
+
+class StructureWarning(UserWarning):
+    """A structure that was read in the most likely sense, though its source leaves a doubt.
+
+    Such a doubt may concern which atoms a crystal has or where they are, so it should be looked
+    at for each structure.
+
+    Parameters
+    ----------
+    where : str
+        The place of the structure: its file, its row, or both.
+    reason : str
+        What is in doubt, how it was read, and what to do if that is not what was meant.
+
+    Examples
+    --------
+    >>> from ssatom import StructureWarning
+    >>> warning = StructureWarning("a.cif", "site Na1 has the occupancy '.', read as 1")
+    >>> warning.where, str(warning)
+    ('a.cif', "a.cif: site Na1 has the occupancy '.', read as 1")
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """The place and the reason."""
+        return f"{self.where}: {self.reason}"

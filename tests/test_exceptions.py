@@ -14,6 +14,7 @@ from ssatom.exceptions import (
     SsatomError,
     StructureError,
     StructureFileError,
+    StructureWarning,
     WeightsError,
 )
 
@@ -39,12 +40,15 @@ def test_errors_are_own_and_builtin(own: type[Exception], builtin: type[Exceptio
 
 def test_warning_is_a_user_warning() -> None:
     assert issubclass(GraphWarning, UserWarning)
+    assert issubclass(StructureWarning, UserWarning)
 
 
 @pytest.mark.parametrize("name", exceptions.__all__)
 def test_message_survives_pickling(name: str) -> None:
     """Errors cross process borders in joblib and in data loaders."""
-    error = getattr(exceptions, name)("structures[0]: broken")
+    own = getattr(exceptions, name)
+    parts = ("structures[0]", "broken") if own is StructureWarning else ("structures[0]: broken",)
+    error = own(*parts)
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)
     assert str(back) == "structures[0]: broken"

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,12 @@ from ase.io import read
 
 from ssatom.corpora._records import StructureRecord, record_of_row
 from ssatom.exceptions import StructureError, StructureFileError
-from ssatom.structures import structure_arrays, structure_from_atoms, structure_from_file
+from ssatom.structures import (
+    count_in_file,
+    read_crystals,
+    structure_arrays,
+    structure_from_atoms,
+)
 
 # Name patterns, tried in order; each also with .gz at the end.
 _PATTERNS = {
@@ -34,6 +40,8 @@ _PATTERNS = {
 }
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
+
+_PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
 
 ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
 ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")
@@ -74,7 +82,7 @@ def count_file(path: Path) -> int | None:
     if kind == "frames":
         with open_binary(path) as file:
             return _count_frames(file)
-    return 1 if kind == "single" else None
+    return count_in_file(path) if kind == "single" else None
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -85,13 +93,8 @@ def open_binary(path: Path) -> IO[bytes]:
 
 
 def _single(path: Path, name: str) -> Iterator[StructureRecord]:
-    try:
-        structure = structure_from_file(path, name)
-        structure_arrays(structure, name)
-    except StructureError as error:
-        yield StructureRecord(name, error.with_traceback(None), {})
-    else:
-        yield StructureRecord(name, structure, {})
+    for block, structure in read_crystals(path, name):
+        yield StructureRecord(f"{name}#{block}" if block else name, structure, {})
 
 
 def _lines(path: Path, name: str) -> Iterator[StructureRecord]:
@@ -125,16 +128,30 @@ def _json(path: Path, name: str) -> Iterator[StructureRecord]:
         yield _lost(name, f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
         return
     if isinstance(content, dict) and content.keys() >= {"columns", "data"}:
-        names = content.get("index") or [None] * len(content["data"])
-        for number, (label, row) in enumerate(zip(names, content["data"], strict=True)):
-            fields = dict(zip(content["columns"], row, strict=True))
-            label = label if isinstance(label, str) else None  # a plain count is no id
-            yield record_of_row(fields, f"{name}:{number}", label)
+        yield from _rows_of_frame(content, name)
     elif isinstance(content, list):
         for number, row in enumerate(content):
             yield record_of_row(row, f"{name}:{number}")
     else:
         yield record_of_row(content, name)
+
+
+def _rows_of_frame(content: dict[str, Any], name: str) -> Iterator[StructureRecord]:
+    columns, data = content["columns"], content["data"]
+    names = content.get("index")
+    if not isinstance(columns, list) or not isinstance(data, list):
+        yield _lost(name, "the columns or the data of this frame are no list")
+        return
+    if not isinstance(names, list) or len(names) != len(data):
+        names = [None] * len(data)
+    for number, (label, row) in enumerate(zip(names, data, strict=True)):
+        where = f"{name}:{number}"
+        if not isinstance(row, list) or len(row) != len(columns):
+            cells = f"{len(row)} cells" if isinstance(row, list) else f"type {type(row).__name__}"
+            yield _lost(where, f"this row is of {cells}, under {len(columns)} columns")
+            continue
+        label = label if isinstance(label, str) else None  # a plain count is no id
+        yield record_of_row(dict(zip(map(str, columns), row, strict=True)), where, label)
 
 
 def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
@@ -192,10 +209,31 @@ def _lost(where: str, problem: str) -> StructureRecord:
 
 
 def _loads(text: bytes) -> Any:
+    """Content of JSON text; with NaN, as Python and pandas write it, and a byte-order mark too."""
+    if not _may_repeat(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)  # slower, and takes the NaN that Python and pandas write
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)  # slower
+    except RecursionError:
+        problem = "it is nested too deeply"
+    raise ValueError(problem)
+
+
+def _may_repeat(text: bytes) -> bool:
+    """Whether a row's part of a structure may come twice, of which parsers take one in silence."""
+    return text.count(b"\n") < 2 and any(text.count(key) > 1 for key in _PARTS)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:60]!r} comes twice in one object")
+    return found
 
 
 def _count_frames(file: IO[bytes]) -> int | None:
@@ -215,9 +253,12 @@ def _texts_of_frames(file: IO[bytes]) -> Iterator[bytes]:
         if not line.strip():
             line = file.readline()
             continue
-        lines = [line, *(file.readline() for _ in range(int(line) + 1))]
-        if not lines[-1]:
-            raise EOFError(f"it ends within a frame of {int(line)} atoms")
+        n_atoms = int(line)
+        if n_atoms < 0:
+            raise ValueError(f"a frame of {n_atoms} atoms")
+        lines = [line, *islice(iter(file.readline, b""), n_atoms + 1)]
+        if len(lines) < n_atoms + 2:
+            raise EOFError(f"it ends within a frame of {n_atoms} atoms")
         line = file.readline()
         while line.lstrip().startswith(b"VEC"):  # how some older programs write the cell
             lines.append(line)

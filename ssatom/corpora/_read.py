@@ -33,7 +33,9 @@ def read_structures(
 
     Files are told apart by their names, each also with ``.gz`` at the end:
 
-    - ``.cif``, ``.mcif``, ``.vasp``, ``POSCAR*``, ``CONTCAR*``: one structure, by pymatgen;
+    - ``.cif``: a structure for each data block with atoms, as from
+      `ssatom.structures.structure_from_file`;
+    - ``.vasp``, ``POSCAR*``, ``CONTCAR*``: one structure; ``.mcif``: one, by pymatgen;
     - ``.jsonl``: a structure a line, either ``{"id", "lattice", "numbers", "frac", "props",
       "site_props"}`` or a pymatgen ``Structure.as_dict()``, alone or under ``"structure"``;
     - ``.json``: one such row, a list of them, or a DataFrame as matminer stores it; the only
@@ -61,9 +63,14 @@ def read_structures(
     iterator of StructureRecord
         The source is the row's id; without one it is the path in a table, else the file's name
         (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
-        JSON list from 0 (``a.json:0``), or the frame from 0 in ASE's notation
-        (``a.extxyz@0``). Labels of sites are in `structure.site_properties`, those of the
-        crystal in `properties`.
+        JSON list from 0 (``a.json:0``), the frame from 0 in ASE's notation (``a.extxyz@0``), or
+        the data block of a CIF file of several (``a.cif#name``). Labels of sites are in
+        `structure.site_properties`, those of the crystal in `properties`.
+
+    Warns
+    -----
+    StructureWarning
+        While iterating, of a structure whose file leaves a doubt, such as a missing occupancy.
 
     Raises
     ------

@@ -18,17 +18,26 @@ from ssatom.structures._checks import (
     iter_sites,
     iter_structures,
 )
-from ssatom.structures._convert import StructureLike, structure_from_atoms, structure_from_file
+from ssatom.structures._convert import StructureLike, structure_from_atoms
+from ssatom.structures._paths import (
+    count_in_file,
+    plain_structure,
+    read_crystals,
+    structure_from_file,
+)
 
 __all__ = [
     "StructureArrays",
     "StructureLike",
     "check_sites",
     "check_structures",
+    "count_in_file",
     "iter_arrays",
     "iter_sites",
     "iter_structures",
     "overlap_error",
+    "plain_structure",
+    "read_crystals",
     "structure_arrays",
     "structure_from_atoms",
     "structure_from_file",

@@ -11,8 +11,11 @@ from pymatgen.core import Composition, DummySpecies, Element, IStructure
 
 from ssatom.exceptions import StructureError
 
-_MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
-_OCCUPANCY_TOLERANCE = 1e-6
+MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
+_ROUNDED_OCCUPANCY = 0.002  # how far the occupancy of a full site may be from 1, as written
+_ROUNDED_SHARE = 0.005  # how far each of several that add up to 1 may be, such as 0.33 of 1/3
+FAR = 1e6  # cells; further out, too few digits are left of a fractional coordinate
+OPEN_GAP = 8.0  # Å; no bond is longer, so none crosses such a gap
 # Å³ per site. In less, even the best packing of spheres has neighbours within 0.3 Å.
 MIN_VOLUME_PER_SITE = 0.019
 
@@ -75,13 +78,15 @@ def structure_arrays(structure: IStructure, where: str = "structure") -> Structu
     if not sites:
         raise StructureError(f"{where} has no sites; a crystal needs at least one")
     numbers = [_atomic_number(site.species) for site in sites]
-    if min(numbers) < 1 or max(numbers) > _MAX_ATOMIC_NUMBER:
-        bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= _MAX_ATOMIC_NUMBER)
+    if min(numbers) < 1 or max(numbers) > MAX_ATOMIC_NUMBER:
+        bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= MAX_ATOMIC_NUMBER)
         where = f"{where} ({structure.reduced_formula})"
         raise StructureError(f"{where}: site {bad} {_species_problem(sites[bad].species)}")
     lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
     frac_coords = np.array([site.frac_coords for site in sites], dtype=np.float64)
-    problem = lattice_problem(lattice, len(sites)) or _coordinates_problem(frac_coords)
+    problem = lattice_problem(lattice, len(sites)) or coordinates_problem(frac_coords)
+    if not problem and not all(structure.lattice.pbc):
+        problem = open_side_problem(lattice, frac_coords, structure.lattice.pbc)
     if problem:
         raise StructureError(f"{where} ({structure.reduced_formula}): {problem}")
     return StructureArrays(lattice, np.array(numbers, dtype=np.int64), frac_coords)
@@ -195,16 +200,43 @@ def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
     )
 
 
-def _coordinates_problem(frac_coords: np.ndarray) -> str | None:
-    if np.isfinite(frac_coords).all():
+def coordinates_problem(frac_coords: np.ndarray) -> str | None:
+    """What is wrong with fractional coordinates, for a message; None if nothing is."""
+    if (np.abs(frac_coords) < FAR).all():
         return None
     finite = np.isfinite(frac_coords).all(axis=1)
-    bad = int(np.argmin(finite))
+    bad = int(np.argmin(finite & (np.abs(frac_coords) < FAR).all(axis=1)))
     row = ", ".join(f"{x:.6g}" for x in frac_coords[bad])
+    if finite[bad]:
+        return (
+            f"site {bad} has fractional coordinates [{row}], so far outside the cell that its "
+            "place in it is lost to rounding; wrap the coordinates into the cell, and give "
+            "fractions of the lattice vectors, not Å"
+        )
     return (
         f"site {bad} has fractional coordinates [{row}], which are not finite "
         f"({len(finite) - finite.sum()} such of {len(finite)} sites); correct or remove it"
     )
+
+
+def open_side_problem(
+    lattice: np.ndarray, frac_coords: np.ndarray, pbc: Sequence[bool]
+) -> str | None:
+    """Why bonds would cross a side that is not periodic; None if a gap keeps them from it."""
+    volume = abs(np.linalg.det(lattice))
+    for axis in (axis for axis in range(3) if not pbc[axis]):
+        side = np.cross(lattice[axis - 2], lattice[axis - 1])
+        height = volume / float(np.linalg.norm(side))
+        gap = height * (1 - float(np.ptp(frac_coords[:, axis])))
+        if gap < OPEN_GAP:
+            return (
+                f"pbc={[bool(x) for x in pbc]} says that axis {axis} is not periodic, and along "
+                f"it {max(gap, 0.0):.3g} Å lie between the atoms and their next images; all axes "
+                f"are periodic here, so at least {OPEN_GAP:g} Å must lie there, which no bond "
+                f"crosses: widen the cell, with ASE by atoms.center(vacuum=10.0, axis={axis}), or "
+                "set pbc to True if the crystal goes on"
+            )
+    return None
 
 
 def _atomic_number(species: Composition) -> int:
@@ -220,8 +252,13 @@ def _atomic_number(species: Composition) -> int:
             return 0
         numbers.add(specie.Z)
         total += amount
-    full = len(numbers) == 1 and abs(total - 1) <= _OCCUPANCY_TOLERANCE
-    return numbers.pop() if full else 0
+    return numbers.pop() if len(numbers) == 1 and is_full(total, len(species)) else 0
+
+
+def is_full(total: float, n_shares: int) -> bool:
+    """Whether occupancies add up to 1, but for the digits with which they are written."""
+    allowed = _ROUNDED_OCCUPANCY if n_shares == 1 else n_shares * _ROUNDED_SHARE
+    return abs(total - 1) <= allowed + 1e-9
 
 
 def _species_problem(species: Composition) -> str:
@@ -234,7 +271,7 @@ def _species_problem(species: Composition) -> str:
         )
     if not _atomic_number(species):
         parts = [f"{specie} {amount:.4g}" for specie, amount in species.items()]
-        if species.num_atoms < 1 - _OCCUPANCY_TOLERANCE:
+        if species.num_atoms < 1 - 1e-6:
             parts.append(f"vacant {1 - species.num_atoms:.4g}")
         return (
             f"has partial occupancy ({', '.join(parts)}); order the structure first, for "
@@ -242,5 +279,5 @@ def _species_problem(species: Composition) -> str:
         )
     return (
         f"is {next(iter(species))} (Z = {_atomic_number(species)}); allowed are the elements "
-        f"with features, H to Fm (Z = 1 to {_MAX_ATOMIC_NUMBER}): leave this structure out"
+        f"with features, H to Fm (Z = 1 to {MAX_ATOMIC_NUMBER}): leave this structure out"
     )

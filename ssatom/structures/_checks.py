@@ -20,6 +20,7 @@ from ssatom.structures._convert import (
     to_arrays,
     to_structure,
 )
+from ssatom.structures._paths import shorten
 
 _Row = TypeVar("_Row")
 
@@ -30,8 +31,9 @@ def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
     Parameters
     ----------
     structures : list, tuple, Series, object array, one-column DataFrame or generator
-        Of pymatgen Structure, ASE Atoms, or paths to files that pymatgen reads (CIF, POSCAR, …).
-        Atoms whose cell has a volume count as periodic in all directions.
+        Of pymatgen Structure, ASE Atoms, or paths of files as for `structure_from_file` (CIF,
+        POSCAR, …). All axes count as periodic: where `pbc` is False, at least 8 Å of vacuum must
+        lie along the axis.
 
     Returns
     -------
@@ -280,5 +282,5 @@ def _kind(value: Any) -> str:
     if isinstance(value, IStructure):
         return f"{type(value).__name__} ({value.reduced_formula})"
     if isinstance(value, str | bytes | os.PathLike):
-        return f"{type(value).__name__} ({os.fspath(value)!r})"
+        return f"{type(value).__name__} ({shorten(repr(os.fspath(value)))})"
     return type(value).__name__

@@ -10,10 +10,19 @@ import numpy as np
 from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Lattice, Site, Structure
 
-from ssatom.exceptions import MissingFileError, StructureError, StructureFileError
-from ssatom.structures._arrays import StructureArrays, lattice_problem, structure_arrays
+from ssatom.exceptions import StructureError
+from ssatom.structures._arrays import (
+    StructureArrays,
+    is_full,
+    lattice_problem,
+    open_side_problem,
+    structure_arrays,
+)
+from ssatom.structures._paths import arrays_from_file, shorten, structure_from_file
 
 StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
+
+_LAST_ELEMENT = 118
 
 ALLOWED = "a pymatgen Structure, ASE Atoms, or the path of a structure file"
 
@@ -33,7 +42,23 @@ def to_structure(row: Any, where: str) -> Structure:
 
 def to_arrays(row: Any, where: str) -> StructureArrays:
     """The checked arrays of a row, with the errors of `to_structure`."""
-    return row if isinstance(row, StructureArrays) else structure_arrays(*_read(row, where))
+    if isinstance(row, StructureArrays):
+        return row
+    if isinstance(row, str | os.PathLike):
+        return arrays_from_file(*_path(row, where))
+    return structure_arrays(*_read(row, where))
+
+
+def _path(row: str | os.PathLike[str], where: str) -> tuple[str, str]:
+    """The path that a row gives, and what messages call it; text of a file is refused."""
+    path = os.fsdecode(row)
+    if "\n" in path or "\r" in path or "\0" in path:
+        raise StructureError(
+            f"{where} is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
+            'file belongs; make structures of text first, with Structure.from_str(text, fmt="cif") '
+            'or fmt="poscar"'
+        )
+    return path, f"{where} '{shorten(path)}'"
 
 
 def _read(row: Any, where: str) -> tuple[Structure, str]:
@@ -41,8 +66,8 @@ def _read(row: Any, where: str) -> tuple[Structure, str]:
     if isinstance(row, StructureError):
         raise row
     if isinstance(row, str | os.PathLike):
-        where = f"{where} '{os.fspath(row)}'"
-        return structure_from_file(row, where), where
+        path, where = _path(row, where)
+        return structure_from_file(path, where), where
     if isinstance(row, Atoms):
         return structure_from_atoms(row, where), where
     if isinstance(row, IStructure):
@@ -56,8 +81,10 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     Parameters
     ----------
     atoms : Atoms
-        Its cell must have a volume, whatever `pbc` says: a molecule or a slab in a box of
-        vacuum is a periodic crystal here. Further per-atom arrays become site properties.
+        Its cell must have a volume. Along an axis with `pbc` False, at least 8 Å must lie between
+        the atoms and their next images: a molecule or a slab in such a box of vacuum is a
+        periodic crystal here, in which no bond crosses the open side. Further per-atom arrays
+        become site properties.
     where : str, default="structure"
         What messages call the structure.
 
@@ -69,8 +96,8 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     Raises
     ------
     StructureError
-        If there are no atoms, the cell has no volume, an atom is no element, or
-        ``atoms.info["occupancy"]`` says that several share its site.
+        If there are no atoms, the cell has no volume or too little vacuum along an open axis, an
+        atom is no element, or occupancies say that it does not fill its site.
 
     Examples
     --------
@@ -83,6 +110,7 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     """
     if not len(atoms):
         raise StructureError(f"{where} has no sites; a crystal needs at least one")
+    _check_numbers(atoms, where)
     where = f"{where} ({atoms.get_chemical_formula(empirical=True)})"
     cell = np.array(atoms.cell.array)
     problem = lattice_problem(cell, len(atoms))
@@ -93,92 +121,67 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
         )
     if problem:
         raise StructureError(f"{where}: {problem}")
-    if not atoms.numbers.all():
-        raise StructureError(
-            f"{where}: site {int(np.argmin(atoms.numbers))} holds the dummy species X, which is "
-            "no element; replace it with an element, or remove the site if it is a vacancy"
-        )
-    shared = _partial_occupancy(atoms)
-    if shared:
-        raise StructureError(f"{where}: {shared}")
+    frac_coords = atoms.get_scaled_positions(wrap=False)
+    problem = _partial_occupancy(atoms)
+    if not problem and np.isfinite(frac_coords).all():
+        problem = open_side_problem(cell, frac_coords, atoms.pbc.tolist())
+    if problem:
+        raise StructureError(f"{where}: {problem}")
     extra = {k: v.tolist() for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
     return Structure(
         Lattice(cell),
         atoms.numbers.tolist(),
-        atoms.get_scaled_positions(wrap=False),
+        frac_coords,
         site_properties=extra,
+    )
+
+
+def _check_numbers(atoms: Atoms, where: str) -> None:
+    wrong = (atoms.numbers < 1) | (atoms.numbers > _LAST_ELEMENT)
+    if not wrong.any():
+        return
+    site = int(np.argmax(wrong))
+    number = int(atoms.numbers[site])
+    what = f"has the atomic number {number}" if number else "holds the dummy species X"
+    raise StructureError(
+        f"{where}: site {site} {what}, which is no element; replace it with an element, or remove "
+        "the site if it is a vacancy or a ghost atom"
     )
 
 
 def _partial_occupancy(atoms: Atoms) -> str | None:
     """What is wrong if ASE read a disordered file, of which an atom shows one element alone."""
+    remedy = (
+        "order the structure first, for instance with pymatgen's "
+        "OrderDisorderedStructureTransformation, or delete that entry if the atoms are in order"
+    )
     occupancies = atoms.info.get("occupancy")
-    kinds = atoms.arrays.get("spacegroup_kinds")
-    if not isinstance(occupancies, dict) or kinds is None:
-        return None
-    for site, kind in enumerate(kinds):
-        shares = occupancies.get(str(kind)) or {}
-        if shares and list(shares.values()) != [1]:
-            parts = ", ".join(f"{element} {share:.4g}" for element, share in shares.items())
-            return (
-                f'site {site} has partial occupancy ({parts}) in atoms.info["occupancy"]; order '
-                "the structure first, for instance with pymatgen's "
-                "OrderDisorderedStructureTransformation, or delete that entry if the atoms are "
-                "in order"
-            )
+    if isinstance(occupancies, dict):
+        sites = {str(kind): i for i, kind in enumerate(atoms.arrays.get("spacegroup_kinds", ()))}
+        for kind, shares in occupancies.items():
+            site = sites.get(str(kind))
+            gone = sites and site is None  # of an atom that was deleted
+            if isinstance(shares, dict) and not gone and not _is_whole(shares):
+                parts = ", ".join(f"{element} {share:.4g}" for element, share in shares.items())
+                what = f"kind {kind}" if site is None else f"site {site}"
+                return (
+                    f'{what} has partial occupancy ({parts}) in atoms.info["occupancy"]; {remedy}'
+                )
+    for name in ("occupancy", "occupancies"):
+        shares_of_sites = np.asarray(atoms.arrays.get(name, ()))
+        if shares_of_sites.ndim == 1 and shares_of_sites.dtype.kind in "fiu":
+            partial = [i for i, share in enumerate(shares_of_sites) if not is_full(share, 1)]
+            if partial:
+                share = shares_of_sites[partial[0]]
+                return (
+                    f"site {partial[0]} has partial occupancy ({share:.4g}) in "
+                    f'atoms.arrays["{name}"]; {remedy}'
+                )
     return None
 
 
-def structure_from_file(path: str | os.PathLike[str], where: str = "structure") -> Structure:
-    """Pymatgen structure of a file, by pymatgen's readers.
-
-    Parameters
-    ----------
-    path : str or path-like
-        CIF, POSCAR or another format that pymatgen knows by its name. Of a file of several
-        structures, the first.
-    where : str, default="structure"
-        What messages call the file.
-
-    Returns
-    -------
-    Structure
-        As the file has it; `structure_arrays` checks it.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such file.
-    StructureFileError
-        If pymatgen cannot read it.
-
-    Examples
-    --------
-    >>> from ssatom.structures import structure_from_file
-    >>> structure_from_file("nowhere.cif")
-    Traceback (most recent call last):
-    ...
-    ssatom.exceptions.MissingFileError: structure: there is no such file ...
-    """
-    if not os.path.exists(path):
-        raise MissingFileError(
-            f"{where}: there is no such file (looked in {os.getcwd()}); text is taken for the "
-            "path of a structure file"
-        )
-    if os.path.isdir(path):
-        raise StructureFileError(
-            f"{where} is a folder; read its files with ssatom.corpora.read_structures"
-        )
-    try:
-        return Structure.from_file(os.fspath(path))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    # Raised out here so that no reader's frames, with the whole file, stay alive behind it.
-    raise StructureFileError(
-        f"{where}: pymatgen cannot read this file ({reason}); allowed are files whose name and "
-        "content it knows, such as .cif or POSCAR (for .xyz and .jsonl see "
-        "ssatom.corpora.read_structures)"
-    )
+def _is_whole(shares: dict[str, float]) -> bool:
+    return not shares or (len(shares) == 1 and is_full(next(iter(shares.values())), 1))
 
 
 def _describe(row: Any) -> str:

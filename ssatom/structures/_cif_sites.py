@@ -1,0 +1,387 @@
+"""The atom sites of a CIF block: elements, numbers and occupancies, and all their images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from pymatgen.core import Element
+from scipy.spatial import cKDTree
+
+from ssatom.exceptions import StructureFileError
+from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, is_full
+from ssatom.structures._cif_symmetry import Operations
+
+SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
+_MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
+_FAR = 1e6  # cells; further out, too few digits are left of a coordinate
+_CHUNK = 100_000  # images at a time
+
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d+))?(\(\d*\))?")
+_SYMBOL = re.compile(r"\d{0,3}([A-Za-z]{1,2})(?:\d*[+-]|[+-]\d+|0)?")
+_LABEL = re.compile(r"([A-Za-z])([A-Za-z]?)([A-Za-z]*)")
+_NUMBERS = {element.symbol: element.Z for element in Element} | {"D": 1, "T": 1}
+_LIGHT = set("HCNOFS")  # two of them beside each other may be a group of atoms, such as CO
+_PARTS = re.compile(r"[A-Z][a-z]?")
+
+NULL = frozenset({".", "?", ""})  # a value that does not apply, is unknown, or is missing
+
+Column: TypeAlias = Callable[[str], list[str]]
+
+
+class Site(NamedTuple):
+    """One line of the list of atoms."""
+
+    label: str
+    number: int
+    frac: tuple[float, float, float]
+    occupancy: float
+    decimals: int
+
+
+# Lines --------------------------------------------------------------------------------------------
+
+
+def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
+    """The atoms that a block lists, and what is in doubt about them.
+
+    `column` gives the cells of a data name, none if the block lacks it; `elements` are those of
+    the chemical formula, if there is one.
+    """
+    axes = [column(f"_atom_site.fract_{axis}") for axis in "xyz"]
+    symbols, labels = column("_atom_site.type_symbol"), column("_atom_site.label")
+    if not all(axes):
+        raise StructureFileError(_no_fractions(column))
+    if not (symbols or labels):
+        raise StructureFileError("its sites have neither type symbols nor labels; add elements")
+    given = zip(labels or symbols, symbols or labels, strict=False)
+    names = [
+        f"number {i}" if x in NULL and y in NULL else y if x in NULL else x
+        for i, (x, y) in enumerate(given, 1)
+    ]
+    texts = column("_atom_site.occupancy")
+    occupancies = _occupancies(names, texts)
+    symbols = symbols or [""] * len(names)
+    if len({len(names), len(symbols), *map(len, axes), len(occupancies)}) > 1:
+        raise StructureFileError("the columns of its sites have different lengths; correct them")
+    sites = []
+    for name, symbol, x, y, z, occupancy in zip(names, symbols, *axes, occupancies, strict=True):
+        if symbol in NULL:
+            number = _element_of_label(name, elements)
+        else:
+            number = _element_of_symbol(symbol, elements)
+        if not number:
+            raise StructureFileError(f"site {name} {_no_element(symbol, name)}")
+        if number > MAX_ATOMIC_NUMBER:
+            raise StructureFileError(
+                f"site {name} is {symbol} (Z = {number}); allowed are the elements with features, "
+                f"H to Fm (Z = 1 to {MAX_ATOMIC_NUMBER}): leave this structure out"
+            )
+        frac, decimals = _coordinates(name, (x, y, z))
+        sites.append(Site(name, number, frac, occupancy, decimals))
+    _check_extras(column, names)
+    return sites, _unknown_occupancies(sites, texts)
+
+
+def _no_fractions(column: Column) -> str:
+    if column("_atom_site.Cartn_x"):
+        return (
+            "its sites have Cartesian coordinates only (_atom_site_Cartn_x); give fractional "
+            "ones, or make a structure of them, such as Structure(lattice, symbols, coords, "
+            "coords_are_cartesian=True)"
+        )
+    return "its sites lack some of _atom_site_fract_x, _y and _z; add the coordinates"
+
+
+def _coordinates(name: str, texts: tuple[str, str, str]) -> tuple[tuple[float, float, float], int]:
+    values, decimals = [], 0
+    for axis, text in zip("xyz", texts, strict=True):
+        if text in NULL:
+            raise StructureFileError(
+                f"site {name} has no coordinates (_atom_site_fract_{axis} is '{text}'); add "
+                "them, or delete its line if the crystal is to be read without this atom"
+            )
+        number = parse_number(text)
+        if number is None or not abs(number[0]) < _FAR:
+            raise StructureFileError(
+                f"site {name} has the coordinate _atom_site_fract_{axis} '{text[:40]}'; allowed "
+                "are numbers, fractions of a cell edge, such as 0.25 or 0.2503(4)"
+            )
+        values.append(number[0])
+        decimals = max(decimals, number[1])
+    return (values[0], values[1], values[2]), decimals
+
+
+@lru_cache(maxsize=65536)
+def parse_number(text: str) -> tuple[float, int] | None:
+    """A number less its uncertainty, and how many decimals it has; None if it is no number.
+
+    Of fractions that no decimals express, such as 0.3333 for 1/3, the fraction itself, from four
+    decimals on.
+    """
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        return None
+    exponent = int(found[4] or 0)
+    if abs(exponent) > 300:
+        return None
+    value = float(f"{found[1]}e{exponent}")
+    decimals = max(len(found[2] or found[3] or "") - exponent, 0)
+    if 4 <= decimals <= 15 and not found[5]:
+        nearest = round(value * 12) / 12
+        unit = 10.0**-decimals
+        if abs(value - nearest) < unit and value != nearest:
+            cut = int(nearest / unit + (1e-9 if nearest > 0 else -1e-9)) * unit
+            if min(abs(value - cut), abs(value - round(nearest, decimals))) < 1e-3 * unit:
+                value = nearest
+    return value, decimals
+
+
+def _occupancies(names: list[str], texts: list[str]) -> list[float]:
+    """Occupancy of each site; 1, the default of the format, where it is not given."""
+    if not texts:
+        return [1.0] * len(names)
+    values = []
+    for name, text in zip(names, texts, strict=False):
+        number = (1.0, 0) if text in NULL else parse_number(text)
+        if number is None:
+            raise StructureFileError(
+                f"site {name} has the occupancy '{text[:40]}'; allowed are numbers from 0 to 1"
+            )
+        values.append(number[0])
+    return values
+
+
+def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
+    unknown = [site for site, text in zip(sites, texts, strict=False) if text in NULL]
+    if not unknown:
+        return []
+    labels = [site.label for site in unknown]
+    shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+    plural = "s" * (len(labels) > 1)
+    warning = (
+        f"the occupancy of {len(labels)} site{plural} ({shown}) is not given; read as 1, "
+        "the default of the format. Write the numbers if that is wrong"
+    )
+    lost = [site for site, text in zip(sites, texts, strict=False) if text == "."]
+    if lost:
+        elements = ", ".join(sorted({Element.from_Z(site.number).symbol for site in lost}))
+        warning += (
+            f"; for '.', pymatgen leaves such atoms out and says \"Missing elements {elements}\""
+        )
+    return [warning]
+
+
+# Elements -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _element_of_symbol(symbol: str, elements: frozenset[str]) -> int:
+    """Atomic number of a type symbol, with or without isotope and charge; 0 if it is none."""
+    found = _SYMBOL.fullmatch(symbol)
+    if not found:
+        return 0
+    letters = found[1]
+    number = _NUMBERS.get(letters.capitalize(), 0)
+    if letters == letters.capitalize() or not number or len(letters) == 1:
+        return number
+    parts = set(letters.upper())
+    if letters.capitalize() in elements and not parts <= elements:
+        return number
+    return 0 if parts <= _LIGHT else number
+
+
+@lru_cache(maxsize=4096)
+def _element_of_label(label: str, elements: frozenset[str]) -> int:
+    """Atomic number that a label such as Na1 begins with; 0 if that is doubtful."""
+    number = _beginning(label, elements)
+    if label[:1] in "DTdt" and number == 1:  # seldom a hydrogen isotope
+        return 0
+    fits = not elements or any(_NUMBERS.get(element) == number for element in elements)
+    return number if fits else 0
+
+
+def _beginning(label: str, elements: frozenset[str]) -> int:
+    found = _LABEL.match(label)
+    if not found:
+        return 0
+    first, second, rest = found.groups()
+    pair, single = _NUMBERS.get((first + second).capitalize(), 0), _NUMBERS.get(first.upper(), 0)
+    if not second:
+        return single
+    if first.isupper() and second.islower():
+        return pair if not rest[:1].islower() else 0
+    known = {first.upper(), (first + second).capitalize()} & elements
+    if len(known) == 1 and not rest:
+        return _NUMBERS.get(known.pop(), 0)
+    return single if not pair and second.upper() not in _NUMBERS and not rest else 0
+
+
+def _no_element(symbol: str, label: str) -> str:
+    if symbol in NULL:
+        return (
+            f"has no type symbol, and its label '{label[:40]}' does not tell the element without "
+            "doubt; add _atom_site_type_symbol with elements"
+        )
+    parts = _PARTS.findall(symbol)
+    if len(parts) > 1 and all(part in _NUMBERS for part in parts):
+        return (
+            f"has the type symbol '{symbol[:40]}', a group of atoms and no element; give each "
+            f"atom ({', '.join(parts)}) a line and coordinates of its own"
+        )
+    return (
+        f"has the type symbol '{symbol[:40]}', which is no element; write an element, or delete "
+        "the line if there is no atom, as of a dummy or a vacancy"
+    )
+
+
+def _check_extras(column: Column, names: list[str]) -> None:
+    """Refuse dummies, hydrogen atoms that have no line, and alternatives without occupancy."""
+    for name, flag in zip(names, column("_atom_site.calc_flag"), strict=False):
+        if flag.lower() in ("dum", "dummy"):
+            raise StructureFileError(
+                f"site {name} is a dummy (_atom_site_calc_flag {flag}) and no atom; delete its line"
+            )
+    for name, text in zip(names, column("_atom_site.attached_hydrogens"), strict=False):
+        number = parse_number(text)
+        if number and number[0] > 0:
+            raise StructureFileError(
+                f"site {name} has {text} hydrogen atoms without coordinates "
+                "(_atom_site_attached_hydrogens); give each a line of its own, or set the number "
+                "to 0 if the crystal is to be read without them"
+            )
+    groups = {*column("_atom_site.disorder_group")} - NULL - {"0"}
+    if len(groups) > 1 and NULL & {*(column("_atom_site.occupancy") or ["?"])}:
+        raise StructureFileError(
+            "its sites are in several groups of disorder (_atom_site_disorder_group), of which "
+            "one is there at a time, and occupancies are missing; keep one of the groups"
+        )
+
+
+# Images -------------------------------------------------------------------------------------------
+
+
+def expand(
+    sites: list[Site], operations: Operations, lattice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """All atoms of the cell, fractional coordinates (n, 3) and the line of each."""
+    n_operations = len(operations.rotations)
+    if n_operations == 1:
+        coords = np.array([site.frac for site in sites])
+        coords, rows = coords + operations.translations[0], np.arange(len(sites))
+    else:
+        step = max(1, _CHUNK // n_operations)
+        parts = [
+            _orbits(sites[start : start + step], operations, lattice)
+            for start in range(0, len(sites), step)
+        ]
+        coords = np.concatenate([part[0] for part in parts])
+        rows = np.concatenate([part[1] + i * step for i, part in enumerate(parts)])
+    coords = coords - np.floor(coords)
+    coords[coords > 1 - 1e-12] = 0.0
+    kept = _kept(sites, coords, rows, lattice)
+    if kept.all():
+        return coords, rows
+    chosen = kept[rows]
+    return coords[chosen], rows[chosen]
+
+
+def _orbits(
+    sites: list[Site], operations: Operations, lattice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct images of each site; one that is on an element of symmetry is put there exactly."""
+    longest = float(np.sqrt((lattice**2).sum(axis=1).max()))
+    rounding = np.array([3 * longest * 10.0**-site.decimals for site in sites])
+    limits = np.clip(rounding, SAME_PLACE, _MOST_ROUNDING) ** 2
+    coords = np.array([site.frac for site in sites])
+    n_same = np.zeros(len(sites))
+    while True:
+        images = np.einsum("nij,mj->mni", operations.rotations, coords) + operations.translations
+        shifts = images - coords[:, None]
+        shifts -= np.round(shifts)
+        same = ((shifts @ lattice) ** 2).sum(axis=2) < limits[:, None]
+        before, n_same = n_same, same.sum(axis=1)
+        if (n_same <= before).all():
+            break
+        coords = coords + (shifts * same[:, :, None]).sum(axis=1) / n_same[:, None]
+    return _distinct(sites, images, n_same)
+
+
+def _distinct(
+    sites: list[Site], images: np.ndarray, n_same: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    # An odd offset keeps fractions that occur, and their rounding errors, off the steps.
+    steps = np.floor(images * 2**20 + 0.37).astype(np.int64) % 2**20
+    keys = steps @ np.array([1, 2**20, 2**40])
+    coords, rows = [], []
+    for row, site in enumerate(sites):
+        _, first = np.unique(keys[row], return_index=True)
+        if len(first) * n_same[row] != len(keys[row]):
+            raise StructureFileError(
+                f"site {site.label} is close to several elements of symmetry, and on none of them "
+                "within the digits of its coordinates; give it more digits"
+            )
+        first.sort()
+        coords.append(images[row, first])
+        rows.append(np.full(len(first), row))
+    return np.concatenate(coords), np.concatenate(rows)
+
+
+def _kept(
+    sites: list[Site], coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray
+) -> np.ndarray:
+    """Which lines count: all, less those that share the place of an earlier one of the element."""
+    kept = np.ones(len(sites), dtype=bool)
+    groups = {row: [row] for row in range(len(sites))}
+    for i, j in _pairs(coords, rows, lattice):
+        if groups[i] is not groups[j]:
+            groups[i] += groups[j]
+            for row in groups[j]:
+                groups[row] = groups[i]
+    for row, group in groups.items():
+        if row == min(group):
+            _check_occupancy([sites[i] for i in sorted(group)])
+            kept[[i for i in group if i != row]] = False
+    return kept
+
+
+def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of lines with atoms in one place."""
+    if len(rows) < 2:
+        return []
+    radius = min(SAME_PLACE * float(np.linalg.norm(np.linalg.inv(lattice))), 0.49)
+    pairs = cKDTree(coords, boxsize=1.0).query_pairs(radius, output_type="ndarray")
+    if not len(pairs):
+        return []
+    shifts = coords[pairs[:, 0]] - coords[pairs[:, 1]]
+    shifts -= np.round(shifts)
+    near = ((shifts @ lattice) ** 2).sum(axis=1) < SAME_PLACE**2
+    found = np.sort(rows[pairs[near]], axis=1)
+    return sorted({(i, j) for i, j in found.tolist() if i != j})
+
+
+def _check_occupancy(sites: list[Site]) -> None:
+    """Refuse sites that one element does not fill."""
+    total = sum(site.occupancy for site in sites)
+    lowest = min(site.occupancy for site in sites)
+    if len({site.number for site in sites}) == 1 and lowest > 0 and is_full(total, len(sites)):
+        return
+    symbols = [Element.from_Z(site.number).symbol for site in sites]
+    parts = ", ".join(f"{s} {site.occupancy:.4g}" for s, site in zip(symbols, sites, strict=True))
+    labels = " and ".join(site.label for site in sites)
+    what = f"site {labels} has" if len(sites) == 1 else f"sites {labels} share one place and have"
+    if lowest <= 0:
+        raise StructureFileError(
+            f"{what} an occupancy of 0 or less ({parts}); delete the line of an atom that is not "
+            "there, or correct the number"
+        )
+    if total > 1 and not is_full(total, len(sites)):
+        remedy = "delete all but one of the lines" if len(sites) > 1 else "correct the number"
+        raise StructureFileError(f"{what} a total occupancy of {total:.4g} ({parts}); {remedy}")
+    raise StructureFileError(
+        f"{what} partial occupancy ({parts}); order the structure first, for instance with "
+        "OrderDisorderedStructureTransformation"
+    )

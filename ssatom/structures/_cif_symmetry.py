@@ -1,0 +1,358 @@
+"""The symmetry operations of a CIF block: its own list, or those that its symbol stands for."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import gemmi
+import numpy as np
+
+from ssatom.exceptions import StructureFileError
+
+_RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
+_METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
+_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?\*?)?([xyz])?")
+_SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
+_WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
+
+
+class Operations(NamedTuple):
+    """Symmetry operations, as ``rotations @ frac + translations``."""
+
+    rotations: np.ndarray
+    translations: np.ndarray
+
+
+class Symbols(NamedTuple):
+    """What a block calls its space group."""
+
+    hall: str | None
+    names: tuple[str, ...]
+    number: str | None
+
+    def __str__(self) -> str:
+        parts = [f"the Hall symbol '{self.hall}'"] if self.hall else []
+        parts += [f"the space group '{name}'" for name in self.names]
+        return " and ".join(parts + ([f"number {self.number}"] if self.number else []))
+
+
+def find_operations(
+    listed: tuple[str, ...], symbols: Symbols, lengths: np.ndarray, angles: np.ndarray
+) -> tuple[Operations, list[str]]:
+    """Operations of a crystal, and what is in doubt about them."""
+    if listed:
+        operations, warnings = listed_operations(listed), _contradictions(listed, symbols)
+    else:
+        operations, warnings = _from_symbols(symbols, angles)
+    _check_cell(operations, lengths, angles, listed, symbols)
+    return operations, warnings
+
+
+# The list of a file -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def listed_operations(listed: tuple[str, ...]) -> Operations:
+    """Operations of their texts, such as "-x, y+1/2, -z"; they must form a group."""
+    parsed = [_parse(text) for text in listed]
+    rotations = np.array([rotation for rotation, _ in parsed], dtype=float)
+    translations = np.array([translation for _, translation in parsed])
+    keys = _keys(rotations, translations)
+    _, first = np.unique(keys, return_index=True)
+    first.sort()
+    rotations, translations = rotations[first], translations[first]
+    _check_group(rotations, translations, keys[first], [listed[i] for i in first])
+    return Operations(rotations, translations)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> tuple[list[list[int]], list[float]]:
+    rows = [_parse_row(part) for part in re.sub(r"\s", "", text.lower()).split(",")]
+    if len(rows) != 3 or None in rows:
+        raise StructureFileError(
+            f"the symmetry operation '{text[:60]}' is not understood; write it like "
+            "'-x,y+1/2,-z', in quotes if it has blanks"
+        )
+    rotation = [row[0] for row in rows if row]
+    if abs(round(np.linalg.det(rotation))) != 1:
+        raise StructureFileError(f"the symmetry operation '{text}' is none: it changes the volume")
+    return rotation, [row[1] for row in rows if row]
+
+
+def _parse_row(text: str) -> tuple[list[int], float] | None:
+    """Coefficients of x, y and z, and the shift, of one part of an operation."""
+    coefficients, shift, place = [0, 0, 0], Fraction(0), 0
+    while place < len(text):
+        found = _TERM.match(text, place)
+        if not found or found.end() == place or not (found[2] or found[4]):
+            return None
+        if place and not found[1]:
+            return None
+        if found[3] and not int(found[3]):
+            return None
+        value = Fraction(found[2] or 1) / int(found[3] or 1) * (-1 if found[1] == "-" else 1)
+        if not found[4]:
+            shift += value
+        elif value.denominator == 1:
+            coefficients["xyz".index(found[4])] += int(value)
+        else:
+            return None
+        place = found.end()
+    return (coefficients, _exact(float(shift))) if text else None
+
+
+def _exact(shift: float) -> float:
+    """A shift, 1/3 where it was written 0.333."""
+    nearest = round(shift * 24) / 24
+    return nearest if abs(shift - nearest) < 0.002 else shift
+
+
+def _keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    """A number for each operation, the same for shifts that differ by lattice vectors."""
+    codes = (np.rint(rotations).astype(np.int64).reshape(-1, 9) % 8) @ (8 ** np.arange(9))
+    # The odd offset keeps fractions that occur, and their rounding errors, off the steps.
+    shifts = np.floor(translations * 720 + 0.37).astype(np.int64) % 720
+    return codes * 720**3 + shifts @ (720 ** np.arange(3))
+
+
+def _check_group(
+    rotations: np.ndarray, translations: np.ndarray, keys: np.ndarray, texts: list[str]
+) -> None:
+    for start in range(0, len(keys), 32):
+        first, shift = rotations[start : start + 32], translations[start : start + 32]
+        products = np.einsum("aij,bjk->abik", first, rotations)
+        shifts = np.einsum("aij,bj->abi", first, translations) + shift[:, None]
+        known = np.isin(_keys(products.reshape(-1, 3, 3), shifts.reshape(-1, 3)), keys)
+        if not known.all():
+            a, b = divmod(int(np.argmin(known)), len(keys))
+            raise StructureFileError(
+                f"the list of {len(keys)} symmetry operations is not complete: '{texts[b]}' "
+                f"followed by '{texts[start + a]}' is not in it; list all operations, or delete "
+                "the list if the space group is given by its symbol"
+            )
+
+
+def _contradictions(listed: tuple[str, ...], symbols: Symbols) -> list[str]:
+    """What the names of the space group say otherwise than the list of operations."""
+    group, order = _group_of(listed)
+    warnings = []
+    for what, claimed in _claims(symbols):
+        differs = group.number != claimed.number if group else order != _order(claimed)
+        if differs:
+            got = f"those of {group.xhm()}" if group else f"of another group ({order} rotations)"
+            warnings.append(
+                f"{what} contradicts the operations that are listed, {got}; the operations are "
+                "used. Check that they are complete, or correct the symbol"
+            )
+    return warnings[:1]
+
+
+@lru_cache(maxsize=512)
+def _group_of(listed: tuple[str, ...]) -> tuple[gemmi.SpaceGroup | None, int]:
+    """The tabulated group with these operations, if any, and how many rotations they have."""
+    operations = listed_operations(listed)
+    order = len(np.unique(operations.rotations.reshape(-1, 9), axis=0))
+    try:
+        found = gemmi.GroupOps([_gemmi_operation(*pair) for pair in zip(*operations, strict=True)])
+    except ValueError:
+        return None, order
+    return gemmi.find_spacegroup_by_ops(found), order
+
+
+def _gemmi_operation(rotation: np.ndarray, translation: np.ndarray) -> gemmi.Op:
+    shift = translation * gemmi.Op.DEN
+    if not np.allclose(shift, np.rint(shift), atol=1e-6):
+        raise ValueError("gemmi counts in twenty-fourths")
+    operation = gemmi.Op("x,y,z")
+    operation.rot = np.rint(rotation * gemmi.Op.DEN).astype(int).tolist()
+    operation.tran = np.rint(shift).astype(int).tolist()
+    return operation.wrap()
+
+
+# The names of a space group -----------------------------------------------------------------------
+
+
+def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, list[str]]:
+    """Operations of the names alone, if these and the cell decide on a setting."""
+    claims = _claims(symbols)
+    if len({group.number for _, group in claims}) > 1:
+        raise StructureFileError(
+            f"{symbols} contradict each other, and no symmetry operations are listed; correct "
+            "the wrong one, or list the operations"
+        )
+    if symbols.hall:
+        return _operations_of_hall(symbols.hall), []
+    if symbols.names:
+        group, warnings = _setting(symbols.names[0], angles)
+    elif symbols.number:
+        group, warnings = _standard_setting(symbols.number, angles)
+    else:
+        return listed_operations(("x,y,z",)), [
+            "guessed setting: the file names no space group and lists no symmetry operations, so "
+            "all atoms of the cell are taken to be listed (space group P 1); add the operations "
+            "if that is wrong"
+        ]
+    return _operations_of_hall(group.hall), warnings
+
+
+@lru_cache(maxsize=1024)
+def _operations_of_hall(hall: str) -> Operations:
+    return listed_operations(tuple(op.triplet() for op in _parse_hall(hall)))
+
+
+def _parse_hall(hall: str) -> gemmi.GroupOps:
+    try:
+        return gemmi.symops_from_hall(hall)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error)
+    raise StructureFileError(
+        f"the Hall symbol '{hall[:60]}' is not understood ({reason}), and no symmetry operations "
+        "are listed; correct it, or list the operations"
+    )
+
+
+def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
+    """Each name that is understood, with a space group of that type."""
+    claims = []
+    if symbols.hall:
+        try:
+            group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
+        except (RuntimeError, ValueError):
+            group = None
+        if group:
+            claims.append((f"the Hall symbol '{symbols.hall}'", group))
+    for name in symbols.names:
+        group = _lookup(name)
+        if group:
+            claims.append((f"the space group '{name}'", group))
+    if symbols.number:
+        claims.append((f"the space group number {symbols.number}", _numbered(symbols.number)))
+    return claims
+
+
+def _lookup(name: str) -> gemmi.SpaceGroup | None:
+    return next(filter(None, map(gemmi.find_spacegroup_by_name, _spellings(name))), None)
+
+
+def _spellings(name: str) -> list[str]:
+    """A Hermann-Mauguin symbol as gemmi's table has it, for any unique axis."""
+    name = re.sub(r"[_~]", "", name).strip()
+    name = re.sub(r"\(?origin(?: choice)? *([12])\)?$", r":\1", name, flags=re.IGNORECASE)
+    # The Inorganic Crystal Structure Database marks origins by S and Z, axes by H and R.
+    name = re.sub(r"\s*:?\s*[zZ]$", ":2", re.sub(r"\s*:?\s*[sS]$", ":1", name))
+    name = re.sub(r"\s*:?\s*([hHrR])$", lambda found: ":" + found[1].upper(), name)
+    short = _SHORT_MONOCLINIC.fullmatch(name.replace(" ", ""))
+    return [_WITH_AXIS[axis].format(*short.groups()) for axis in "bca"] if short else [name]
+
+
+def _numbered(text: str) -> gemmi.SpaceGroup:
+    if text.isdecimal() and 1 <= int(text) <= 230:
+        return gemmi.find_spacegroup_by_number(int(text))
+    raise StructureFileError(f"the space group number '{text[:20]}' is none; allowed is 1 to 230")
+
+
+def _order(group: gemmi.SpaceGroup) -> int:
+    return len(group.operations().sym_ops)
+
+
+def _setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
+    """The one setting that a symbol and the angles of the cell stand for."""
+    if name.strip().isdecimal():
+        return _standard_setting(name.strip(), angles)
+    spellings = _spellings(name)
+    if len(spellings) > 1:
+        return _monoclinic_setting(name, angles)
+    group = gemmi.find_spacegroup_by_name(spellings[0])
+    if group is None:
+        raise StructureFileError(
+            f"the space group '{name[:60]}' is not understood, and no symmetry operations are "
+            "listed; correct the symbol, or list the operations"
+        )
+    return group if ":" in spellings[0] else _decided(group, f"'{name}'", angles), []
+
+
+def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.SpaceGroup:
+    """The group with the axes that the cell tells, if it has no two origins."""
+    extension = group.ext.strip("\x00")
+    if extension in ("1", "2"):
+        raise StructureFileError(
+            f"the space group {what} has two choices of origin, and no symmetry operations are "
+            f"listed; list them, or write the symbol as '{group.hm}:1' or '{group.hm}:2'"
+        )
+    if extension in ("H", "R"):
+        axes = "H" if abs(angles[2] - 120) < 1 and np.allclose(angles[:2], 90, atol=1) else "R"
+        return gemmi.find_spacegroup_by_name(f"{group.hm}:{axes}")
+    return group
+
+
+def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
+    """The group of a short symbol, whose unique axis has the only angle that is not 90°."""
+    symbol = _spellings(name)
+    oblique = [axis for axis, angle in zip("abc", angles, strict=True) if _is_oblique(angle)]
+    groups = dict(zip("bca", map(gemmi.find_spacegroup_by_name, symbol), strict=True))
+    known = [axis for axis in "bca" if groups[axis]]
+    axis = oblique[0] if oblique else known[0]
+    group = groups[axis]
+    if len(oblique) > 1 or group is None or (not oblique and axis != "b" and len(known) > 1):
+        shown = ", ".join(f"{angle:.6g}" for angle in angles)
+        raise StructureFileError(
+            f"the space group '{name}' does not fit a cell with the angles {shown}°, and no "
+            "symmetry operations are listed; list them, or correct the symbol"
+        )
+    if oblique:
+        return group, []
+    return group, [
+        f"guessed setting: the space group '{name}' does not tell its unique axis, nor do the "
+        f"angles, which are all 90°; read as '{group.hm}'. List the symmetry operations, or write "
+        "the symbol in full, if that is wrong"
+    ]
+
+
+def _is_oblique(angle: float) -> bool:
+    return abs(angle - 90) > _RIGHT_ANGLE
+
+
+def _standard_setting(number: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
+    """The standard setting of a number, which is a guess for 3 to 74."""
+    group = _decided(_numbered(number), f"number {number}", angles)
+    if not 3 <= group.number <= 74:
+        return group, []
+    if group.number <= 15:
+        letter, element = group.hm.split()[0], group.hm.split()[2]
+        group, _ = _monoclinic_setting(f"{letter} {element}", angles)
+    return group, [
+        f"guessed setting: of the space group only the number {number} is given, which has several "
+        f"settings; read as '{group.hm}'. List the symmetry operations, or give the full symbol, "
+        "if that is wrong"
+    ]
+
+
+# The cell -----------------------------------------------------------------------------------------
+
+
+def _check_cell(
+    operations: Operations,
+    lengths: np.ndarray,
+    angles: np.ndarray,
+    listed: tuple[str, ...],
+    symbols: Symbols,
+) -> None:
+    """Refuse a cell that the operations would change."""
+    if len(operations.rotations) == 1:
+        return
+    cosines = np.ones((3, 3))
+    cosines[[1, 0, 0], [2, 2, 1]] = cosines[[2, 2, 1], [1, 0, 0]] = np.cos(np.radians(angles))
+    products = lengths[:, None] * lengths
+    metric = products * cosines
+    moved = operations.rotations.transpose(0, 2, 1) @ metric @ operations.rotations
+    if (np.abs(moved - metric) <= _METRIC_TOLERANCE * products).all():
+        return
+    cell = ", ".join(f"{x:.6g}" for x in [*lengths, *angles])
+    what = "the symmetry operations that are listed do" if listed else f"{symbols} does"
+    raise StructureFileError(
+        f"{what} not fit the cell ({cell}: lengths in Å, angles in °), which they would change; "
+        "correct the cell, the axes or the symmetry"
+    )

@@ -1,0 +1,239 @@
+"""VASP's files of positions: POSCAR, CONTCAR, and the head of CHGCAR and LOCPOT."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Element
+
+from ssatom.exceptions import StructureFileError
+from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, StructureArrays
+from ssatom.structures._files import decode, plain_name, read_bytes
+
+_MOST_SITES = 1_000_000
+_POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
+_NUMBERS = {element.symbol: element.Z for element in Element}
+
+
+def read_poscar(path: str | os.PathLike[str], where: str) -> tuple[StructureArrays, list[str]]:
+    """Lattice, elements and coordinates of a file, and what is in doubt about them.
+
+    Without a line of elements (VASP 4) they come from symbols after the coordinates, a POTCAR
+    beside a file that is named as VASP names it, or a comment that is a list of as many elements.
+    """
+    lines = decode(read_bytes(path, where)).splitlines()
+    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot")
+    try:
+        return _parse(lines, _of_potcar(Path(path).parent / "POTCAR") if in_use else [])
+    except StructureFileError as error:
+        problem = str(error)
+    raise StructureFileError(f"{where}: {problem}")
+
+
+def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
+    lattice, scale = _lattice(lines)
+    symbols, counts, place = _kinds(lines)
+    if not counts or min(counts) < 0 or not 0 < sum(counts) <= _MOST_SITES:
+        raise StructureFileError(
+            f"line {place} gives the numbers of atoms {counts}; allowed are whole numbers above 0"
+        )
+    selective = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1] in ("s", "S")
+    place += selective
+    mode = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1]
+    if not mode.isalpha():
+        raise StructureFileError(
+            f"line {place + 1} is {_shown(lines[place])}; allowed is 'Direct' or 'Cartesian'"
+        )
+    body = _body(lines, place + 1, sum(counts))
+    coords = np.array([_floats(line.split()[:3], place + 2 + i) for i, line in enumerate(body)])
+    if mode in "cCkK":
+        coords = (coords * scale) @ np.linalg.inv(lattice)
+    warnings: list[str] = []
+    last = [line.split()[6 if selective else 3 :] for line in body]
+    if symbols:
+        numbers = _repeated(symbols, counts)
+        _check_last(last, numbers)
+        warnings = _potcar_doubt(symbols, potcar)
+    else:
+        numbers, warnings = _elements_elsewhere(lines[0], last, counts, potcar)
+    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), warnings
+
+
+def _line(lines: list[str], place: int, wanted: str) -> str:
+    if place < len(lines) and lines[place].strip():
+        return lines[place].strip()
+    raise StructureFileError(f"line {place + 1} is missing or empty, where {wanted} belongs")
+
+
+def _shown(line: str) -> str:
+    return repr(line.strip()[:60])
+
+
+def _floats(words: list[str], number: int) -> list[float]:
+    try:
+        values = [float(word.replace("D", "e").replace("d", "e")) for word in words]
+    except ValueError:
+        values = []
+    if len(values) == 3 and np.isfinite(values).all():
+        return values
+    raise StructureFileError(
+        f"line {number} has {_shown(' '.join(words))} where three numbers belong; correct it"
+    )
+
+
+def _lattice(lines: list[str]) -> tuple[np.ndarray, np.ndarray | float]:
+    """Lattice vectors as rows in Å, and what Cartesian coordinates are multiplied with."""
+    words = _line(lines, 1, "the scale of the lattice").split("!")[0].split()
+    words = words[:3] if len(words) > 2 and _is_number(words[1]) else words[:1]
+    scale = np.array(_floats((words * 3)[:3], 2))
+    vectors = [_floats(_line(lines, i, "a lattice vector").split()[:3], i + 1) for i in (2, 3, 4)]
+    lattice = np.array(vectors)
+    volume = abs(float(np.linalg.det(lattice)))
+    if len(words) == 1 and scale[0] < 0 and volume > 0:  # the volume of the cell
+        scale = np.full(3, (-scale[0] / volume) ** (1 / 3))
+    if min(scale) <= 0 or volume <= 0:
+        raise StructureFileError(
+            f"lines 2 to 5 give a scale of {_shown(lines[1])} and vectors with a volume of "
+            f"{volume:.3g} Å³; correct them, since a cell needs a volume"
+        )
+    return lattice * scale, scale
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _kinds(lines: list[str]) -> tuple[list[str], list[int], int]:
+    """Symbols (none in VASP 4), numbers of atoms, and the index of the line after them."""
+    wanted = "the elements, or the numbers of atoms,"
+    words = _words(_line(lines, 5, wanted))
+    if words[:1] and words[0].isdecimal():
+        return [], _counts(words, 6), 6
+    symbols, place = words, 6
+    while not (words := _words(_line(lines, place, "the numbers of atoms")))[:1] or not (
+        words[0].lstrip("+-").isdecimal()
+    ):
+        symbols, place = symbols + words, place + 1
+        if place > 60:
+            raise StructureFileError("no line of numbers of atoms follows the elements")
+    counts: list[int] = []
+    while len(counts) < len(symbols):  # VASP breaks both after twenty
+        words = _words(_line(lines, place, "the numbers of atoms"))
+        if counts and not words[0].lstrip("+-").isdecimal():
+            break
+        counts, place = counts + _counts(words, place + 1), place + 1
+    if len(counts) != len(symbols):
+        raise StructureFileError(
+            f"{len(symbols)} elements ({' '.join(symbols[:10])}) have {len(counts)} numbers of "
+            "atoms; give one for each"
+        )
+    return symbols, counts, place
+
+
+def _words(line: str) -> list[str]:
+    return re.split("[!#]", line)[0].split()
+
+
+def _counts(words: list[str], number: int) -> list[int]:
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        problem = f"line {number} has {_shown(' '.join(words))} where numbers of atoms belong"
+    raise StructureFileError(f"{problem}, which are whole; correct it")
+
+
+def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
+    """Lines of the coordinates, as many as there are atoms and not more."""
+    body = lines[start : start + n_sites]
+    empty = next((i for i, line in enumerate(body) if not line.strip()), len(body))
+    if empty < n_sites:
+        raise StructureFileError(
+            f"it has coordinates for {empty} of {n_sites} atoms; correct the numbers of atoms, or "
+            "add the coordinates"
+        )
+    words = lines[start + n_sites].split()[:3] if start + n_sites < len(lines) else []
+    if len(words) == 3 and all(map(_is_number, words)):
+        raise StructureFileError(
+            f"it has coordinates for more than {n_sites} atoms; correct the numbers of atoms, or "
+            "put an empty line before the velocities"
+        )
+    return body
+
+
+# Elements -----------------------------------------------------------------------------------------
+
+
+def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
+    numbers = []
+    for symbol, count in zip(symbols, counts, strict=True):
+        element = re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
+        number = _NUMBERS.get(element, 0)
+        if not 0 < number <= MAX_ATOMIC_NUMBER:
+            raise StructureFileError(
+                f"'{symbol[:40]}' in the line of elements is none; allowed are symbols of H to Fm "
+                "(Z = 1 to 100)"
+            )
+        numbers += [number] * count
+    return numbers
+
+
+def _check_last(last: list[list[str]], numbers: list[int]) -> None:
+    """Refuse symbols after the coordinates that contradict the line of elements."""
+    for i, (words, number) in enumerate(zip(last, numbers, strict=True)):
+        if len(words) == 1 and _NUMBERS.get(words[0], number) != number:
+            symbol = Element.from_Z(number).symbol
+            raise StructureFileError(
+                f"site {i} is {symbol} by the line of elements and {words[0]} by the symbol after "
+                "its coordinates; correct one of them"
+            )
+
+
+def _elements_elsewhere(
+    comment: str, last: list[list[str]], counts: list[int], potcar: list[str]
+) -> tuple[list[int], list[str]]:
+    """Elements of a file that has no line of them."""
+    after = [_NUMBERS.get(words[0], 0) if len(words) == 1 else 0 for words in last]
+    if all(after):
+        return after, []
+    if potcar and len(potcar) == len(counts):
+        return _repeated(potcar, counts), []
+    if potcar:
+        raise StructureFileError(
+            f"it has no line of elements (VASP 4) and {len(counts)} kinds of atoms, and the POTCAR "
+            f"beside it is for {len(potcar)} ({' '.join(potcar)}); write the elements into a "
+            "line above the numbers of atoms"
+        )
+    symbols = comment.split()
+    if len(symbols) == len(counts) and all(symbol in _NUMBERS for symbol in symbols):
+        return _repeated(symbols, counts), [
+            f"elements taken from the comment line {_shown(comment)}, since there is no line of "
+            "elements (VASP 4); write them into a line above the numbers of atoms"
+        ]
+    raise StructureFileError(
+        f"it has no line of elements (VASP 4), so its {len(counts)} kinds of atoms are unknown; "
+        "write the elements into a line above the numbers of atoms, or put its POTCAR beside it "
+        "and name it POSCAR"
+    )
+
+
+def _potcar_doubt(symbols: list[str], potcar: list[str]) -> list[str]:
+    elements = [re.split("[/_]", symbol)[0] for symbol in symbols]
+    if not potcar or potcar == elements:
+        return []
+    return [
+        f"its elements are {' '.join(elements)}, and the POTCAR beside it, by which VASP goes, is "
+        f"for {' '.join(potcar)}; the former are used. Correct the wrong ones"
+    ]
+
+
+def _of_potcar(potcar: Path) -> list[str]:
+    if not potcar.is_file():
+        return []
+    return _POTCAR_TITLE.findall(decode(read_bytes(potcar, f"'{potcar}'")))
