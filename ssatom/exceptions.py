@@ -15,6 +15,7 @@ __all__ = [
     "SsatomError",
     "StructureError",
     "StructureFileError",
+    "StructureWarning",
     "WeightsError",
 ]
 
@@ -136,3 +137,30 @@ class GraphWarning(UserWarning):
         if len(self.rows) > _SHOWN:
             places += f" and {len(self.rows) - _SHOWN} more"
         return f"{places}: {self.reason}" if places else self.reason
+
+
+class StructureWarning(UserWarning):
+    """A structure that is used although something of its file was lost or guessed.
+
+    Parameters
+    ----------
+    where : str
+        Which structure or file.
+    reason : str
+        What was lost or guessed, and what to do.
+
+    Examples
+    --------
+    >>> from ssatom.exceptions import StructureWarning
+    >>> str(StructureWarning("a.cif", "an atom was left out"))
+    'a.cif: an atom was left out'
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Where and why."""
+        return f"{self.where}: {self.reason}"
