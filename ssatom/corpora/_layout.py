@@ -201,7 +201,9 @@ def _has_names(folder: Path, first: list[str], structure_column: str | None) -> 
 
 def _is_data(folder: Path, cell: str) -> bool:
     number = isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell)
-    return number or cell.lower().endswith(ENDINGS) or is_text(cell) or bool(files_named(folder, cell))
+    return (
+        number or cell.lower().endswith(ENDINGS) or is_text(cell) or bool(files_named(folder, cell))
+    )
 
 
 def _path_column(folder: Path, columns: list[str], rows: list[list[str]]) -> int | None:

@@ -67,9 +67,10 @@ def read_structures(
     -------
     iterator of StructureRecord
         The source is the row's id; without one it is the path in a table, else the file's name
-        (in a folder, its path from there; bytes that are no UTF-8 as ``\\xfc``), with the line from 1 (``a.jsonl:1``), the row of a
+        (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
         JSON list from 0 (``a.json:0``), or the frame from 0 in ASE's notation
-        (``a.extxyz@0``). Labels of sites are in `structure.site_properties`, those of the
+        (``a.extxyz@0``); bytes of names that are no UTF-8 stand as ``\\xfc``. Labels of sites
+        are in `structure.site_properties`, those of the
         crystal in `properties`.
 
     Raises
@@ -180,10 +181,14 @@ def _records(found: Found, structure_column: str | None) -> Iterator[StructureRe
 def _find(path: str | os.PathLike[str]) -> list[Found]:
     """What to read, with the names that sources and messages give it."""
     path = Path(path)
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(
             f"'{path}': there is no such file or folder (looked in {os.getcwd()})"
-        )
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StructureFileError(f"'{path}' cannot be read: {error}") from error
     if path.is_file():
         if kind_of(path) is None:
             raise StructureFileError(f"'{path}' {_why_not(path)}")
@@ -195,6 +200,8 @@ def _find(path: str | os.PathLike[str]) -> list[Found]:
         raise StructureFileError(
             f"'{path}' is a folder without structure files; allowed are {ALLOWED_IN_FOLDERS}"
         )
+    if found[0].path == path:
+        raise StructureFileError(f"'{path}': {found[0].problem}")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -44,7 +44,7 @@ def read_table(
     warned: set[str] = set()
     if not layout.has_names:
         listed = ", ".join(layout.columns)
-        _warn(name, f"it has no first line of names; its columns are taken for {listed}")
+        _warn(name, f"the table has no first line of names; its columns are taken for {listed}")
     line = 0
     rows = _rows(path, layout)
     while True:
@@ -103,7 +103,9 @@ def _record(folder: Path, row: Row, layout: Layout, where: str) -> StructureReco
     where = where if source == where else f"{where} {shortened(source)}"
     properties = {key: value_of(printable(cell)) for key, cell in fields.items()}
     try:
-        if any(printable(cell) != cell for cell in fields.values()):
+        if not _is_utf8(fields.values()) or not (
+            _is_utf8([written]) or files_named(folder, written)
+        ):
             raise StructureFileError(
                 f"{where}: this row cannot be read as UTF-8; save the table as CSV in UTF-8"
             )
@@ -111,6 +113,10 @@ def _record(folder: Path, row: Row, layout: Layout, where: str) -> StructureReco
     except StructureError as error:
         return StructureRecord(source, error.with_traceback(None), properties)
     return StructureRecord(source, record.structure, record.properties | properties)
+
+
+def _is_utf8(cells: Iterable[str]) -> bool:
+    return all(printable(cell) == cell for cell in cells)
 
 
 def _wrong_number(row: Row, n_columns: int) -> str:

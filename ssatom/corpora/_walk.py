@@ -49,7 +49,11 @@ def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[Found]:
             path.stat()
         except OSError as error:
             if counts_in_folder(path) or not path.suffix:  # else it would be ignored in any case
-                what = "link leads to nothing that can" if path.is_symlink() else "file or folder cannot"
+                what = (
+                    "link leads to nothing that can"
+                    if path.is_symlink()
+                    else "file or folder cannot"
+                )
                 yield _found(path, root, f"this {what} be read ({error.strerror})")
             continue
         if path.is_dir():
