@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ssatom.cli._items import Item, apply, chunks, read_items, reason_of
 from ssatom.cli._problems import ERROR, Problem
 from ssatom.cli._run import count_all
-from ssatom.corpora import StructureRecord
+from ssatom.corpora import StructureRecord, read_structures
 from ssatom.corpora._formats import is_table
 from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import shortened
@@ -187,6 +187,7 @@ def _usable(
 
 def _columns(path: Path, targets: Sequence[str], structure_column: str | None) -> list[str]:
     """Columns of a table that may be targets; refuses a target where they have no names."""
+    read_structures(path, structure_column=structure_column)  # refuses at once
     layout = table_layout(path, structure_column)
     columns = [name for i, name in enumerate(layout.columns) if name and i != layout.path_column]
     unknown = [target for target in targets if target not in columns]
@@ -228,7 +229,7 @@ def _number(value: Any) -> tuple[float, str]:
     if value is None:
         return math.nan, "is missing; give a number"
     advice = "for classes add --classify"
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]*,[\d,]+", value):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d[\d.,]*,\d+", value):
         advice = "write decimals with a point, and thousands without a comma"
     return math.nan, f"is {shortened(str(value))}, which is no number; {advice}"
 

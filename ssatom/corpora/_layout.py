@@ -115,9 +115,12 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
 
 def files_named(folder: Path, cell: str) -> list[Path]:
     """The file that a cell names, or those whose name without ending it is."""
+    if not cell:
+        return []
     if exact := _existing(folder, [cell]):
         return exact
-    return _existing(folder, [cell + ending for ending in ENDINGS])
+    lower = _existing(folder, [cell + ending for ending in ENDINGS])
+    return lower or _existing(folder, [cell + ending.upper() for ending in ENDINGS])
 
 
 def is_text(cell: str) -> bool:
@@ -185,11 +188,12 @@ def _head(path: Path, delimiter: str) -> list[list[str]]:
 
 
 def _fitness(folder: Path, rows: list[list[str]], structure_column: str | None) -> tuple:
-    """How well a separator fits: known columns, several, as many in each row, many."""
+    """How well a separator fits: a known name, many files, many cells, as many in each row."""
     first = rows[0]
-    known = structure_column in first or _path_column(folder, first, rows) is not None
+    named = structure_column in first or _known_name(first) is not None
+    counts = _counts(folder, [], rows)
     even = sum(len(row) == len(first) for row in rows) / len(rows)
-    return known, len(first) > 1, even, len(first)
+    return named, max(counts), -counts.index(max(counts)), len(first) > 1, even, len(first)
 
 
 def _has_names(folder: Path, first: list[str], structure_column: str | None) -> bool:
@@ -207,32 +211,49 @@ def _is_data(folder: Path, cell: str) -> bool:
 
 
 def _path_column(folder: Path, columns: list[str], rows: list[list[str]]) -> int | None:
-    """By its name; else the one with most files, of several the one with ids or the first."""
-    lower = [column.lower() for column in columns]
-    for name in PATH_COLUMNS:
-        if name in lower:
-            return lower.index(name)
-    n_columns = len(columns) or len(rows[0])
-    for names_file in (_is_path, files_named):
-        counts = [
-            sum(bool(names_file(folder, row[i])) for row in rows if len(row) == n_columns)
-            for i in range(n_columns)
-        ]
+    """The column with a known name; else the one that names files, if there is only one."""
+    if (known := _known_name(columns)) is not None:
+        return known
+    for counts in (_counts(folder, columns, rows, exact=True), _counts(folder, columns, rows)):
         best = [i for i, count in enumerate(counts) if count and count == max(counts)]
-        if len(best) > 1 and columns:
-            best = [i for i in best if lower[i] in ID_KEYS]
+        if len(best) > 1:
+            best = [i for i in best if columns and columns[i].lower() in ID_KEYS]
         if best:
-            return best[0] if len(best) == 1 or not columns else None
+            return best[0]
     return None
 
 
+def _known_name(columns: list[str]) -> int | None:
+    lower = [column.lower() for column in columns]
+    return next((lower.index(name) for name in PATH_COLUMNS if name in lower), None)
+
+
+def _counts(
+    folder: Path, columns: list[str], rows: list[list[str]], exact: bool = False
+) -> list[int]:
+    """Different files that each column names; without their ending only a column of ids may.
+
+    Else numbers would name files: a target of 5 is not the crystal of 5.cif.
+    """
+    n_columns = len(columns) or (len(rows[0]) if rows else 0)
+    rows = [row for row in rows if len(row) == n_columns]
+    counts = []
+    for i in range(n_columns):
+        named = columns and (columns[i].lower() in ID_KEYS or (i == 0 and columns[i]))
+        of_ids = not exact and (named if columns else i == 0)
+        cells = {row[i] for row in rows}
+        names_file = files_named if of_ids else _is_path
+        counts.append(sum(bool(names_file(folder, cell)) for cell in cells))
+    return counts or [0]
+
+
 def _is_path(folder: Path, cell: str) -> bool:
-    return is_text(cell) or bool(_existing(folder, [cell]))
+    return is_text(cell) or bool(cell and _existing(folder, [cell]))
 
 
 def _existing(folder: Path, names: list[str]) -> list[Path]:
     try:
-        return [folder / name for name in names if names[0] and (folder / name).is_file()]
+        return [folder / name for name in names if (folder / name).is_file()]
     except (OSError, ValueError):  # too long for a name, such as the text of a CIF file
         return []
 

@@ -39,4 +39,4 @@ def shortened(text: str) -> str:
     >>> shortened("NaCl.cif"), len(shortened("x" * 1000))
     ("'NaCl.cif'", 80)
     """
-    return _SHORT.repr(printable(text))
+    return _SHORT.repr(printable(text)).replace("\\\\", "\\")

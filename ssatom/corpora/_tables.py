@@ -29,7 +29,7 @@ from ssatom.exceptions import (
     StructureWarning,
 )
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
+_WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def read_table(
@@ -58,12 +58,12 @@ def read_table(
         line = row.last
         record = _record(path.parent, row, layout, f"{name}:{row.first}")
         for column, value in record.properties.items():
-            if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value) and column not in warned:
+            if isinstance(value, str) and _WITH_COMMA.fullmatch(value) and column not in warned:
                 warned.add(column)
                 _warn(
                     name,
-                    f"column {column!r} has decimal commas, such as {value}, and such values are "
-                    "taken for text; write them with a point",
+                    f"column {column!r} has numbers with commas, such as {value}, which are taken "
+                    "for text; write decimals with a point, and thousands without a comma",
                 )
         yield record
 
