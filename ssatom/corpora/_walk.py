@@ -39,27 +39,25 @@ def walk(root: Path) -> Iterator[Found]:
 
 def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[Found]:
     try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with os.scandir(folder) as listing:
+            entries = [entry for entry in listing if not entry.name.startswith(".")]
     except OSError as error:
         yield _found(folder, root, f"this folder cannot be read ({error.strerror})")
         return
     folders = []
-    for path in paths:
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        path = folder / entry.name
         try:
-            path.stat()
+            if entry.is_symlink():
+                entry.stat()
         except OSError as error:
             if counts_in_folder(path) or not path.suffix:  # else it would be ignored in any case
-                what = (
-                    "link leads to nothing that can"
-                    if path.is_symlink()
-                    else "file or folder cannot"
-                )
-                yield _found(path, root, f"this {what} be read ({error.strerror})")
+                yield _found(path, root, f"this link leads to no file ({error.strerror})")
             continue
-        if path.is_dir():
+        if entry.is_dir():
             folders.append(path)
         elif counts_in_folder(path):
-            yield _found(path, root, "" if path.is_file() else "this is no regular file")
+            yield _found(path, root, "" if entry.is_file() else "this is no regular file")
     for path in folders:
         real = os.path.realpath(path)
         if real not in seen and not (path.is_symlink() and _comes_anyway(real, root)):
