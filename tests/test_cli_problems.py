@@ -137,7 +137,7 @@ def test_warnings_about_rows_name_their_sources(monkeypatch: pytest.MonkeyPatch)
     def compute(structures: list) -> Iterator[Any]:
         warnings.warn(GraphWarning("some sites are alone", rows=[0, 2]), stacklevel=1)
         warnings.warn(StructureWarning("structures[1] (Po)", "was wrapped"), stacklevel=1)
-        yield from [1, StructureError("structures[1] is bad"), StructureError("c: is bad")]
+        yield from [1, StructureError("structures[0] is bad"), StructureError("c: is bad")]
 
     rows, told = _items.apply(chunk, compute)
     assert rows[0] == 1
@@ -233,7 +233,9 @@ def test_errors_of_the_disk_are_known_in_every_guise() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
-@pytest.mark.parametrize("place", ["PartFolder.add", "PartFolder.finish", "PartFolder._begin"])
+@pytest.mark.parametrize(
+    "place", ["PartFolder.add", "pa.ipc.new_file", "PartFolder.finish", "PartFolder._begin"]
+)
 def test_featurize_goes_on_once_there_is_room(
     suffix: str, place: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,9 +256,27 @@ def test_featurize_goes_on_once_there_is_room(
     if place == "PartFolder.finish":
         assert "8 structures are done and kept in cut" in result.stderr
     assert not Path(cut).exists()
+    assert not Path(f"{cut}.part/new").exists()
     assert featurize(data, "-o", cut).exit_code == 0
     assert Path(cut).read_bytes() == Path(whole).read_bytes()
     assert sorted(os.listdir()) == [cut, whole]
+
+
+def test_half_a_table_is_removed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssatom.cli import _tables
+
+    def full(path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
+        raise FULL
+
+    (data / "bad.cif").write_text("nothing")
+    with monkeypatch.context() as patched:
+        patched.setitem(_tables.WRITERS, ".csv", full)
+        assert featurize(data, "-o", "x.csv").exit_code == 1
+    assert os.listdir() == ["x.csv.part"]
+    assert sorted(os.listdir("x.csv.part")) == ["000000.arrow", "lock", "settings"]
+    assert featurize(data, "-o", "x.csv").exit_code == 3
+    assert sorted(os.listdir()) == ["x.csv", "x.csv.problems.csv"]
 
 
 def test_fit_asks_for_room_before_it_trains(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

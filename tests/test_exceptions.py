@@ -44,7 +44,8 @@ def test_warning_is_a_user_warning() -> None:
 @pytest.mark.parametrize("name", exceptions.__all__)
 def test_message_survives_pickling(name: str) -> None:
     """Errors cross process borders in joblib and in data loaders."""
-    error = getattr(exceptions, name)("structures[0]: broken")
+    words = ["structures[0]", "broken"] if name == "StructureWarning" else ["structures[0]: broken"]
+    error = getattr(exceptions, name)(*words)
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)
     assert str(back) == "structures[0]: broken"

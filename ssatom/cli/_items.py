@@ -139,7 +139,9 @@ def apply(
             problems.append(_problem(told, sources))
     for i, row in enumerate(rows):
         if isinstance(row, StructureError):
-            rows[i] = StructureError(str(row).replace(f"structures[{i}]", sources[i], 1))
+            # An error that several equal rows share names the first of them.
+            text = re.sub(r"^structures\[\d+\]", sources[i].replace("\\", r"\\"), str(row))
+            rows[i] = StructureError(text)
             problems.append(Problem(sources[i], ERROR, reason_of(rows[i], sources[i])))
     return rows, problems
 

@@ -99,11 +99,15 @@ class PartFolder:
         notes = {**notes, "n_rows": len(table)}
         table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
         new = self.path / _NEW
-        with (
-            pa.OSFile(os.fsencode(new), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
-        ):
-            writer.write_table(table)
+        try:
+            with (
+                pa.OSFile(os.fsencode(new), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as writer,
+            ):
+                writer.write_table(table)
+        except OSError:
+            new.unlink(missing_ok=True)  # a disk that is full gets its room back
+            raise
         os.replace(new, self.path / f"{len(self.files()):06d}.arrow")
 
     def files(self) -> list[Path]:

@@ -223,7 +223,7 @@ def _room(output: Path) -> Iterator[None]:
             file = stack.enter_context(tempfile.TemporaryFile(dir=there))
         except OSError as error:
             raise SsatomError(f"--output: cannot write to '{there}' ({error.strerror})") from None
-        with writing(output, "nothing was trained; make room, or give another --output"):
+        with writing(output, "nothing was trained; make 16 MB of room, or give another --output"):
             file.write(bytes(_ROOM))
             file.flush()
             os.fsync(file.fileno())
