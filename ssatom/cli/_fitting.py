@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ from pymatgen.core import Structure
 from tqdm import tqdm
 
 from ssatom.cli._items import Item, apply, chunks, read_items, reason_of
+from ssatom.cli._problems import ERROR, Problem
 from ssatom.cli._run import count_all
-from ssatom.corpora import StructureRecord
+from ssatom.corpora import StructureRecord, read_structures
 from ssatom.corpora._formats import is_table
+from ssatom.corpora._layout import table_layout
+from ssatom.corpora._names import shortened
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
 from ssatom.estimators import (
@@ -46,17 +51,19 @@ class Rows:
         The crystals.
     targets : list of list
         A float, or a class, for each target of each row.
-    bad : list of [source, reason]
-        Rows left out.
-    warnings : list of [source, text]
-        What there is to say of others.
+    problems : list of Problem
+        Why rows were left out, and what there is to say of others.
     """
 
     sources: list[str] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)
     targets: list[list[Any]] = field(default_factory=list)
-    bad: list[list[str]] = field(default_factory=list)
-    warnings: list[list[str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def bad(self) -> list[list[str]]:
+        """Source and reason of each row that was left out."""
+        return [[source, reason] for source, kind, reason in self.problems if kind == ERROR]
 
     def y(self, classify: bool) -> np.ndarray:
         """Targets as the estimators take them."""
@@ -114,15 +121,16 @@ def read_rows(
         At the first row whose structure, or target, cannot be used, with ``errors="raise"``.
     """
     rows = Rows()
+    columns = [_columns(path, targets, structure_column) for path in filter(is_table, paths)]
     # All rows of a table have the same columns; elsewhere one may lack what others have.
     at_once = errors == "raise" or is_table(paths[0])
-    items = _known(read_items(paths, structure_column), targets, at_once)
+    items = _known(read_items(paths, structure_column), targets, chain(*columns), at_once)
     total = count_all(paths) if progress else None
     with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
         number = 0
         for chunk in chunks(items):
-            found, warned = apply(chunk, partial(_usable, config=config))
-            rows.warnings += warned
+            found, problems = apply(chunk, partial(_usable, config=config))
+            rows.problems += problems
             for (record, _), structure in zip(chunk, found, strict=True):
                 number += 1
                 where = f"row {number} ({record.source})"
@@ -142,10 +150,9 @@ def _add(
 ) -> None:
     """Add a row, or why it is bad."""
     if isinstance(structure, StructureError):
-        reason = reason_of(structure, record)
         if errors == "raise":
+            reason = reason_of(structure, record.source)
             raise StructureError(f"{where}: {reason}; {_SKIP}")
-        rows.bad.append([record.source, reason])
         return
     values = []
     for target in targets:
@@ -153,7 +160,8 @@ def _add(
         if problem:
             if errors == "raise":
                 raise SsatomError(f"{where}: target {target!r} {problem}; {_SKIP}")
-            rows.bad.append([record.source, f"target {target!r} {problem}"])
+            reason = f"target {target!r} {problem}"
+            rows.problems.append(Problem(record.source, ERROR, reason))
             return
         values.append(value)
     rows.sources.append(record.source)
@@ -177,23 +185,39 @@ def _usable(
     remarks.warn()
 
 
-def _known(items: Iterator[Item], targets: Sequence[str], at_once: bool) -> Iterator[Item]:
+def _columns(path: Path, targets: Sequence[str], structure_column: str | None) -> list[str]:
+    """Columns of a table that may be targets; refuses a target where they have no names."""
+    read_structures(path, structure_column=structure_column)  # refuses at once
+    layout = table_layout(path, structure_column)
+    columns = [name for i, name in enumerate(layout.columns) if name and i != layout.path_column]
+    unknown = [target for target in targets if target not in columns]
+    if unknown and not layout.has_names:
+        raise ParameterError(
+            f"--target: '{path}' has no first line of names, so that its columns are called "
+            f"{', '.join(map(repr, layout.columns))}; give one of these in place of "
+            f"{unknown[0]!r}, or write names into the first line"
+        )
+    return columns
+
+
+def _known(
+    items: Iterator[Item], targets: Sequence[str], columns: Iterable[str], at_once: bool
+) -> Iterator[Item]:
     """The items; refuses a target that none has, or `at_once` one that the first has not."""
-    names: dict[str, None] = {}
-    number = 0
+    names = dict.fromkeys(columns)
     for number, item in enumerate(items, 1):
         names |= dict.fromkeys(item.record.properties)
         if number == 1 and at_once and names:
             _refuse_unknown(targets, names, "the first row has")
         yield item
-    if number:
+    if names:  # else all rows are bad, which is told with their reasons
         _refuse_unknown(targets, names, "the rows have")
 
 
 def _refuse_unknown(targets: Sequence[str], names: Iterable[str], who: str) -> None:
     for target in targets:
         if target not in names:
-            allowed = ", ".join(map(repr, names)) or "none"
+            allowed = ", ".join(map(shortened, names))
             raise ParameterError(f"--target: {who} no column {target!r}; allowed: {allowed}")
 
 
@@ -204,7 +228,10 @@ def _number(value: Any) -> tuple[float, str]:
         return float(value), problem
     if value is None:
         return math.nan, "is missing; give a number"
-    return math.nan, f"is {value!r}, which is no number; for classes add --classify"
+    advice = "for classes add --classify"
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d[\d.,]*,\d+", value):
+        advice = "write decimals with a point, and thousands without a comma"
+    return math.nan, f"is {shortened(str(value))}, which is no number; {advice}"
 
 
 def _class(value: Any) -> tuple[Any, str]:
@@ -215,7 +242,7 @@ def _class(value: Any) -> tuple[Any, str]:
         return int(value), ""
     if isinstance(value, bool | int | str):
         return value, ""
-    return None, f"is {value!r}, which is no class; for numbers leave out --classify"
+    return None, f"is {shortened(str(value))}, which is no class; for numbers leave out --classify"
 
 
 def split_rows(
@@ -256,7 +283,7 @@ def split_rows(
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
         raise SsatomError(
-            f"{n} different crystals of use ({len(rows.bad)} rows were left out) are too few to "
+            f"{n} different crystals of use ({_left_out(rows)}) are too few to "
             f"hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, or a "
             "smaller --test-size"
         )
@@ -278,6 +305,11 @@ def split_rows(
                 "nothing to learn, give a target that varies"
             )
     return train, test
+
+
+def _left_out(rows: Rows) -> str:
+    text = f"{len(rows.bad)} rows were left out"
+    return text + "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
 
 
 def graphs_of(model: Any) -> GraphConfig:

@@ -14,8 +14,10 @@ import pyarrow as pa
 from pymatgen.core import Structure
 
 from ssatom.cli._output import HARMLESS
+from ssatom.cli._problems import ERROR, REMARK, WARNING, Problem
 from ssatom.corpora import StructureRecord, read_structures
-from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.corpora._names import file_name, printable
+from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
@@ -47,7 +49,7 @@ class Item(NamedTuple):
     """A record and what its reader warned of."""
 
     record: StructureRecord
-    warnings: list[str]
+    problems: list[Problem]
 
 
 def read_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[Item]:
@@ -61,8 +63,9 @@ def read_items(paths: Sequence[Path], structure_column: str | None = None) -> It
             if record is None:
                 break
             if len(paths) > 1 and _is_file(parent / record.source):
-                record = record._replace(source=str(parent / record.source))
-            yield Item(record, [str(warning.message) for warning in caught])
+                record = record._replace(source=printable(str(parent / record.source)))
+            told = [_problem(warning.message, [record.source]) for warning in caught]
+            yield Item(record, told)
 
 
 @contextmanager
@@ -75,7 +78,19 @@ def _caught() -> Iterator[list[warnings.WarningMessage]]:
 
 def _is_file(source: Path) -> bool:
     """Whether a source, without line or frame, names a file."""
-    return os.path.isfile(source) or os.path.isfile(re.sub(r"[:@]\d+$", "", str(source)))
+    name = file_name(str(source))
+    return os.path.isfile(name) or os.path.isfile(re.sub(r"[:@]\d+$", "", name))
+
+
+def _problem(warning: Warning | str, sources: list[str]) -> Problem:
+    """A warning of one crystal, or of one of several, which a StructureWarning names."""
+    source = sources[0] if len(sources) == 1 else ""
+    if isinstance(warning, StructureWarning):
+        if row := re.match(r"structures\[(\d+)\]", warning.where):
+            source = sources[int(row[1])]
+        return Problem(source or warning.where, WARNING, printable(warning.reason))
+    ours = type(warning).__module__.split(".")[0] == "ssatom"
+    return Problem(source, WARNING if ours else REMARK, printable(str(warning)))
 
 
 def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -96,38 +111,41 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 def compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
     """Rows of the table, and what there is to say of the chunk."""
     records = [item.record for item in chunk]
-    rows, warned = apply(chunk, job.rows)
-    bad = [
-        [record.source, reason_of(row, record)]
-        for record, row in zip(records, rows, strict=True)
-        if isinstance(row, StructureError)
-    ]
+    rows, problems = apply(chunk, job.rows)
     good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]
     n_sites = sum(len(records[i].structure) for i in good)  # type: ignore[arg-type, misc]
-    notes = {"n_records": len(chunk), "n_sites": n_sites, "bad": bad, "warnings": warned}
+    notes = {
+        "n_records": len(chunk),
+        "n_good": len(good),
+        "n_sites": n_sites,
+        "problems": problems,
+    }
     return job.table([records[i] for i in good], [rows[i] for i in good]), notes
 
 
 def apply(
     chunk: list[Item], function: Callable[[list[Structure | StructureError]], Iterable[Any]]
-) -> tuple[list[Any], list[list[str]]]:
-    """Results or errors, row by row, and warnings as [source, text]; both name the sources."""
+) -> tuple[list[Any], list[Problem]]:
+    """Results or errors, row by row, and all problems, both with the sources' names."""
     sources = [item.record.source for item in chunk]
-    warned = [[item.record.source, text] for item in chunk for text in item.warnings]
+    problems = [problem for item in chunk for problem in item.problems]
     with _caught() as caught:
         rows = list(function([item.record.structure for item in chunk]))
     for warning in caught:
         told = warning.message
-        if isinstance(told, GraphWarning):
-            warned += [[sources[row], told.reason] for row in told.rows]
+        if isinstance(told, GraphWarning) and told.rows:
+            problems += [Problem(sources[row], WARNING, told.reason) for row in told.rows]
         else:
-            warned.append(["", str(told)])
+            problems.append(_problem(told, sources))
     for i, row in enumerate(rows):
         if isinstance(row, StructureError):
-            rows[i] = StructureError(str(row).replace(f"structures[{i}]", sources[i], 1))
-    return rows, warned
+            # An error that several equal rows share names the first of them.
+            text = re.sub(r"^structures\[\d+\]", sources[i].replace("\\", r"\\"), str(row))
+            rows[i] = StructureError(text)
+            problems.append(Problem(sources[i], ERROR, reason_of(rows[i], sources[i])))
+    return rows, problems
 
 
-def reason_of(error: StructureError, record: StructureRecord) -> str:
+def reason_of(error: StructureError, source: str) -> str:
     """What is wrong, without the source."""
-    return str(error).removeprefix(f"{record.source}: ")
+    return printable(str(error).removeprefix(f"{source}: "))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import typer
+
 # 0.3333 in a CIF file, which the reader takes for 1/3; and noble gases, of which pymatgen wants
 # the electronegativity to put a formula in order.
 HARMLESS = (
@@ -11,6 +13,11 @@ HARMLESS = (
     r"|No Pauling electronegativity for "
 )
 """Warnings, as a regular expression, that nobody needs to see."""
+
+
+def say(text: str, err: bool = False) -> None:
+    """Put a text on the screen, whatever names of files it holds."""
+    typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
 
 
 def aligned(rows: Iterable[Sequence[str]], indent: int = 0) -> str:

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from ssatom.corpora._formats import counts_in_folder, is_table
-from ssatom.corpora._tables import files_of_table
+from ssatom.corpora._read import files_of
 from ssatom.exceptions import SsatomError
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
@@ -99,8 +99,15 @@ class PartFolder:
         notes = {**notes, "n_rows": len(table)}
         table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
         new = self.path / _NEW
-        with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        try:
+            with (
+                pa.OSFile(os.fsencode(new), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as writer,
+            ):
+                writer.write_table(table)
+        except OSError:
+            new.unlink(missing_ok=True)  # a disk that is full gets its room back
+            raise
         os.replace(new, self.path / f"{len(self.files()):06d}.arrow")
 
     def files(self) -> list[Path]:
@@ -110,19 +117,20 @@ class PartFolder:
     def notes(self) -> Iterator[dict[str, Any]]:
         """What was noted of each part, and its "n_rows"."""
         for file in self.files():
-            with pa.OSFile(str(file)) as source:
-                yield json.loads(pa.ipc.open_file(source).schema.metadata[_NOTES])
+            with _opened(file) as part:
+                yield json.loads(part.schema.metadata[_NOTES])
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The parts one after the other, or some columns of them."""
         for file in self.files():
-            with pa.OSFile(str(file)) as source:
-                table = pa.ipc.open_file(source).read_all().replace_schema_metadata(None)
+            with _opened(file) as part:
+                table = part.read_all().replace_schema_metadata(None)
             yield table if columns is None else table.select(columns)
 
-    def finish(self, written: Path, output: Path) -> None:
-        """Put the file that was written from the parts into its place, and drop the parts."""
-        os.replace(written, output)
+    def finish(self, written: dict[Path, Path]) -> None:
+        """Put files that were written from the parts into their places, and drop the parts."""
+        for file, output in written.items():
+            os.replace(file, output)
         self._clear()
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)  # not if another run has just begun here
@@ -131,6 +139,17 @@ class PartFolder:
         for file in self.path.iterdir():
             if file.name != _LOCK:
                 file.unlink()
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
+    try:
+        with pa.OSFile(os.fsencode(file)) as source:
+            yield pa.ipc.open_file(source)
+    except pa.ArrowInvalid as error:
+        raise SsatomError(
+            f"{file} is damaged ({error}); delete '{file.parent}' to start anew"
+        ) from error
 
 
 def _is_ours(path: Path) -> bool:
@@ -144,8 +163,8 @@ def _is_ours(path: Path) -> bool:
 def _differences(kept: Path, settings: dict[str, Any]) -> str:
     """How settings differ from those kept, as words; "" if they do not."""
     try:
-        old = json.loads(kept.read_text())
-    except ValueError:
+        old = dict(json.loads(kept.read_text()))
+    except (ValueError, TypeError):
         raise SsatomError(f"{kept} is damaged; delete the folder to start anew") from None
     return ", ".join(
         key if key == "inputs" else f"{key} was {old.get(key)!r} and is {settings.get(key)!r}"
@@ -156,11 +175,10 @@ def _differences(kept: Path, settings: dict[str, Any]) -> str:
 
 def input_stamp(path: Path, structure_column: str | None = None) -> dict[str, Any]:
     """What tells whether crystals are still the same: number, size and time of their files."""
-    if path.is_file():
-        files = [path, *(files_of_table(path, structure_column) if is_table(path) else ())]
-    else:
-        files = [file for file in path.rglob("*") if counts_in_folder(file)]
-    stats = [file.stat() for file in files]
+    stats = []
+    for file in files_of(path, structure_column):
+        with suppress(OSError):  # of links that lead nowhere
+            stats.append(file.stat())
     return {
         "path": str(path.resolve()),
         "files": len(stats),

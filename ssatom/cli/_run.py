@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from ssatom.cli._output import aligned, counted
+from ssatom.cli._disk import writing
+from ssatom.cli._output import aligned, counted, say
+from ssatom.cli._problems import ERROR, Problem, show_problems, write_problems
 from ssatom.exceptions import ParameterError, SsatomError
 
 if TYPE_CHECKING:
     from ssatom.cli._items import Job
     from ssatom.cli._parts import PartFolder
-
-_SHOWN = 5  # names after a warning, and kinds of warnings
 
 
 class Done(NamedTuple):
@@ -77,27 +77,39 @@ def run_to_table(
     """
     with _claim(output, job, overwrite) as parts:
         try:
-            n_resumed = _fill(job, parts, label, progress)
+            n_resumed = _fill(job, output, parts, label, progress)
         except KeyboardInterrupt:
-            typer.echo(
-                f"stopped; {counted(_total(parts, 'n_records'), 'structure')} are done and kept in "
-                f"{parts.path}; give the same command again to go on",
-                err=True,
-            )
+            say(f"stopped; {_kept(parts)}; give the same command again to go on", err=True)
             raise typer.Exit(130) from None
         notes = list(parts.notes())
-        _write(output, job, parts)
-    done = Done(
-        sum(note["n_records"] - len(note["bad"]) for note in notes),
-        *(sum(note[key] for note in notes) for key in ("n_sites", "n_rows")),
+        problems = [Problem(*row) for note in notes for row in note["problems"]]
+        listed = problems_file(output)
+        with writing(output, lambda: _go_on(parts)):
+            _write(output, job, parts, problems)
+    n_records, *counts = (
+        sum(note[key] for note in notes) for key in ("n_records", "n_good", "n_sites", "n_rows")
     )
     rows = [("resumed", f"after {counted(n_resumed, 'structure')}")] if n_resumed else []
-    rows += describe(done)
+    rows += describe(Done(*counts))
     rows += [("seconds", f"{time.perf_counter() - started:.1f}"), ("output", str(output))]
-    typer.echo(aligned(rows))
-    report_warnings([row for note in notes for row in note["warnings"]])
-    bad = [row for note in notes for row in note["bad"]]
-    report_bad(bad, sum(note["n_records"] for note in notes))
+    say(aligned(rows))
+    show_problems(problems, n_records, file=listed)
+    if any(problem.kind == ERROR for problem in problems):
+        raise typer.Exit(3)
+
+
+def problems_file(output: Path) -> Path:
+    """Where the problems of a table are listed."""
+    return output.with_name(output.name + ".problems.csv")
+
+
+def _kept(parts: PartFolder) -> str:
+    done = counted(_total(parts, "n_records"), "structure")
+    return f"{done} are done and kept in {parts.path}"
+
+
+def _go_on(parts: PartFolder) -> str:
+    return f"{_kept(parts)}; make room, and give the same command again to go on"
 
 
 def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
@@ -108,10 +120,11 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     for path in job.paths:  # a wrong path is refused before anything is written
         read_structures(path, structure_column=job.structure_column)
     folder = output.with_name(output.name + ".part")
-    return PartFolder(folder, job.settings(), restart=overwrite)
+    with writing(folder, "make room, or give another --output"):
+        return PartFolder(folder, job.settings(), restart=overwrite)
 
 
-def _fill(job: Job, parts: PartFolder, label: str, progress: bool) -> int:
+def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
     """Add the parts that are missing; the number of structures that were done before."""
     from tqdm import tqdm
 
@@ -124,7 +137,8 @@ def _fill(job: Job, parts: PartFolder, label: str, progress: bool) -> int:
     with bar:
         for chunk in chunks(items):
             table, notes = compute(chunk, job)
-            parts.add(table, notes)
+            with writing(output, lambda: _go_on(parts)):
+                parts.add(table, notes)
             bar.update(len(chunk))
     return n_done
 
@@ -141,29 +155,18 @@ def _total(parts: PartFolder, key: str) -> int:
     return sum(note[key] for note in parts.notes())
 
 
-def _write(output: Path, job: Job, parts: PartFolder) -> None:
+def _write(output: Path, job: Job, parts: PartFolder, problems: list[Problem]) -> None:
     from ssatom.cli._tables import WRITERS
 
-    written = parts.path / "table"
-    WRITERS[output.suffix](written, parts, job.schema(), job.about())
-    parts.finish(written, output)
-
-
-def report_warnings(rows: list[list[str]]) -> None:
-    """Each text once, with the sources that it is about."""
-    about: dict[str, list[str]] = {}
-    for source, text in rows:
-        about.setdefault(text, []).append(source)
-    for text, sources in list(about.items())[:_SHOWN]:
-        names = ", ".join(sources[:_SHOWN]) + (", …" if len(sources) > _SHOWN else "")
-        typer.echo(f"warning: {text} ({counted(len(sources), 'crystal')}: {names})", err=True)
-    if len(about) > _SHOWN:
-        typer.echo(f"warning: and {len(about) - _SHOWN} more of other kinds", err=True)
-
-
-def report_bad(bad: list[list[str]], n_all: int, noun: str = "structures") -> None:
-    """List what could not be used, as [source, reason]; ends with exit code 3 if there is any."""
-    if bad:
-        typer.echo(f"\n{len(bad):,} of {n_all:,} {noun} could not be used:", err=True)
-        typer.echo(aligned([("source", "reason"), *bad], indent=2), err=True)
-        raise typer.Exit(3)
+    table, listed = parts.path / "table", parts.path / "problems"
+    try:
+        if problems:
+            write_problems(listed, problems)
+        WRITERS[output.suffix](table, parts, job.schema(), job.about())
+    except BaseException:
+        for file in (table, listed):  # a disk that is full gets its room back
+            file.unlink(missing_ok=True)
+        raise
+    if not problems:
+        problems_file(output).unlink(missing_ok=True)
+    parts.finish(({listed: problems_file(output)} if problems else {}) | {table: output})

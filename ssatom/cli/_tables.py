@@ -33,7 +33,10 @@ def write_parquet(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[
     """Parquet; `about` stands in the metadata of the schema under "ssatom"."""
     schema = schema.with_metadata({"ssatom": json.dumps(about)})
     texts = [field.name for field in schema if field.type == pa.string()]
-    with pa.parquet.ParquetWriter(path, schema, use_dictionary=texts) as writer:
+    with (
+        path.open("wb") as file,
+        pa.parquet.ParquetWriter(file, schema, use_dictionary=texts) as writer,
+    ):
         for table in _merged(parts.tables()):
             writer.write_table(table.cast(schema))
 

@@ -19,7 +19,13 @@ from ssatom.plots import Parity, plot_confusion, plot_parity
 FIGURES = {False: "parity.png", True: "confusion.png"}
 """Figure of numbers, and of classes."""
 
-REPORT_FILES = ("report.json", "report.md", "predictions.csv", "history.png", *FIGURES.values())
+PROBLEMS = "problems.csv"
+"""Table of what there is to say of rows, if anything."""
+
+REPORT_FILES = (
+    *("report.json", "report.md", "predictions.csv", "history.png", PROBLEMS),
+    *FIGURES.values(),
+)
 """All that a report may have."""
 
 NAMES = {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssatom.cli._output import aligned, counted
-from ssatom.cli._run import report_bad, report_warnings
+from ssatom.cli._disk import disk_error, writing
+from ssatom.cli._output import aligned, counted, say
+from ssatom.cli._problems import show_problems, write_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
 
 if TYPE_CHECKING:
@@ -35,8 +39,12 @@ EPILOG = """
 - `ssatom predict model/ cifs/ -o predictions.csv`: use it
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 the model is written, but
-with `--errors skip` some rows were left out: they are listed at the end and in the report.
+with `--errors skip` some rows were left out: they are listed at the end, in the report and in
+FOLDER/problems.csv, beside what there is to warn of.
 """
+
+
+_ROOM = 16 * 2**20  # bytes; a model and its report take a few million
 
 
 def fit(
@@ -122,12 +130,16 @@ def fit(
 
     Writes FOLDER: the model (`model.json`, `networks.safetensors`), `report.md` and `report.json`,
     `parity.png` (or `confusion.png`), `predictions.csv` of the rows held out, and the course of
-    training as `history.csv` and `history.png`.
+    training as `history.csv` and `history.png`; `problems.csv` if there is anything to say of rows.
+
+    A table without a first line of names has the columns structure, column_1, column_2, …: give
+    `--target column_1` for an `id_prop.csv` of CGCNN or ALIGNN.
     """
     started = time.perf_counter()
     _check(target, classify, test_size, errors, output, overwrite)
     from ssatom.cli._fitting import graphs_of, make_estimator, read_rows, split_rows
     from ssatom.cli._prediction import LABELS, column_names
+    from ssatom.cli._validation import PROBLEMS
     from ssatom.cli.pretrain import parse_duration
 
     taken = [*LABELS, *column_names(target, members), *(f"{name}_predicted" for name in target)]
@@ -144,19 +156,20 @@ def fit(
         "progress_bar": progress,
     }
     model = make_estimator(estimator, classify, settings)
-    rows = read_rows(
-        paths,
-        target,
-        structure_column,
-        graphs_of(model),
-        classify=classify,
-        errors=errors,
-        progress=progress,
-    )
-    y = rows.y(classify)
-    train, test = split_rows(rows, y, target, test_size, random_state)
-    reading = time.perf_counter() - started
-    _train(model, [rows.structures[i] for i in train], y[train])
+    with _room(output):
+        rows = read_rows(
+            paths,
+            target,
+            structure_column,
+            graphs_of(model),
+            classify=classify,
+            errors=errors,
+            progress=progress,
+        )
+        y = rows.y(classify)
+        train, test = split_rows(rows, y, target, test_size, random_state)
+        reading = time.perf_counter() - started
+        _train(model, [rows.structures[i] for i in train], y[train])
     report: dict[str, Any] = {
         "settings": {
             "targets": target,
@@ -176,8 +189,9 @@ def fit(
             f"failed: {error}"
         ) from error
     _summarize(output, report, time.perf_counter() - started)
-    report_warnings(rows.warnings)
-    report_bad(rows.bad, report["rows"]["read"], "rows")
+    show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
+    if rows.bad:
+        raise typer.Exit(3)
 
 
 def _check(
@@ -198,11 +212,22 @@ def _check(
 
     if check_folder(output) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+
+@contextmanager
+def _room(output: Path) -> Iterator[None]:
+    """Hold room on the disk for the model while it is trained, so that it can be written then."""
     there = next(path for path in (output, *output.absolute().parents) if path.exists())
-    try:
-        tempfile.TemporaryFile(dir=there).close()  # found out before training, not after it
-    except OSError as error:
-        raise SsatomError(f"--output: cannot write to '{there}' ({error.strerror})") from None
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=there))
+        except OSError as error:
+            raise SsatomError(f"--output: cannot write to '{there}' ({error.strerror})") from None
+        with writing(output, "nothing was trained; make 16 MB of room, or give another --output"):
+            file.write(bytes(_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+        yield
 
 
 def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
@@ -211,7 +236,7 @@ def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
             warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
             model.fit(structures, y)
     except KeyboardInterrupt:
-        typer.echo("stopped; nothing is written", err=True)
+        say("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
 
 
@@ -220,7 +245,18 @@ def _save(model: Any, output: Path, targets: list[str]) -> None:
     from ssatom.cli._validation import REPORT_FILES
     from ssatom.estimators import save_estimator
 
-    save_estimator(model, output, target_names=targets)
+    try:
+        save_estimator(model, output, target_names=targets)
+    except Exception as error:
+        if (reason := disk_error(error)) is None:
+            raise
+        elsewhere = Path(tempfile.mkdtemp(prefix="ssatom-"), output.name)
+        with writing(output, f"nor can '{elsewhere}', and the model is lost"):
+            save_estimator(model, elsewhere, target_names=targets)
+        raise SsatomError(
+            f"'{output}' cannot be written ({reason}); the model is kept in '{elsewhere}', ready "
+            "for `ssatom predict`; move it to where it belongs"
+        ) from error
     for name in REPORT_FILES:
         (output / name).unlink(missing_ok=True)
 
@@ -228,11 +264,13 @@ def _save(model: Any, output: Path, targets: list[str]) -> None:
 def _data(path: Path) -> dict[str, Any]:
     import hashlib
 
+    from ssatom.corpora._names import printable
+
     digest = None
     if path.is_file():
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path), "sha256": digest}
+    return {"path": printable(str(path)), "sha256": digest}
 
 
 def _write(
@@ -283,6 +321,8 @@ def _write(
         "ssatom": ssatom.__version__,
     }
     _validation.write_report(output, report, held, targets, model)
+    if rows.problems:
+        write_problems(output / _validation.PROBLEMS, rows.problems)
     return report
 
 
@@ -305,4 +345,4 @@ def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
         ]
         lines.append((name, ", ".join(texts)))
     lines += [("seconds", f"{seconds:.1f}"), ("output", f"{output}: see report.md")]
-    typer.echo(aligned(lines))
+    say(aligned(lines))

@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 
 import ssatom
 from ssatom.cli import benchmark, featurize, fit, predict, pretrain, reproduce, weights
-from ssatom.cli._output import HARMLESS
+from ssatom.cli._disk import disk_error
+from ssatom.cli._output import HARMLESS, say
 from ssatom.exceptions import ParameterError, SsatomError
 
 _EPILOG = """
@@ -37,16 +38,23 @@ class _Group(TyperGroup):
             warnings.filterwarnings("ignore", HARMLESS)
             try:
                 return super().invoke(ctx)
+            except BrokenPipeError:  # the reader of our output went away
+                raise
             except (SsatomError, OSError) as error:
-                typer.echo(f"error: {error}", err=True)
+                say(f"error: {error}", err=True)
                 raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from None
+            except Exception as error:
+                if (reason := disk_error(error)) is None:
+                    raise
+                say(f"error: something cannot be written ({reason})", err=True)
+                raise typer.Exit(1) from None
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from tqdm import tqdm
 
     with tqdm.external_write_mode():  # not into the middle of a progress bar
-        typer.echo(f"warning: {message}", err=True)
+        say(f"warning: {message}", err=True)
 
 
 app = typer.Typer(

@@ -22,6 +22,9 @@ run goes on from there.
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 FILE is written, but
 some structures could not be used: they are listed at the end, and FILE has no rows for them.
+
+**Problems** of single structures, which are errors and warnings, are also listed in
+FILE.problems.csv, with the columns source, kind and reason; there is none if there are none.
 """
 
 _SUFFIXES = (".csv", ".parquet", ".jsonl")

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssatom.cli._output import aligned
+from ssatom.cli._disk import writing
+from ssatom.cli._output import aligned, say
 from ssatom.exceptions import ParameterError, SsatomError
 
 if TYPE_CHECKING:
@@ -191,25 +193,27 @@ def pretrain(
     warning.
     """
     options = dict(locals())
+    from ssatom.corpora._names import printable
+
     trainer = _trainer(options, checkpoint_dir or output.with_name(output.name + ".run"))
     if output.exists() and not overwrite and not _is_child():
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
-    description = corpus_name or ", ".join(path.name for path in corpora)
+    description = corpus_name or printable(", ".join(path.name for path in corpora))
     if n_structures is not None:
         description += f"; {n_structures:,} structures drawn with random_state {random_state}"
     structures = _structures(corpora, n_structures, random_state)
     structures = _same_corpora(structures, Path(str(trainer.checkpoint_dir)), corpora)
+    kept = f"the epochs that were complete are kept in {trainer.checkpoint_dir}"
+    again = "give the same command again to go on"
     try:
-        trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
+        with writing(trainer.checkpoint_dir, f"{kept}; make room, and {again}"):
+            trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        typer.echo(
-            f"stopped; the epochs that were complete are kept in {trainer.checkpoint_dir}; "
-            "give the same command again to go on",
-            err=True,
-        )
+        say(f"stopped; {kept}; {again}", err=True)
         raise typer.Exit(130) from None
     if not _is_child():
-        _save(trainer, output, terms, n_structures)
+        with writing(output, f"the training is kept in {trainer.checkpoint_dir}; {again}"):
+            _save(trainer, output, terms, n_structures)
 
 
 def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
@@ -295,7 +299,9 @@ def _same_corpora(structures: Iterator[Any], folder: Path, corpora: list[Path]) 
         )
 
     def noted() -> Iterator[Any]:  # once the trainer has found its settings right and reads
-        file.write_text(json.dumps(stamps))
+        new = file.with_name(file.name + ".new")  # a cut here leaves no stamps half written
+        new.write_text(json.dumps(stamps))
+        os.replace(new, file)
         yield from structures
 
     return noted()
@@ -311,11 +317,17 @@ def _save(trainer: MaskedPretrainer, output: Path, terms: str, n_drawn: int | No
     from ssatom.pretraining import write_recipe
     from ssatom.weights import load_pretrained
 
-    trainer.save(output, terms=terms)
-    # What the corpus is stays on the card alone: the recipe may be used on another.
-    write_recipe(output, {"n_structures": n_drawn, **trainer.settings()})
     history = trainer.history_
-    plot_curves(history).savefig(output / "curve.png", dpi=150)
+    output.absolute().parent.mkdir(parents=True, exist_ok=True)
+    # A disk that is full leaves weights that are there as they are.
+    with TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}-") as folder:
+        new = trainer.save(Path(folder, output.absolute().name), terms=terms)
+        # What the corpus is stays on the card alone: the recipe may be used on another.
+        write_recipe(new, {"n_structures": n_drawn, **trainer.settings()})
+        plot_curves(history).savefig(new / "curve.png", dpi=150)
+        output.mkdir(exist_ok=True)
+        for file in sorted(new.iterdir(), key=lambda file: file.name == "card.json"):
+            os.replace(file, output / file.name)
     best = history.iloc[int(history["validation_loss"].argmin())]
     names = [str(name) for name in history]
     scores = [name for name in names if name.startswith("validation_") and "accuracy" in name]
@@ -327,4 +339,4 @@ def _save(trainer: MaskedPretrainer, output: Path, terms: str, n_drawn: int | No
         ("weights", f"{output}, sha256 {load_pretrained(output).sha256[:12]}"),
         ("kept", f"{trainer.checkpoint_dir}: graphs and checkpoints, to go on with; else remove"),
     ]
-    typer.echo(aligned(rows))
+    say(aligned(rows))

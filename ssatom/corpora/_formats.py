@@ -42,6 +42,13 @@ _PATTERNS = {
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
+ENDINGS = tuple(
+    pattern[1:] + packed
+    for pattern, kind in _PATTERNS.items()
+    if pattern.startswith("*") and kind != "table"
+    for packed in ("", ".gz")
+)
+"""Endings of names of structure files."""
 
 ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
 ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")

@@ -11,13 +11,15 @@ from ssatom.corpora._formats import (
     ALLOWED_IN_FOLDERS,
     ALLOWED_NAMES,
     count_file,
-    counts_in_folder,
     is_table,
     kind_of,
     read_file,
 )
+from ssatom.corpora._layout import table_layout
+from ssatom.corpora._names import printable
 from ssatom.corpora._records import StructureRecord
-from ssatom.corpora._tables import count_table, read_table, table_layout
+from ssatom.corpora._tables import count_table, files_of_table, read_table
+from ssatom.corpora._walk import Found, walk
 from ssatom.exceptions import (
     MissingFileError,
     ParameterError,
@@ -43,9 +45,14 @@ def read_structures(
     - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE;
     - ``.csv``: a table that names a structure file in each row, relative to its own folder, in
       a column such as "structure", "path", "file" or "cif"; the other columns are properties.
+      Names of files may lack their ending: ``NaCl`` is ``NaCl.cif``. Columns are between commas,
+      semicolons, tabs or ``|``; the text is UTF-8; blank lines and those that begin with ``#`` are
+      left out. Without a first line of names, as in the ``id_prop.csv`` of CGCNN and ALIGNN, the
+      columns are called "structure", "column_1", "column_2", ….
 
     Of a folder, all such files but tables are read in the order of their names, and then those
-    of its subfolders likewise; hidden and other files are ignored.
+    of its subfolders likewise, links included, each folder once; hidden and other files are
+    ignored. What cannot be read there, such as a link that leads nowhere, is a bad record.
 
     Parameters
     ----------
@@ -64,8 +71,9 @@ def read_structures(
         The source is the row's id; without one it is the path in a table, else the file's name
         (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
         JSON list from 0 (``a.json:0``), the frame from 0 in ASE's notation (``a.extxyz@0``), or
-        the data block of a CIF file of several (``a.cif#name``). Labels of sites are in
-        `structure.site_properties`, those of the crystal in `properties`.
+        the data block of a CIF file of several (``a.cif#name``); bytes of names that are no UTF-8
+        stand as ``\\xfc``. Labels of sites are in `structure.site_properties`, those of the
+        crystal in `properties`.
 
     Warns
     -----
@@ -97,8 +105,8 @@ def read_structures(
     if errors not in ("raise", "keep"):
         raise ParameterError(f'errors is {errors!r}; allowed is "raise" or "keep"')
     files = _find(path)
-    if is_table(files[0][0]):
-        table_layout(files[0][0], structure_column)  # refuses at once
+    if is_table(files[0].path):
+        table_layout(files[0].path, structure_column)  # refuses at once
     elif structure_column is not None:
         raise ParameterError(
             f"structure_column={structure_column!r} is for tables (.csv); '{path}' is none"
@@ -134,9 +142,9 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     3
     """
     total = 0
-    for file, _ in _find(path):
+    for file, _, problem in _find(path):
         try:
-            count = count_table(file) if is_table(file) else count_file(file)
+            count = count_table(file) if is_table(file) else 1 if problem else count_file(file)
         except (OSError, EOFError, zlib.error):
             return None
         if count is None:
@@ -145,41 +153,63 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     return total
 
 
+def files_of(path: str | os.PathLike[str], structure_column: str | None = None) -> Iterator[Path]:
+    """Files whose change would change what `read_structures` gives, the path itself first."""
+    for found in _find(path):
+        yield found.path
+        if is_table(found.path):
+            yield from files_of_table(found.path, structure_column)
+
+
 def _read(
-    files: list[tuple[Path, str]], errors: str, structure_column: str | None
+    files: list[Found], errors: str, structure_column: str | None
 ) -> Iterator[StructureRecord]:
-    for file, name in files:
-        table = is_table(file)
-        for record in read_table(file, name, structure_column) if table else read_file(file, name):
+    for found in files:
+        for record in _records(found, structure_column):
             if errors == "raise" and isinstance(record.structure, StructureError):
                 raise record.structure
-            yield record
+            yield record._replace(source=printable(record.source))
 
 
-def _find(path: str | os.PathLike[str]) -> list[tuple[Path, str]]:
-    """Files to read, with the names that sources and messages give them."""
+def _records(found: Found, structure_column: str | None) -> Iterator[StructureRecord]:
+    problem = found.problem
+    if not problem:
+        try:
+            if is_table(found.path):
+                yield from read_table(found.path, found.name, structure_column)
+            else:
+                yield from read_file(found.path, found.name)
+            return
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror or error})"
+    yield StructureRecord(found.name, StructureFileError(f"{found.name}: {problem}"), {})
+
+
+def _find(path: str | os.PathLike[str]) -> list[Found]:
+    """What to read, with the names that sources and messages give it."""
     path = Path(path)
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(
             f"'{path}': there is no such file or folder (looked in {os.getcwd()})"
-        )
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StructureFileError(f"'{path}' cannot be read: {error}") from error
     if path.is_file():
         if kind_of(path) is None:
             raise StructureFileError(f"'{path}' {_why_not(path)}")
-        return [(path, path.name)]
-    files = [file for file in _walk(path) if counts_in_folder(file)]
-    if not files:
+        return [Found(path, printable(path.name))]
+    if not path.is_dir():
+        raise StructureFileError(f"'{path}' is neither a file nor a folder; give one of the two")
+    found = list(walk(path))
+    if not found:
         raise StructureFileError(
             f"'{path}' is a folder without structure files; allowed are {ALLOWED_IN_FOLDERS}"
         )
-    return [(file, file.relative_to(path).as_posix()) for file in files]
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files that are not hidden, in a fixed order."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+    if found[0].path == path:
+        raise StructureFileError(f"'{path}': {found[0].problem}")
+    return found
 
 
 def _why_not(path: Path) -> str:

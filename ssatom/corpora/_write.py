@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -19,7 +20,13 @@ from ase.io import write as write_atoms
 from pymatgen.core import Structure
 
 from ssatom.corpora._formats import read_frame
-from ssatom.exceptions import MissingFileError, ParameterError, StructureError
+from ssatom.exceptions import (
+    MissingFileError,
+    ParameterError,
+    SsatomError,
+    StructureError,
+    StructureFileError,
+)
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
@@ -56,6 +63,8 @@ def write_structures(
     ------
     StructureError
         If something is no structure.
+    StructureFileError
+        If the system cannot write it, for instance to a disk that is full.
     MissingFileError
         If the folder of the new file is not there.
     ParameterError
@@ -119,18 +128,33 @@ def _write_file(
         raise MissingFileError(f"'{path}': there is no folder '{path.parent}'; make it first")
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as raw:
-            if path.suffix == ".gz":
-                # Neither name nor time in the header: equal contents, equal files.
-                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+        with _told(path):
+            with part.open("wb") as raw:
+                if path.suffix == ".gz":
+                    # Neither name nor time in the header: equal contents, equal files.
+                    with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+                        for row in rows:
+                            write(packed, row)
+                else:
                     for row in rows:
-                        write(packed, row)
-            else:
-                for row in rows:
-                    write(raw, row)
-        os.replace(part, path)
+                        write(raw, row)
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the system says, such as of a full disk, into an error that names the file."""
+    try:
+        yield
+    except SsatomError:
+        raise
+    except OSError as error:
+        raise StructureFileError(
+            f"'{path}' cannot be written ({error.strerror or error}); what was there before is as "
+            "it was; make room, or give another path"
+        ) from error
 
 
 def _write_line(file: BinaryFile, row: _Row) -> None:
@@ -243,4 +267,11 @@ def _write_folder(path: Path, rows: Iterator[_Row]) -> None:
             problem = "stands there twice" if known in written else "cannot name a file"
             raise ParameterError(f"ids[{number}] is {name!r}, which {problem}; give another")
         written.add(known)
-        (path / f"{stem}.cif").write_text(structure.to(fmt="cif"), encoding="utf-8")
+        file, text = path / f"{stem}.cif", structure.to(fmt="cif")
+        new = path / f".{stem}.cif.part"
+        try:
+            with _told(file):
+                new.write_text(text, encoding="utf-8")
+                os.replace(new, file)
+        finally:
+            new.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 import ssatom
 from ssatom.estimators._base import CrystalEstimator
@@ -62,6 +62,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 CARD = "model.json"
 _KIND = "ssatom estimator"
 _TENSORS, _HISTORY, _WEIGHTS = "networks.safetensors", "history.csv", "weights"
+_NEW = "new"  # what is being written, until it is complete
 
 
 def check_folder(folder: str | Path) -> bool:
@@ -89,7 +90,9 @@ def check_folder(folder: str | Path) -> bool:
             return True
     except (OSError, ValueError, TypeError, KeyError):
         pass
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (
+        not folder.is_dir() or any(file.name != _NEW for file in folder.iterdir())
+    ):
         raise SsatomError(
             f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
             "another name, or move it elsewhere"
@@ -158,9 +161,6 @@ def save_estimator(
     fitted = fitted_values(model)
     weights = _encoder_weights(model)
     _how_to_find(weights)  # refuses before anything is written
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_tensors(tensors_of(model), folder / _TENSORS)
-    model.history_.to_csv(folder / _HISTORY, index=False, lineterminator="\n")
     card = {
         "kind": _KIND,
         "format_version": FORMAT_VERSION,
@@ -169,10 +169,22 @@ def save_estimator(
         "parameters": plain_parameters(model),
         "target_names": None if names is None else list(map(str, names)),
         "fitted": fitted,
-        "weights": _keep_weights(weights, folder),
-        "files": {name: _sha256(folder / name) for name in (_TENSORS, _HISTORY)},
     }
-    _write_card(card, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / _NEW
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir()
+        _write(new, card, model, weights)
+    except BaseException:  # the estimator that is there stays whole
+        shutil.rmtree(new, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()  # if it is empty
+        raise
+    shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)  # of the estimator before
+    for file in sorted(new.iterdir(), key=lambda file: file.name == CARD):  # the card is last
+        os.replace(file, folder / file.name)
+    new.rmdir()
     return folder
 
 
@@ -232,32 +244,25 @@ def load_estimator(folder: str | Path) -> Any:
 # Writing ---------------------------------------------------------------------------------------
 
 
-def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    new = path.with_name(path.name + ".new")
-    save_file(tensors, new)
-    new.chmod(0o644)  # safetensors writes for the owner alone
-    os.replace(new, path)
+def _write(
+    folder: Path, card: dict[str, Any], model: CrystalEstimator, weights: PretrainedEncoder | None
+) -> None:
+    """Write all files into a new folder."""
+    save_file(tensors_of(model), folder / _TENSORS)
+    (folder / _TENSORS).chmod(0o644)  # safetensors writes for the owner alone
+    model.history_.to_csv(folder / _HISTORY, index=False, lineterminator="\n")
+    found = _how_to_find(weights)
+    if weights is not None and weights.folder is not None and found and found["kind"] == "folder":
+        shutil.copytree(weights.folder, folder / _WEIGHTS / weights.name)
+    hashes = {name: _sha256(folder / name) for name in (_TENSORS, _HISTORY)}
+    card = json.loads(json.dumps({**card, "weights": found, "files": hashes}, allow_nan=False))
+    text = json.dumps({**card, "card_sha256": seal(card)}, indent=1)
+    (folder / CARD).write_text(text + "\n")
 
 
 def _encoder_weights(model: Any) -> PretrainedEncoder | None:
     """The weights of the encoder, still those of fitting; None for raw features."""
     return model._fitted_weights() if isinstance(model, Embeddings) else None
-
-
-def _keep_weights(weights: PretrainedEncoder | None, folder: Path) -> dict[str, Any] | None:
-    """How to find the weights again; those in a folder of one's own are copied."""
-    found = _how_to_find(weights)
-    if weights is None or found is None or found["kind"] != "folder":
-        shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)  # of the estimator before
-        return found
-    assert weights.folder is not None
-    if weights.folder.resolve() != (folder / _WEIGHTS / weights.name).resolve():
-        new = folder / f"{_WEIGHTS}.new"
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.copytree(weights.folder, new / weights.name)
-        shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)
-        os.replace(new, folder / _WEIGHTS)
-    return found
 
 
 def _how_to_find(weights: PretrainedEncoder | None) -> dict[str, Any] | None:
@@ -275,14 +280,6 @@ def _how_to_find(weights: PretrainedEncoder | None) -> dict[str, Any] | None:
     if weights.name in list_weights() and load_pretrained(weights.name).sha256 == weights.sha256:
         return {**found, "kind": "shipped"}
     return {**found, "kind": "folder"}
-
-
-def _write_card(card: dict[str, Any], folder: Path) -> None:
-    """Last of all: an older card beside newer tensors is refused in loading."""
-    card = json.loads(json.dumps(card, allow_nan=False))
-    new = folder / f"{CARD}.new"
-    new.write_text(json.dumps({**card, "card_sha256": seal(card)}, indent=1) + "\n")
-    os.replace(new, folder / CARD)
 
 
 # Reading ---------------------------------------------------------------------------------------

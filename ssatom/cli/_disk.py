@@ -1,0 +1,73 @@
+"""A disk that is full, read-only or broken: told in one line, with what is kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ssatom.exceptions import SsatomError
+
+_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES,
+    errno.EPERM,
+}  # fmt: skip
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """What the system said when something could not be written; None for any other error.
+
+    Libraries wrap the system's error: safetensors holds its number in a text, PyTorch tells only
+    that a file is shorter than it should be.
+
+    Examples
+    --------
+    >>> import errno
+    >>> from ssatom.cli._disk import disk_error
+    >>> disk_error(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device'
+    >>> disk_error(RuntimeError("I/O error: File too large (os error 27)"))
+    'File too large'
+    >>> disk_error(ValueError("something else"))
+    """
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(found[1])
+        if number in _ERRORS:
+            return os.strerror(number)
+        if isinstance(error, RuntimeError) and re.search(
+            "unexpected pos|file write failed", str(error)
+        ):
+            return "the file could not be written to its end"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+@contextmanager
+def writing(what: object, kept: str | Callable[[], str]) -> Iterator[None]:
+    """Turn errors of the disk into one of ours.
+
+    Parameters
+    ----------
+    what : object
+        What is written here.
+    kept : str or callable
+        What is kept if that fails, and how to go on, or what says it then.
+
+    Raises
+    ------
+    SsatomError
+        In place of any error of the disk.
+    """
+    try:
+        yield
+    except SsatomError:
+        raise
+    except Exception as error:
+        if (reason := disk_error(error)) is None:
+            raise
+        advice = kept if isinstance(kept, str) else kept()
+        raise SsatomError(f"'{what}' cannot be written ({reason}); {advice}") from error

@@ -1,0 +1,301 @@
+"""How a table (.csv) is written: separator, names of the columns, and which holds the paths."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from ssatom.corpora._formats import ENDINGS, open_binary
+from ssatom.corpora._names import printable, shortened
+from ssatom.corpora._records import ID_KEYS
+from ssatom.exceptions import ParameterError, StructureFileError
+
+PATH_COLUMNS = (
+    *("structure", "path", "file", "filename", "cif", "poscar"),
+    *("structure_path", "structure_file", "file_path", "file_name", "cif_path", "cif_file"),
+)
+"""Names of columns, whatever their case, in which paths are looked for, in this order."""
+
+BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
+"""What reading a damaged file may raise."""
+
+_DELIMITERS = ",;\t|"
+_LONGEST_PATH = 4096
+_HEAD = 10  # rows that tell how a table is written
+
+
+class Layout(NamedTuple):
+    """How a table is written."""
+
+    delimiter: str
+    columns: list[str]
+    path_column: int
+    has_names: bool
+
+
+class Row(NamedTuple):
+    """Cells of a row, or what is wrong with it, and the lines of the file that it takes up."""
+
+    cells: list[str]
+    problem: str
+    first: int
+    last: int
+
+
+def table_layout(path: Path, structure_column: str | None = None) -> Layout:
+    """Separator, columns, and which of them holds the paths.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    structure_column : str, optional
+        Name of the column; None for one of `PATH_COLUMNS`, else the one whose cells name files.
+
+    Returns
+    -------
+    Layout
+        What `read_table` goes by. A table without a first line of names has the columns
+        "structure", "column_1", "column_2", ….
+
+    Raises
+    ------
+    ParameterError
+        If there is no column of the name given.
+    StructureFileError
+        If the table is empty or damaged, names a column twice, or no column of paths is found.
+    """
+    try:
+        heads = {delimiter: _head(path, delimiter) for delimiter in _DELIMITERS}
+    except BROKEN as error:
+        raise StructureFileError(f"'{path}' cannot be read as a table: {error}") from error
+    heads = {delimiter: rows for delimiter, rows in heads.items() if rows}
+    if not heads:
+        raise StructureFileError(f"'{path}' is empty; the first line of a table names its columns")
+    delimiter = max(heads, key=lambda sign: _fitness(path.parent, heads[sign], structure_column))
+    rows = heads[delimiter]
+    has_names = _has_names(path.parent, rows[0], structure_column)
+    columns = rows[0] if has_names else []
+    found = _path_column(path.parent, columns, rows[has_names:])
+    if not has_names and found is not None:
+        others = (f"column_{number}" for number in range(1, len(rows[0])))
+        columns = ["structure" if i == found else next(others) for i in range(len(rows[0]))]
+    _check_names(path, columns)
+    if structure_column is not None and columns:
+        found = _named_column(path, columns, structure_column, has_names)
+    if found is None:
+        raise StructureFileError(f"'{path}' {_why_no_column(rows[0], has_names)}")
+    return Layout(delimiter, columns, found, has_names)
+
+
+def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
+    """Every row that is neither blank nor a comment, the names of the columns included."""
+    with _open(path) as file:
+        lines = _Lines(file, path.parent, delimiter)
+        # Not strict, it would take a quotation mark that is not closed for the rest of the table.
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        while True:
+            lines.first = 0
+            try:
+                cells, problem = [cell.strip() for cell in next(reader)], ""
+            except StopIteration:
+                return
+            except csv.Error as error:
+                cells, problem = [], f"is damaged, perhaps by a quotation mark too many ({error})"
+            if problem or any(cells):
+                yield Row(cells, problem, lines.first, lines.last)
+
+
+def files_named(folder: Path, cell: str) -> list[Path]:
+    """The file that a cell names, or those whose name without ending it is."""
+    if not cell:
+        return []
+    if exact := _existing(folder, [cell]):
+        return exact
+    lower = _existing(folder, [cell + ending for ending in ENDINGS])
+    return lower or _existing(folder, [cell + ending.upper() for ending in ENDINGS])
+
+
+def is_text(cell: str) -> bool:
+    """Whether a cell is the text of a structure file, and no path."""
+    return len(cell.splitlines()) > 1 or len(cell) > _LONGEST_PATH
+
+
+def value_of(cell: str) -> bool | int | float | str | None:
+    """What a cell means: a number, true or false, nothing, or the text as it stands."""
+    if not cell:
+        return None
+    if cell.lower() in ("true", "false"):
+        return cell.lower() == "true"
+    digits = cell.lstrip("+-")
+    if "_" in cell or (len(digits) > 1 and digits[0] == "0" and digits[1:].isdigit()):
+        return cell  # 1_000 and 007 are names
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
+
+
+class _Lines:
+    """Lines of a table, without comments between rows; knows where the row at hand begins."""
+
+    def __init__(self, file: io.TextIOWrapper, folder: Path, delimiter: str) -> None:
+        self.lines = enumerate(file, 1)
+        self.folder = folder
+        self.delimiter = delimiter
+        self.first = self.last = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for number, line in self.lines:
+            if self.first or not self._is_comment(number, line):
+                self.first, self.last = self.first or number, number
+                return line
+        raise StopIteration
+
+    def _is_comment(self, number: int, line: str) -> bool:
+        if number == 1 and re.fullmatch(r"sep=.\s*", line):  # a word of Excel
+            return True
+        cell = line.split(self.delimiter)[0].strip().strip('"')
+        return cell.startswith("#") and not files_named(self.folder, cell)
+
+
+def _open(path: Path) -> io.TextIOWrapper:
+    """The table as text, whose bytes that are no UTF-8 stay as they are."""
+    file = open_binary(path)
+    start = file.read(4)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start:
+        file.close()
+        raise UnicodeError("it is UTF-16 or no text at all; save it as CSV in UTF-8")
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _head(path: Path, delimiter: str) -> list[list[str]]:
+    rows = islice(rows_of(path, delimiter), _HEAD)
+    return [row.cells for row in rows if row.cells]
+
+
+def _fitness(folder: Path, rows: list[list[str]], structure_column: str | None) -> tuple:
+    """How well a separator fits: a known name, many files, many cells, as many in each row."""
+    first = rows[0]
+    named = structure_column in first or _known_name(first) is not None
+    counts = _counts(folder, [], rows)
+    even = sum(len(row) == len(first) for row in rows) / len(rows)
+    return named, max(counts), -counts.index(max(counts)), len(first) > 1, even, len(first)
+
+
+def _has_names(folder: Path, first: list[str], structure_column: str | None) -> bool:
+    """Whether the first row names the columns, instead of a crystal."""
+    if structure_column in first or {cell.lower() for cell in first} & {*PATH_COLUMNS, *ID_KEYS}:
+        return True
+    return not any(_is_data(folder, cell) for cell in first)
+
+
+def _is_data(folder: Path, cell: str) -> bool:
+    number = isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell)
+    return (
+        number or cell.lower().endswith(ENDINGS) or is_text(cell) or bool(files_named(folder, cell))
+    )
+
+
+def _path_column(folder: Path, columns: list[str], rows: list[list[str]]) -> int | None:
+    """The column with a known name; else the one that names files, if there is only one."""
+    if (known := _known_name(columns)) is not None:
+        return known
+    for counts in (_counts(folder, columns, rows, exact=True), _counts(folder, columns, rows)):
+        best = [i for i, count in enumerate(counts) if count and count == max(counts)]
+        if len(best) > 1:
+            best = [i for i in best if columns and columns[i].lower() in ID_KEYS]
+        if best:
+            return best[0]
+    return None
+
+
+def _known_name(columns: list[str]) -> int | None:
+    lower = [column.lower() for column in columns]
+    return next((lower.index(name) for name in PATH_COLUMNS if name in lower), None)
+
+
+def _counts(
+    folder: Path, columns: list[str], rows: list[list[str]], exact: bool = False
+) -> list[int]:
+    """Different files that each column names; without their ending only a column of ids may.
+
+    Else numbers would name files: a target of 5 is not the crystal of 5.cif.
+    """
+    n_columns = len(columns) or (len(rows[0]) if rows else 0)
+    rows = [row for row in rows if len(row) == n_columns]
+    counts = []
+    for i in range(n_columns):
+        named = columns and (columns[i].lower() in ID_KEYS or (i == 0 and columns[i]))
+        of_ids = not exact and (named if columns else i == 0)
+        cells = {row[i] for row in rows}
+        names_file = files_named if of_ids else _is_path
+        counts.append(sum(bool(names_file(folder, cell)) for cell in cells))
+    return counts or [0]
+
+
+def _is_path(folder: Path, cell: str) -> bool:
+    return is_text(cell) or bool(cell and _existing(folder, [cell]))
+
+
+def _existing(folder: Path, names: list[str]) -> list[Path]:
+    try:
+        return [folder / name for name in names if (folder / name).is_file()]
+    except (OSError, ValueError):  # too long for a name, such as the text of a CIF file
+        return []
+
+
+def _check_names(path: Path, columns: list[str]) -> None:
+    named = [column for column in columns if column]
+    if any(printable(column) != column for column in columns):
+        raise StructureFileError(
+            f"'{path}' cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV "
+            "in UTF-8"
+        )
+    if len(set(named)) < len(named):
+        raise StructureFileError(
+            f"'{path}' names a column twice: {_listed(columns)}; rename one of them"
+        )
+
+
+def _named_column(path: Path, columns: list[str], name: str, has_names: bool) -> int:
+    if name in columns:
+        return columns.index(name)
+    because = "" if has_names else " (it has no first line of names)"
+    raise ParameterError(
+        f"structure_column={name!r}: '{path}' has no such column{because}; allowed: "
+        f"{_listed(columns)}"
+    )
+
+
+def _why_no_column(first: list[str], has_names: bool) -> str:
+    if not has_names:
+        return (
+            f"has no first line of names, and no cell that is a file beside it: {_listed(first)}; "
+            "paths are relative to the folder of the table, and names of files may lack their "
+            "ending, such as .cif"
+        )
+    return (
+        f"has no column that is known to hold paths of structure files; its columns are "
+        f"{_listed(first)}; name the one with the paths 'structure', 'path' or 'file', or give "
+        "structure_column; names of files may lack their ending, such as .cif, and columns are "
+        "between commas, semicolons, tabs or |"
+    )
+
+
+def _listed(columns: list[str]) -> str:
+    more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
+    return ", ".join(map(shortened, columns[:20])) + more
