@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.exceptions import ParameterError
+from ssatom.randomness import Dropout
 
 _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0}
 """The least that each size may be."""
@@ -298,7 +299,7 @@ class CrystalGraphEncoder(nn.Module):
         self.edge_embedding = nn.Linear(config.edge_dim, width)
         self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
         self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if config.residual:
             self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(config.n_conv))
         self.float()  # whatever torch's default is

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig, whole_number
+from ssatom.randomness import Dropout
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class NEGNN(nn.Module):
         self.convolutions = CrystalGraphEncoder(config.encoder_config())
         widths = [config.hidden_dim] + config.n_hidden * [2 * config.hidden_dim]
         self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(widths[-1], config.n_outputs)
         self.float()  # whatever torch's default is
 

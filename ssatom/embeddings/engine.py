@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
@@ -105,9 +106,7 @@ class _Engine:
         self.basis = GaussianDistanceBasis(weights.graph_config).to(device)
         self.encoder = weights.encoder
         if device != "cpu":  # the loaded weights are shared and stay where they are
-            self.encoder = type(weights.encoder)(weights.encoder.config).eval()
-            self.encoder.load_state_dict(weights.encoder.state_dict())
-            self.encoder.to(device)
+            self.encoder = copy.deepcopy(weights.encoder).to(device)
         self.features = weights.element_features.to(device)
 
     def run(

@@ -24,8 +24,9 @@ from ssatom.estimators._predict import Predictor
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
+from ssatom.randomness import DrawFrom
 from ssatom.structures import structure_key
-from ssatom.training import VALIDATION_LOSS, TrainingConfig, batch_loader, train
+from ssatom.training import VALIDATION_LOSS, BatchLoader, TrainingConfig, train
 
 MIN_STRUCTURES = 4
 """Fewer can neither be trained on nor held back."""
@@ -114,8 +115,7 @@ class CrystalEstimator(BaseEstimator):
         started = time.monotonic()
         networks, sources, histories = [], [], []
         for member, seed in enumerate(seeds.tolist()):
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
+            with DrawFrom(seed):
                 network = NEGNN(self._network_config(plan, n_outputs))
             if sample is not None:
                 network.standardise(sample, plan.n_parts)
@@ -155,7 +155,7 @@ class CrystalEstimator(BaseEstimator):
         # A few crystals in one step an epoch would learn next to nothing.
         batch_size = min(self.batch_size, max(_SMALL_BATCH, len(rows[0]) // _STEPS))
         train_loader, validation_loader = (
-            batch_loader(
+            BatchLoader(
                 data.batch,
                 chosen,
                 # Equal batches: a last one of a few crystals would be mostly noise.

@@ -25,8 +25,9 @@ from ssatom.pretraining.initial import check_start, new_encoder
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
 from ssatom.pretraining.schedule import linear_decay
+from ssatom.randomness import DrawFrom
 from ssatom.tasks import PretrainingTask, make_tasks
-from ssatom.training import TrainingConfig, batch_loader, train
+from ssatom.training import BatchLoader, TrainingConfig, train
 from ssatom.weights import save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
@@ -225,15 +226,14 @@ class MaskedPretrainer:
     def _fit_graphs(self, data: Corpus, graph_config: GraphConfig) -> MaskedPretrainer:
         rows = split(len(data.graphs), self.validation_fraction, self.random_state)
         loaders = [
-            batch_loader(
+            BatchLoader(
                 data.batch, indices, self.batch_size, shuffle=shuffle, seed=self.random_state
             )
             for indices, shuffle in zip(rows, (True, False), strict=True)
         ]
         device = resolve_device(self.device)
         edge_dtype = edge_precision(self.precision, device)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.random_state)
+        with DrawFrom(self.random_state):
             module = MaskedRecovery(
                 new_encoder(
                     self._encoder_config(graph_config),

@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError
 from ssatom.graph import GraphConfig
+from ssatom.randomness import DrawFrom
 from ssatom.structures import check_structures, structure_arrays
 from ssatom.weights.card import FORMAT_VERSION, WeightsCard
 from ssatom.weights.corpus import CorpusIndex
@@ -34,7 +34,6 @@ DEFAULT_WEIGHTS = "smooth-128x5-mp"
 _CARD = "card.json"
 _TENSORS, _CORPUS, _CURVE = "encoder.safetensors", "corpus.safetensors", "curve.csv"
 _FEATURES = "element_features"
-_GENERATOR_LOCK = Lock()  # torch's generator and default precision are shared by all threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +179,8 @@ def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: 
     try:
         tensors = load_file(folder / _TENSORS)
         features = tensors.pop(_FEATURES)
-        encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
+        with DrawFrom(0):  # first values, which are replaced
+            encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
         encoder.load_state_dict(tensors, strict=True)
         graph_config = GraphConfig(**card.graph)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -231,14 +231,8 @@ def random_weights(
     >>> random_weights(1).name
     'random-1'
     """
-    default = torch.get_default_dtype()
-    with _GENERATOR_LOCK, torch.random.fork_rng():
-        torch.manual_seed(random_state)
-        torch.set_default_dtype(torch.float32)  # other numbers are drawn in another precision
-        try:
-            encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
-        finally:
-            torch.set_default_dtype(default)
+    with DrawFrom(random_state):
+        encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
     features = like.element_features if like else torch.from_numpy(atomic_features().copy())
     digest = hashlib.sha256(repr(encoder.config).encode())
     for tensor in [features, *encoder.state_dict().values()]:

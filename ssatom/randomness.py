@@ -1,0 +1,122 @@
+"""Draws that follow from a seed alone, whatever else the process draws in whichever thread.
+
+PyTorch's global generator belongs to the whole process: two trainings that seed it side by side
+take each other's numbers. Nothing here reads or sets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
+_DRAWS = {
+    *("rand", "randn", "normal", "bernoulli", "multinomial", "randint", "randperm"),
+    *("uniform_", "normal_", "bernoulli_", "random_", "exponential_", "trunc_normal_"),
+    *("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_", "orthogonal_"),
+    "sparse_",
+}
+
+
+class DrawFrom(TorchFunctionMode):
+    """Within the block, PyTorch draws from one seed, in this thread alone.
+
+    The numbers are those that follow `torch.manual_seed` with this seed on a CPU, in float32
+    whatever the default precision is. First values of modules are drawn within such a block.
+
+    Parameters
+    ----------
+    seed : int
+        Seed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.randomness import DrawFrom
+    >>> with DrawFrom(3):
+    ...     first = torch.nn.Linear(2, 4)
+    >>> with DrawFrom(3):
+    ...     again = torch.nn.Linear(2, 4)
+    >>> torch.equal(first.weight, again.weight)
+    True
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name in _DRAWS and kwargs.get("generator") is None:
+            kwargs["generator"] = self.generator
+        if name in _FLOATS and kwargs.get("dtype") is None:
+            kwargs["dtype"] = torch.float32
+        return func(*args, **kwargs)
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose masks are drawn from the generator that `seed_dropout` gives it.
+
+    Without one it is PyTorch's own. The generator is part of no copy, pickle or state.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        Share of units that are dropped in training; the others are divided by 1 − p.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.randomness import Dropout, seed_dropout
+    >>> layer, x = Dropout(0.5), torch.ones(8)
+    >>> seed_dropout(layer, 0)
+    >>> first = layer(x)
+    >>> seed_dropout(layer, 0)
+    >>> torch.equal(layer(x), first)
+    True
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with some of its units 0."""
+        if self.generator is None or not self.training or not self.p:
+            return super().forward(x)
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept.div_(1 - self.p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "generator"}
+
+
+def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str = "cpu") -> None:
+    """Let all `Dropout` inside a module draw from one new generator.
+
+    Parameters
+    ----------
+    module : Module
+        With any number of `Dropout` inside.
+    seed : int or None
+        None takes the generator away.
+    device : device, default="cpu"
+        Where the module is.
+
+    Examples
+    --------
+    >>> from ssatom.randomness import Dropout, seed_dropout
+    >>> layer = Dropout()
+    >>> seed_dropout(layer, 1)
+    >>> layer.generator.initial_seed()
+    1
+    """
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.generator = generator
