@@ -16,10 +16,10 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The family of errors and the draws from a seed may be imported by all.
+# The family of errors and what makes results repeat may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
-    "randomness": "",
+    "repeatable": "",
     "devices": "",
     "encoder": "",
     "plots": "",
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "randomness"}
+FOR_ALL = {"exceptions", "repeatable"}
 
 
 class Import(NamedTuple):

@@ -18,7 +18,7 @@ import torch
 
 from ssatom.devices import edge_precision, resolve_device
 from ssatom.exceptions import ParameterError
-from ssatom.randomness import Dropout
+from ssatom.repeatable import Dropout
 from ssatom.training import (
     VALIDATION_LOSS,
     BatchLoader,

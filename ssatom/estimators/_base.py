@@ -24,7 +24,7 @@ from ssatom.estimators._predict import Predictor
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
-from ssatom.randomness import DrawFrom
+from ssatom.repeatable import DrawFrom
 from ssatom.structures import structure_key
 from ssatom.training import VALIDATION_LOSS, BatchLoader, TrainingConfig, train
 

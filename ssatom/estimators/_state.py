@@ -19,7 +19,7 @@ from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
 from ssatom.exceptions import ParameterError, WeightsError
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
-from ssatom.randomness import DrawFrom
+from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder
 
 _CLASSES = {

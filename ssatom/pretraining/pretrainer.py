@@ -25,7 +25,7 @@ from ssatom.pretraining.initial import check_start, new_encoder
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
 from ssatom.pretraining.schedule import linear_decay
-from ssatom.randomness import DrawFrom
+from ssatom.repeatable import DrawFrom
 from ssatom.tasks import PretrainingTask, make_tasks
 from ssatom.training import BatchLoader, TrainingConfig, train
 from ssatom.weights import save_pretrained

@@ -56,4 +56,6 @@ class RedundancyTask(PretrainingTask):
         correlations = states.mT @ states / n_sites
         correlations = correlations * (1 - torch.eye(width, device=states.device))
         near = (correlations.detach().abs() < _HIGH).sum() - n_layers * width
-        return TaskResult(correlations.square().sum() / n_pairs, near, n_pairs)
+        return TaskResult(
+            correlations.square().sum(dim=0).sum(dim=0).sum() / n_pairs, near, n_pairs
+        )

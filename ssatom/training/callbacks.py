@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
-from ssatom.randomness import seed_dropout
+from ssatom.repeatable import seed_dropout
 from ssatom.training.config import TrainingConfig
 
 VALIDATION_LOSS = "validation_loss"

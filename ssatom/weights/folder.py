@@ -22,7 +22,7 @@ from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError
 from ssatom.graph import GraphConfig
-from ssatom.randomness import DrawFrom
+from ssatom.repeatable import DrawFrom
 from ssatom.structures import check_structures, structure_arrays
 from ssatom.weights.card import FORMAT_VERSION, WeightsCard
 from ssatom.weights.corpus import CorpusIndex

@@ -1,7 +1,8 @@
-"""Draws that follow from a seed alone, whatever else the process draws in whichever thread.
+"""What makes results repeat: draws from a seed alone, layers that any number of threads computes.
 
 PyTorch's global generator belongs to the whole process: two trainings that seed it side by side
-take each other's numbers. Nothing here reads or sets it.
+take each other's numbers. Nothing here reads or sets it. Some of its sums and products come out
+with other last digits for each number of threads, which a parallel search gives its workers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -36,7 +38,7 @@ class DrawFrom(TorchFunctionMode):
     Examples
     --------
     >>> import torch
-    >>> from ssatom.randomness import DrawFrom
+    >>> from ssatom.repeatable import DrawFrom
     >>> with DrawFrom(3):
     ...     first = torch.nn.Linear(2, 4)
     >>> with DrawFrom(3):
@@ -74,7 +76,7 @@ class Dropout(nn.Dropout):
     Examples
     --------
     >>> import torch
-    >>> from ssatom.randomness import Dropout, seed_dropout
+    >>> from ssatom.repeatable import Dropout, seed_dropout
     >>> layer, x = Dropout(0.5), torch.ones(8)
     >>> seed_dropout(layer, 0)
     >>> first = layer(x)
@@ -110,7 +112,7 @@ def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str
 
     Examples
     --------
-    >>> from ssatom.randomness import Dropout, seed_dropout
+    >>> from ssatom.repeatable import Dropout, seed_dropout
     >>> layer = Dropout()
     >>> seed_dropout(layer, 1)
     >>> layer.generator.initial_seed()
@@ -120,3 +122,88 @@ def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str
     for part in module.modules():
         if isinstance(part, Dropout):
             part.generator = generator
+
+
+_FEW_ROWS = 16  # products of fewer rows are rounded as the number of threads has it
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias`` to the same bits with any number of threads.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n_rows, n_in)
+        Rows.
+    weight : Tensor, shape (n_out, n_in)
+        Weights.
+    bias : Tensor, shape (n_out,), default=None
+        None for 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import linear
+    >>> linear(torch.ones(3, 2), torch.ones(4, 2)).shape
+    torch.Size([3, 4])
+    """
+    n_rows = len(x)
+    if n_rows >= _FEW_ROWS or x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    return F.linear(F.pad(x, (0, 0, 0, _FEW_ROWS - n_rows)), weight, bias)[:n_rows]
+
+
+class Linear(nn.Linear):
+    """PyTorch's linear layer of rows, computed by `linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import Linear
+    >>> Linear(2, 4)(torch.ones(3, 2)).shape
+    torch.Size([3, 4])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows, shape (n_rows, n_out)."""
+        return linear(x, self.weight, self.bias)
+
+
+class SiteNorm(nn.BatchNorm1d):
+    """Batch normalisation; one site alone has no variance and takes the running statistics.
+
+    On a CPU the sums over a batch are written out: PyTorch's own come out with other last digits
+    for each number of threads, and a training with them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import SiteNorm
+    >>> SiteNorm(1)(torch.tensor([[1.0], [3.0]])).round(decimals=3)
+    tensor([[-1.],
+            [ 1.]], grad_fn=<RoundBackward1>)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows of the same shape."""
+        learns = self.training and len(x) > 1
+        mean, variance = self.running_mean, self.running_var
+        if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
+            if learns:
+                return super().forward(x)
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        assert mean is not None
+        assert variance is not None
+        if learns:
+            mean, variance = self._statistics(x)
+        return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of a batch, which the running ones follow."""
+        n, rate = len(x), self.momentum
+        mean = x.mean(dim=0)
+        variance = (x - mean).square().mean(dim=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]
+            self.num_batches_tracked += 1  # type: ignore[operator]
+        return mean, variance
