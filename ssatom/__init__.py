@@ -17,6 +17,7 @@ _ROOMS = {
         "SsatomError",
         "StructureError",
         "StructureFileError",
+        "TrainingWarning",
         "WeightsError",
     ),
     "corpora": (

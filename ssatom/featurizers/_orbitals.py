@@ -10,7 +10,7 @@ from matminer.featurizers.structure.matrix import OrbitalFieldMatrix, pmg_le
 from pymatgen.core import Element, Site, Structure
 
 from ssatom.embeddings.cache import MemoryCache
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import StructureError, ignore_for_good
 from ssatom.structures import StructureArrays, overlap_error, structure_key
 
 N_ORBITALS = 32
@@ -54,6 +54,7 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
     key = structure_key(arrays)
     if (known := _CACHE.get(key)) is not None:
         return known
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
     try:
         cell = tuple(a.tolist() for a in (arrays.lattice, arrays.frac_coords, arrays.numbers))
         dataset = spglib.get_symmetry_dataset(cell, symprec=_SYMPREC)

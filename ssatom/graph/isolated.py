@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from types import FrameType
-
 import numpy as np
 
-from ssatom.exceptions import GraphWarning
+from ssatom.exceptions import GraphWarning, warn_user
 from ssatom.graph.neighbors import Candidates
-
-_BETWEEN = {"ssatom", "sklearn", "matminer", "joblib"}  # a warning names no line of theirs
 
 
 class IsolatedSites:
@@ -56,16 +50,4 @@ class IsolatedSites:
             f"some sites have no neighbour within {self.cutoff:g} Å; "
             "their embeddings tell of the element alone"
         )
-        warnings.warn(GraphWarning(reason, self.rows), stacklevel=_levels_to_the_user())
-
-
-def _levels_to_the_user() -> int:
-    """Frames from the caller of this function to the first one outside of these packages."""
-    frame, levels = sys._getframe(1), 1
-    while frame.f_back is not None and _package(frame) in _BETWEEN:
-        frame, levels = frame.f_back, levels + 1
-    return levels
-
-
-def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").partition(".")[0]
+        warn_user(GraphWarning(reason, self.rows))

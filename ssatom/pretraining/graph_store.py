@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, warn_user
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
@@ -86,7 +85,7 @@ def build_corpus(
     if not indices:
         raise ParameterError("the corpus holds no usable structure" + _because(skipped))
     if skipped:
-        warnings.warn(f"{len(skipped)} structures were left out" + _because(skipped), stacklevel=3)
+        warn_user(UserWarning(f"{len(skipped)} structures were left out" + _because(skipped)))
     index = CorpusIndex.concatenate(indices)
     if folder is None:
         return Corpus(CrystalGraphs.concatenate(parts), targets, index)

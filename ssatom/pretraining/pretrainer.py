@@ -20,6 +20,7 @@ from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.claim import as_plain, claim
+from ssatom.pretraining.divergence import tell_of_diverged
 from ssatom.pretraining.graph_store import Corpus, build_corpus, split
 from ssatom.pretraining.initial import check_start, new_encoder
 from ssatom.pretraining.module import MaskedRecovery
@@ -208,7 +209,12 @@ class MaskedPretrainer:
         ------
         ParameterError
             If a setting is out of range, fewer than two structures can be used, or
-            `checkpoint_dir` holds a run with another recipe.
+            `checkpoint_dir` holds a run with another recipe, or the loss is never finite.
+
+        Warns
+        -----
+        TrainingWarning
+            If the validation loss of the best epoch is not below that of untrained weights.
         """
         self._check_settings()
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
@@ -254,7 +260,7 @@ class MaskedPretrainer:
                 edge_dtype,
                 self.random_state,
             )
-        started = time.perf_counter()
+        started, loss = time.perf_counter(), module.loss_at_start(next(iter(loaders[1])))
         self.history_: pd.DataFrame = train(
             module, loaders[0], loaders[1], self._training_config(device)
         )
@@ -263,6 +269,7 @@ class MaskedPretrainer:
         self.element_features_ = module.element_features.cpu()
         self.graph_config_ = graph_config
         self.precision_ = str(edge_dtype).removeprefix("torch.")
+        tell_of_diverged(self.history_, loss, self.learning_rate, len(loaders[0]))
         return self
 
     def _check_settings(self) -> None:

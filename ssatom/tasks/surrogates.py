@@ -11,7 +11,7 @@ from pymatgen.core import Element
 from torch import Tensor, nn
 
 from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
-from ssatom.exceptions import ParameterError
+from ssatom.exceptions import ParameterError, ignore_for_good
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.structures import StructureArrays
@@ -210,6 +210,7 @@ class CrystalSystemTask(SurrogateTask):
     def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
         """Number of the system, triclinic 0 to cubic 6, or −1; shape (1, 1)."""
         cell = (arrays.lattice, arrays.frac_coords, arrays.numbers)
+        ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
         found = spglib.get_spacegroup(cell, symprec=0.01)  # type: ignore[arg-type]
         number = int(found.rpartition("(")[2].rstrip(")")) if found else 0
         system = int(np.searchsorted(self._last_groups, number)) if number else -1

@@ -13,13 +13,12 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from ssatom.exceptions import ParameterError
+from ssatom.exceptions import ParameterError, ignore_for_good
 from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, NewEpoch, Stop
 from ssatom.training.config import TrainingConfig
 from ssatom.training.loader import BatchLoader
 from ssatom.training.process import (
     forget_old_products,
-    ignore_own_warnings,
     training_settings,
 )
 
@@ -90,7 +89,8 @@ def train(
     """
     history = History()
     forget_old_products()
-    ignore_own_warnings()
+    # Lightning uses a name of PyTorch's that newer versions call deprecated.
+    ignore_for_good(r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     with contextlib.ExitStack() as stack:
         stack.enter_context(training_settings())
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))

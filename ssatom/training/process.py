@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from threading import Lock
 
@@ -55,15 +54,6 @@ def _quiet_lightning() -> Iterator[None]:
     finally:
         for log, level in zip(loggers, levels, strict=True):
             log.setLevel(level)
-
-
-def ignore_own_warnings() -> None:
-    """Ignore the one warning that Lightning raises by itself, for good.
-
-    It uses a name that newer versions of PyTorch call deprecated. `warnings.catch_warnings` would
-    restore the filters of another thread; a filter that is there already is not added again.
-    """
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,57 @@
+"""Pretraining that came to nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ssatom.exceptions import ParameterError, TrainingWarning, warn_user
+from ssatom.training import VALIDATION_LOSS
+
+_MARGIN = 1.1  # masks and crystals differ
+_SETTLED = 50  # steps after which the statistics of normalisation are those of the data
+
+
+def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: int) -> None:
+    """Warn where the best epoch is no better than untrained weights.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch.
+    start : float
+        Loss of the untrained weights on crystals held back.
+    rate : float
+        Parameter `learning_rate`.
+    n_steps : int
+        Steps of an epoch.
+
+    Raises
+    ------
+    ParameterError
+        If no epoch had a finite loss.
+
+    Warns
+    -----
+    TrainingWarning
+        If neither the loss of validation nor, in the first steps, that of training fell.
+    """
+    remedy = f"give a lower learning_rate than {rate:g}"
+    losses = history[VALIDATION_LOSS]
+    if not math.isfinite(losses.min()):
+        raise ParameterError(
+            f"pretraining diverged: the validation loss was never finite; {remedy}"
+        )
+    best = history.iloc[int(losses.argmin())]
+    # In the first steps validation normalises by statistics that are not those of the data yet.
+    learned = best["train_loss"] <= _MARGIN * start
+    unsettled = learned and best["epoch"] * n_steps < _SETTLED
+    if best[VALIDATION_LOSS] > _MARGIN * start and not unsettled:
+        warn_user(
+            TrainingWarning(
+                f"pretraining diverged: in the best epoch the validation loss is "
+                f"{best[VALIDATION_LOSS]:.3g}, and {start:.3g} with untrained weights; {remedy}, "
+                "or more max_epochs"
+            )
+        )
