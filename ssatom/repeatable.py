@@ -205,5 +205,5 @@ class SiteNorm(nn.BatchNorm1d):
         with torch.no_grad():
             self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
             self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]
-            self.num_batches_tracked += 1  # type: ignore[operator]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
         return mean, variance

@@ -9,7 +9,7 @@ import pandas as pd
 from ssatom.exceptions import ParameterError, TrainingWarning, warn_user
 from ssatom.training import VALIDATION_LOSS
 
-_MARGIN = 1.1  # masks and crystals differ
+_MARGIN = 2.0  # masks and crystals differ
 _SETTLED = 50  # steps after which the statistics of normalisation are those of the data
 
 
@@ -47,11 +47,13 @@ def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: 
     # In the first steps validation normalises by statistics that are not those of the data yet.
     learned = best["train_loss"] <= _MARGIN * start
     unsettled = learned and best["epoch"] * n_steps < _SETTLED
-    if best[VALIDATION_LOSS] > _MARGIN * start and not unsettled:
+    loss = best[VALIDATION_LOSS]
+    if not loss:  # nothing is masked where few sites are held back
+        loss, unsettled = history["train_loss"].iloc[-1], False
+    if not (loss <= _MARGIN * start or unsettled):
         warn_user(
             TrainingWarning(
-                f"pretraining diverged: in the best epoch the validation loss is "
-                f"{best[VALIDATION_LOSS]:.3g}, and {start:.3g} with untrained weights; {remedy}, "
-                "or more max_epochs"
+                f"pretraining diverged: its loss is {loss:.3g}, and {start:.3g} with untrained "
+                f"weights; {remedy}, or more max_epochs"
             )
         )

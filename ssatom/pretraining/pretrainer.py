@@ -260,7 +260,8 @@ class MaskedPretrainer:
                 edge_dtype,
                 self.random_state,
             )
-        started, loss = time.perf_counter(), module.loss_at_start(next(iter(loaders[1])))
+        started = time.perf_counter()
+        loss = max(module.loss_at_start(next(iter(loader))) for loader in loaders)
         self.history_: pd.DataFrame = train(
             module, loaders[0], loaders[1], self._training_config(device)
         )

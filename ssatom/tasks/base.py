@@ -82,7 +82,11 @@ class PretrainingTask(ABC):
 
     @abstractmethod
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        """The module that maps hidden states to predictions."""
+        """The module that maps hidden states to predictions.
+
+        Its first values follow from the seed of the run, and its dropout where it is
+        `ssatom.repeatable.Dropout`.
+        """
 
     def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
         """What is to be predicted of one structure, where the batch does not tell it.

@@ -119,7 +119,8 @@ class NewEpoch(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.train_dataloader.epoch = trainer.current_epoch
+        loader: Any = trainer.train_dataloader
+        loader.epoch = trainer.current_epoch
         process = trainer.global_rank << 40  # each drops units of its own
         seed_dropout(pl_module, self.seed + trainer.current_epoch + process, pl_module.device)
 

@@ -46,6 +46,15 @@ def _placement(config: TrainingConfig) -> dict[str, Any]:
     return placement
 
 
+# What Lightning warns of though it is meant: a name of PyTorch's that newer versions call
+# deprecated, an encoder in evaluation mode, a GPU that is to be left alone.
+_LIGHTNINGS_OWN = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+    "GPU available but not used",
+)
+
+
 class _Trainer(pl.Trainer):
     """Lightning's trainer without its check before the first epoch.
 
@@ -89,8 +98,8 @@ def train(
     """
     history = History()
     forget_old_products()
-    # Lightning uses a name of PyTorch's that newer versions call deprecated.
-    ignore_for_good(r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    for message in _LIGHTNINGS_OWN:
+        ignore_for_good(message)
     with contextlib.ExitStack() as stack:
         stack.enter_context(training_settings())
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
