@@ -139,6 +139,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     bias : Tensor, shape (n_out,), default=None
         None for 0.
 
+    Returns
+    -------
+    Tensor, shape (n_rows, n_out)
+        The products.
+
     Examples
     --------
     >>> import torch

@@ -16,10 +16,11 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The family of errors and what makes results repeat may be imported by all.
+# The errors, the warnings and what makes results repeat may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
     "repeatable": "",
+    "warn": "",
     "devices": "",
     "encoder": "",
     "plots": "",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "repeatable"}
+FOR_ALL = {"exceptions", "repeatable", "warn"}
 
 
 class Import(NamedTuple):
@@ -108,7 +109,7 @@ def imported_room(name: str) -> str | None:
 
 def allowed(room: str) -> set[str]:
     rooms = MAY_IMPORT[room]
-    for_all = set() if room in FOR_ALL else FOR_ALL
+    for_all = {"exceptions"} if room in FOR_ALL else FOR_ALL
     return set(ROOMS) if rooms == "*" else {room, *for_all, *rooms.split()}
 
 

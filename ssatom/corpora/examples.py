@@ -10,7 +10,7 @@ import pandas as pd
 import spglib
 from pymatgen.core import Lattice, Structure
 
-from ssatom.exceptions import ignore_for_good
+from ssatom.warn import ignore_for_good
 
 TABLE = "example_crystals.csv"
 NUMERIC_COLUMNS = (

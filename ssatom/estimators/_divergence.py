@@ -10,8 +10,9 @@ import torch
 
 from ssatom.estimators._data import TrainingData
 from ssatom.estimators._module import PropertyModule
-from ssatom.exceptions import TrainingWarning, warn_user
+from ssatom.exceptions import TrainingWarning
 from ssatom.training import VALIDATION_LOSS
+from ssatom.warn import warn_user
 
 _FACTOR, _CHANCE = 2.0, 32.0  # a loss of 2 + 32 / n times that of the mean, n crystals held back
 _SETTLED = 50  # steps after which the statistics of normalisation are those of the data

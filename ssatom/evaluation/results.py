@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssatom.exceptions import MissingFileError, ParameterError, warn_user
+from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.warn import warn_user
 
 METRIC_NAMES = ("mae", "mse", "r2", "pcc")
 """Mean absolute error, mean squared error, R², Pearson correlation coefficient."""

@@ -12,7 +12,8 @@ from matminer.featurizers.base import BaseFeaturizer
 from sklearn.utils import TransformerTags
 from tqdm.auto import tqdm
 
-from ssatom.exceptions import ParameterError, StructureError, warn_user
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.warn import warn_user
 
 _ERRORS = ("raise", "nan")
 _MAX_REASONS = 20  # that one warning spells out

@@ -10,8 +10,9 @@ from matminer.featurizers.structure.matrix import OrbitalFieldMatrix, pmg_le
 from pymatgen.core import Element, Site, Structure
 
 from ssatom.embeddings.cache import MemoryCache
-from ssatom.exceptions import StructureError, ignore_for_good
+from ssatom.exceptions import StructureError
 from ssatom.structures import StructureArrays, overlap_error, structure_key
+from ssatom.warn import ignore_for_good
 
 N_ORBITALS = 32
 """s1, s2, p1 to p6, d1 to d10 and f1 to f14: filled how far, in the valence shells."""

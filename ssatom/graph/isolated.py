@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssatom.exceptions import GraphWarning, warn_user
+from ssatom.exceptions import GraphWarning
 from ssatom.graph.neighbors import Candidates
+from ssatom.warn import warn_user
 
 
 class IsolatedSites:

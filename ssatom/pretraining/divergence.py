@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
-from ssatom.exceptions import ParameterError, TrainingWarning, warn_user
+from ssatom.exceptions import ParameterError, TrainingWarning
 from ssatom.training import VALIDATION_LOSS
+from ssatom.warn import warn_user
 
 _MARGIN = 2.0  # masks and crystals differ
 _SETTLED = 50  # steps after which the statistics of normalisation are those of the data

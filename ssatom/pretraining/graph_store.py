@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ssatom.exceptions import ParameterError, StructureError, warn_user
+from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
+from ssatom.warn import warn_user
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time

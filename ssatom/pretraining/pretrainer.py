@@ -239,14 +239,10 @@ class MaskedPretrainer:
         ]
         device = resolve_device(self.device)
         edge_dtype = edge_precision(self.precision, device)
+        sizes = self._encoder_config(graph_config)
         with DrawFrom(self.random_state):
             module = MaskedRecovery(
-                new_encoder(
-                    self._encoder_config(graph_config),
-                    graph_config,
-                    self.element_features,
-                    self.start,
-                ),
+                new_encoder(sizes, graph_config, self.element_features, self.start),
                 torch.from_numpy(self._element_features().copy()),
                 graph_config,
                 self._tasks(),
@@ -262,9 +258,7 @@ class MaskedPretrainer:
             )
         started = time.perf_counter()
         loss = max(module.loss_at_start(next(iter(loader))) for loader in loaders)
-        self.history_: pd.DataFrame = train(
-            module, loaders[0], loaders[1], self._training_config(device)
-        )
+        self.history_: pd.DataFrame = train(module, *loaders, self._training_config(device))
         self.seconds_ = time.perf_counter() - started
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()

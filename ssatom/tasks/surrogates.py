@@ -11,12 +11,13 @@ from pymatgen.core import Element
 from torch import Tensor, nn
 
 from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
-from ssatom.exceptions import ParameterError, ignore_for_good
+from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.warn import ignore_for_good
 
 
 class _LayersHead(nn.Module):

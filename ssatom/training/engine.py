@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from ssatom.exceptions import ParameterError, ignore_for_good
+from ssatom.exceptions import ParameterError
 from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, NewEpoch, Stop
 from ssatom.training.config import TrainingConfig
 from ssatom.training.loader import BatchLoader
@@ -21,6 +21,7 @@ from ssatom.training.process import (
     forget_old_products,
     training_settings,
 )
+from ssatom.warn import ignore_for_good
 
 
 def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
@@ -47,11 +48,12 @@ def _placement(config: TrainingConfig) -> dict[str, Any]:
 
 
 # What Lightning warns of though it is meant: a name of PyTorch's that newer versions call
-# deprecated, an encoder in evaluation mode, a GPU that is to be left alone.
+# deprecated, an encoder in evaluation mode, a GPU to be left alone, a batch of a single site.
 _LIGHTNINGS_OWN = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Found \d+ module\(s\) in eval mode at the start of training",
     "GPU available but not used",
+    "`training_step` returned `None`",
 )
 
 
