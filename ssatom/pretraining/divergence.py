@@ -22,7 +22,7 @@ def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: 
     history : DataFrame
         One row an epoch.
     start : float
-        Loss of the untrained weights on crystals held back.
+        Loss of the untrained weights on the first batches; 0 says nothing.
     rate : float
         Parameter `learning_rate`.
     n_steps : int
@@ -44,6 +44,8 @@ def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: 
         raise ParameterError(
             f"pretraining diverged: the validation loss was never finite; {remedy}"
         )
+    if not start:  # nothing was masked
+        return
     best = history.iloc[int(losses.argmin())]
     # In the first steps validation normalises by statistics that are not those of the data yet.
     learned = best["train_loss"] <= _MARGIN * start

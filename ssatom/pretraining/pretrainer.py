@@ -256,9 +256,9 @@ class MaskedPretrainer:
                 edge_dtype,
                 self.random_state,
             )
-        started = time.perf_counter()
+        started, config = time.perf_counter(), self._training_config(device)
         loss = max(module.loss_at_start(next(iter(loader))) for loader in loaders)
-        self.history_: pd.DataFrame = train(module, *loaders, self._training_config(device))
+        self.history_: pd.DataFrame = train(module, loaders[0], loaders[1], config)
         self.seconds_ = time.perf_counter() - started
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()
