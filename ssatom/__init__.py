@@ -18,6 +18,7 @@ _ROOMS = {
         "StructureError",
         "StructureFileError",
         "StructureWarning",
+        "TrainingWarning",
         "WeightsError",
     ),
     "corpora": (

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.exceptions import ParameterError
+from ssatom.repeatable import Dropout, Linear, SiteNorm, linear
 
 _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0}
 """The least that each size may be."""
@@ -238,23 +239,12 @@ class CrystalGraphConv(nn.Module):
         bias = self.gates.bias + of_edge @ edge_embedding.bias
         dtype = edge_attr.dtype
         nodes = x.to(dtype)
-        center = F.linear(nodes, of_center.to(dtype), bias.to(dtype))
-        neighbor = F.linear(nodes, of_neighbor.to(dtype))
+        center = linear(nodes, of_center.to(dtype), bias.to(dtype))
+        neighbor = linear(nodes, of_neighbor.to(dtype))
         messages = _GatedMessages.apply(
             center, neighbor, edge_attr, edge_weight.to(dtype), layout.weight, layout
         )
         return messages.to(x.dtype)
-
-
-class _SiteNorm(nn.BatchNorm1d):
-    """Batch normalisation; one site alone has no variance and takes the running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if len(x) > 1 or not self.training:
-            return super().forward(x)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-        )
 
 
 class CrystalGraphEncoder(nn.Module):
@@ -289,13 +279,13 @@ class CrystalGraphEncoder(nn.Module):
         super().__init__()
         self.config = config = config or EncoderConfig()
         width = config.hidden_dim
-        self.node_embedding = nn.Linear(config.node_dim, width)
+        self.node_embedding = Linear(config.node_dim, width)
         self.edge_embedding = nn.Linear(config.edge_dim, width)
         self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
-        self.norms = nn.ModuleList(_SiteNorm(width) for _ in range(config.n_conv))
-        self.dropout = nn.Dropout(config.dropout)
+        self.norms = nn.ModuleList(SiteNorm(width) for _ in range(config.n_conv))
+        self.dropout = Dropout(config.dropout)
         if config.residual:
-            self.outputs = nn.ModuleList(nn.Linear(width, width) for _ in range(config.n_conv))
+            self.outputs = nn.ModuleList(Linear(width, width) for _ in range(config.n_conv))
         self.float()  # whatever torch's default is
 
     def forward(

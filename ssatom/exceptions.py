@@ -16,6 +16,7 @@ __all__ = [
     "StructureError",
     "StructureFileError",
     "StructureWarning",
+    "TrainingWarning",
     "WeightsError",
 ]
 
@@ -168,3 +169,14 @@ class StructureWarning(UserWarning):
     def __str__(self) -> str:
         """The place and the reason."""
         return f"{self.where}: {self.reason}"
+
+
+class TrainingWarning(UserWarning):
+    """A training that ended with weights which predict worse than none would.
+
+    Examples
+    --------
+    >>> from ssatom import TrainingWarning
+    >>> issubclass(TrainingWarning, UserWarning)
+    True
+    """

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig, whole_number
+from ssatom.repeatable import Dropout, Linear
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ class NEGNN(nn.Module):
         self.register_buffer("node_scale", torch.ones(config.node_dim))
         self.convolutions = CrystalGraphEncoder(config.encoder_config())
         widths = [config.hidden_dim] + config.n_hidden * [2 * config.hidden_dim]
-        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
-        self.dropout = nn.Dropout(config.dropout)
-        self.output = nn.Linear(widths[-1], config.n_outputs)
+        self.hidden = nn.ModuleList(Linear(*pair) for pair in pairwise(widths))
+        self.dropout = Dropout(config.dropout)
+        self.output = Linear(widths[-1], config.n_outputs)
         self.float()  # whatever torch's default is
 
     def forward(

@@ -33,7 +33,7 @@ from ssatom.estimators._data import split
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.graph import GraphConfig
 from ssatom.structures import structure_key
-from ssatom.training import batch_loader
+from ssatom.training import BatchLoader
 
 # Training --------------------------------------------------------------------------------------
 
@@ -267,13 +267,13 @@ def test_few_structures_have_several_steps_and_some_held_back(
     n: int, n_held: int, n_steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    plain = batch_loader
+    plain = BatchLoader
 
     def noted(select, rows, batch_size, **options):
         sizes.append((len(rows), -(-len(rows) // batch_size)))
         return plain(select, rows, batch_size, **options)
 
-    monkeypatch.setattr(_base, "batch_loader", noted)
+    monkeypatch.setattr(_base, "BatchLoader", noted)
     cells = [Structure(Lattice.cubic(3 + i / 1000), ["Po"], [[0, 0, 0]]) for i in range(n)]
     make(cls=CGCNNRegressor, max_epochs=1).fit(cells, np.arange(n))
     assert sizes == [(n - n_held, n_steps), (n_held, 1)]

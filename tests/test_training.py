@@ -18,10 +18,11 @@ import torch
 
 from ssatom.devices import edge_precision, resolve_device
 from ssatom.exceptions import ParameterError
+from ssatom.repeatable import Dropout
 from ssatom.training import (
     VALIDATION_LOSS,
+    BatchLoader,
     TrainingConfig,
-    batch_loader,
     train,
 )
 from ssatom.training.engine import _placement
@@ -38,7 +39,7 @@ class Line(pl.LightningModule):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.nn.Parameter(torch.randn(4, generator=generator))
-        self.dropout = torch.nn.Dropout(0.2)
+        self.dropout = Dropout(0.2)
         self.learning_rate = learning_rate
         self.pause = pause
         self.seen: list[list[int]] = []
@@ -72,8 +73,8 @@ def run(module: Line | None = None, **settings: object) -> tuple[Line, pd.DataFr
     settings = {"max_epochs": 4, "device": "cpu", "progress_bar": False, **settings}
     history = train(
         module,
-        batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5),
-        batch_loader(rows, np.arange(30, 40), 8),
+        BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5),
+        BatchLoader(rows, np.arange(30, 40), 8),
         TrainingConfig(**settings),
     )
     return module, history
@@ -83,7 +84,7 @@ def run(module: Line | None = None, **settings: object) -> tuple[Line, pd.DataFr
 
 
 def test_loader_takes_every_row_once() -> None:
-    loader = batch_loader(rows, np.arange(100, 130), 8, shuffle=True)
+    loader = BatchLoader(rows, np.arange(100, 130), 8, shuffle=True)
     batches = [batch.tolist() for batch in loader]
     assert [len(batch) for batch in batches] == [8, 8, 8, 6]
     assert sorted(chain(*batches)) == list(range(100, 130))
@@ -91,13 +92,13 @@ def test_loader_takes_every_row_once() -> None:
 
 
 def test_loader_keeps_the_order_unless_told() -> None:
-    assert [b.tolist() for b in batch_loader(rows, np.array([5, 3, 9]), 2)] == [[5, 3], [9]]
+    assert [b.tolist() for b in BatchLoader(rows, np.array([5, 3, 9]), 2)] == [[5, 3], [9]]
 
 
 def test_order_follows_from_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        loader = batch_loader(rows, np.arange(30), 30, shuffle=True, seed=seed)
-        loader.sampler.set_epoch(epoch)
+        loader = BatchLoader(rows, np.arange(30), 30, shuffle=True, seed=seed)
+        loader.epoch = epoch
         return next(iter(loader)).tolist()
 
     assert order(0, 3) == order(0, 3)
@@ -393,11 +394,11 @@ def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:
 
 
 def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [b.tolist() for b in batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5)]
+    whole = [b.tolist() for b in BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)]
     shares = []
     for rank in range(3):
         monkeypatch.setattr("ssatom.training.loader._processes", lambda rank=rank: (rank, 3))
-        loader = batch_loader(rows, np.arange(30), 8, shuffle=True, seed=5)
+        loader = BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)
         shares.append([batch.tolist() for batch in loader])
         assert len(loader) == len(shares[-1]) == 2
     assert [share[0] for share in shares] + [shares[0][1]] == whole

@@ -10,6 +10,8 @@ import pandas as pd
 import spglib
 from pymatgen.core import Lattice, Structure
 
+from ssatom.warn import ignore_for_good
+
 TABLE = "example_crystals.csv"
 NUMERIC_COLUMNS = (
     *("a", "b", "c", "alpha", "beta", "gamma"),
@@ -93,6 +95,7 @@ def load_example_crystals() -> pd.DataFrame:
     True
     """
     table = _read_table()
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
     structures = [_build_structure(row) for row in table.to_dict("records")]
     return table.assign(structure=pd.Series(structures, dtype=object))[COLUMNS]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 
@@ -36,9 +38,7 @@ class SiteStates:
         self.coordination = CoordinationNumbers(weights.graph_config, n_numbers).to(device)
         self.encoder = weights.encoder
         if device != "cpu":
-            self.encoder = type(weights.encoder)(weights.encoder.config).eval()
-            self.encoder.load_state_dict(weights.encoder.state_dict())
-            self.encoder.to(device)
+            self.encoder = copy.deepcopy(weights.encoder).to(device)
         self.features = weights.element_features.to(device)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
 from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows, split
+from ssatom.estimators._divergence import tell_of_diverged, worse_than_mean
 from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import Optimisation, PropertyModule, RowFunction
 from ssatom.estimators._nodes import NodePlan
@@ -24,8 +25,9 @@ from ssatom.estimators._predict import Predictor
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
+from ssatom.repeatable import DrawFrom
 from ssatom.structures import structure_key
-from ssatom.training import VALIDATION_LOSS, TrainingConfig, batch_loader, train
+from ssatom.training import VALIDATION_LOSS, BatchLoader, TrainingConfig, train
 
 MIN_STRUCTURES = 4
 """Fewer can neither be trained on nor held back."""
@@ -112,10 +114,9 @@ class CrystalEstimator(BaseEstimator):
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_members)
         classes = data.targets_of_crystals() if stratify else None
         started = time.monotonic()
-        networks, sources, histories = [], [], []
+        networks, sources, histories, worse = [], [], [], []
         for member, seed in enumerate(seeds.tolist()):
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
+            with DrawFrom(seed):
                 network = NEGNN(self._network_config(plan, n_outputs))
             if sample is not None:
                 network.standardise(sample, plan.widths)
@@ -124,7 +125,9 @@ class CrystalEstimator(BaseEstimator):
             module = PropertyModule(network, source, basis, loss, metric, settings)
             rows = split(data.keys, self.validation_fraction, seed, classes)
             budget = self._budget(started, self.n_members - member)
-            histories.append(self._train(module, data, rows, device, seed, budget))
+            history, times = self._train(module, data, rows, device, seed, budget)
+            histories.append(history)
+            worse.append(times)
             networks.append(network.cpu().eval().requires_grad_(False))
             if plan.trained and source is not None:
                 sources.append(source.cpu().eval().requires_grad_(False))
@@ -142,6 +145,7 @@ class CrystalEstimator(BaseEstimator):
         self.seconds_ = time.monotonic() - started
         self._tuned_sources = sources
         self.networks_: list[NEGNN] = networks
+        tell_of_diverged(worse, self.learning_rate, self.gradient_clip)
 
     def _train(
         self,
@@ -151,11 +155,12 @@ class CrystalEstimator(BaseEstimator):
         device: str,
         seed: int,
         time_budget: float | None,
-    ) -> pd.DataFrame:
+    ) -> tuple[pd.DataFrame, float | None]:
+        """History, and how many times worse than the mean the network is, if it is."""
         # A few crystals in one step an epoch would learn next to nothing.
         batch_size = min(self.batch_size, max(_SMALL_BATCH, len(rows[0]) // _STEPS))
         train_loader, validation_loader = (
-            batch_loader(
+            BatchLoader(
                 data.batch,
                 chosen,
                 # Equal batches: a last one of a few crystals would be mostly noise.
@@ -182,7 +187,7 @@ class CrystalEstimator(BaseEstimator):
                 f"training diverged at learning_rate={self.learning_rate!r}: the validation loss "
                 "was never finite; give a lower learning_rate or a gradient_clip"
             )
-        return history
+        return history, worse_than_mean(history, module, data, rows, len(train_loader))
 
     def _training_data(
         self, X: Any, targets: np.ndarray, weights: np.ndarray, plan: NodePlan

@@ -57,6 +57,11 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
             negative, or training diverges.
         WeightsError
             If the weights of the encoder are unknown or damaged.
+
+        Warns
+        -----
+        TrainingWarning
+            If the validation loss of the best epoch is far above that of predicting the mean.
         """
         self._check_parameters()
         classes, codes = check_classes(y)

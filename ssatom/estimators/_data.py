@@ -153,6 +153,11 @@ class TrainingData:
             torch.from_numpy(self.weights[rows]),
         )
 
+    def targets_of(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Targets and weights of the crystals at `chosen`."""
+        rows, _ = self._row_runs.positions(chosen)
+        return torch.from_numpy(self.targets[rows]), torch.from_numpy(self.weights[rows])
+
     def targets_of_crystals(self) -> list[np.ndarray]:
         """Each crystal's own rows of targets."""
         return np.split(self.targets, self._row_runs.starts[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,8 +100,7 @@ class EncoderNodes(nn.Module):
         self.coordination = CoordinationNumbers(weights.graph_config, n_numbers)
         self.encoder = weights.encoder
         if trainable:
-            self.encoder = type(weights.encoder)(weights.encoder.config)
-            self.encoder.load_state_dict(weights.encoder.state_dict())
+            self.encoder = copy.deepcopy(weights.encoder).requires_grad_(True)
         self.eval()
 
     def train(self, mode: bool = True) -> EncoderNodes:

@@ -75,6 +75,11 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             `y` is not finite or constant, a weight is negative, or training diverges.
         WeightsError
             If the weights of the encoder are unknown or damaged.
+
+        Warns
+        -----
+        TrainingWarning
+            If the validation loss of the best epoch is far above that of predicting the mean.
         """
         self._check_parameters()
         targets = check_continuous(y)

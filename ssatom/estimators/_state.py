@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ssatom.elements import atomic_features, element_table_hash
@@ -20,6 +19,7 @@ from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
 from ssatom.exceptions import ParameterError, WeightsError
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
+from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder
 
 _CLASSES = {
@@ -141,7 +141,7 @@ def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, A
     networks: list[NEGNN] = []
     sources: list[EncoderNodes] = []
     for i in range(fitted["n_networks"]):
-        with torch.random.fork_rng():  # first weights are drawn, and replaced
+        with DrawFrom(0):  # first values, which are replaced
             networks.append(_filled(NEGNN(config), _taken(tensors, f"networks.{i}.")))
             if tuned:
                 encoder = CrystalGraphEncoder(EncoderConfig(**tuned))

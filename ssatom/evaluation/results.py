@@ -6,7 +6,6 @@ import json
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.warn import warn_user
 
 METRIC_NAMES = ("mae", "mse", "r2", "pcc")
 """Mean absolute error, mean squared error, R², Pearson correlation coefficient."""
@@ -258,9 +258,7 @@ def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[Sp
         return []
     result = _parse(path)
     if result is None:
-        warnings.warn(
-            f"'{path}' is half-written; its evaluation is done again", UserWarning, stacklevel=3
-        )
+        warn_user(UserWarning(f"'{path}' is half-written; its evaluation is done again"))
         return []
     wanted = plain(dict(identity))
     there = result.identity

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from sklearn.utils import TransformerTags
 from tqdm.auto import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError
+from ssatom.warn import warn_user
 
 _ERRORS = ("raise", "nan")
 _MAX_REASONS = 20  # that one warning spells out
@@ -226,7 +226,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             failed[i] = features
             yield np.full(len(self.feature_labels()), np.nan, dtype=np.float32), features
         if failed and not ignore_errors:
-            warnings.warn(_summary(failed, type(self).__name__), UserWarning, stacklevel=4)
+            warn_user(UserWarning(_summary(failed, type(self).__name__)))
 
 
 def _unpacked(entries: Any) -> Any:

@@ -12,6 +12,7 @@ from pymatgen.core import Element, Site, Structure
 from ssatom.embeddings.cache import MemoryCache
 from ssatom.exceptions import StructureError
 from ssatom.structures import StructureArrays, overlap_error, structure_key
+from ssatom.warn import ignore_for_good
 
 N_ORBITALS = 32
 """s1, s2, p1 to p6, d1 to d10 and f1 to f14: filled how far, in the valence shells."""
@@ -54,6 +55,7 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
     key = structure_key(arrays)
     if (known := _CACHE.get(key)) is not None:
         return known
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
     try:
         cell = tuple(a.tolist() for a in (arrays.lattice, arrays.frac_coords, arrays.numbers))
         dataset = spglib.get_symmetry_dataset(cell, symprec=_SYMPREC)

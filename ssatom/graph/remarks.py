@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable
-from types import FrameType
 
 import numpy as np
 
 from ssatom.exceptions import GraphWarning
+from ssatom.warn import warn_user
 
 SHORT_BOND = 0.5
 """Shorter bonds, in units of the sum of both covalent radii, are told; few crystals have any."""
-
-_BETWEEN = {"ssatom", "sklearn", "matminer", "joblib"}  # a warning names no line of theirs
 
 
 def graph_remarks(n_neighbors: np.ndarray, shortest: float, cutoff: float) -> tuple[str, ...]:
@@ -82,18 +78,5 @@ class GraphRemarks:
         GraphWarning
             For each remark, with all rows that it is about.
         """
-        level = _levels_to_the_user()
         for reason, rows in self._rows.items():
-            warnings.warn(GraphWarning(reason, rows), stacklevel=level)
-
-
-def _levels_to_the_user() -> int:
-    """Frames from the caller of this function to the first one outside of these packages."""
-    frame, levels = sys._getframe(1), 1
-    while frame.f_back is not None and _package(frame) in _BETWEEN:
-        frame, levels = frame.f_back, levels + 1
-    return levels
-
-
-def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").partition(".")[0]
+            warn_user(GraphWarning(reason, rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
+from ssatom.warn import warn_user
 from ssatom.weights import CorpusIndex
 
 _CHUNK = 1000  # structures held at a time
@@ -86,7 +86,7 @@ def build_corpus(
     if not indices:
         raise ParameterError("the corpus holds no usable structure" + _because(skipped))
     if skipped:
-        warnings.warn(f"{len(skipped)} structures were left out" + _because(skipped), stacklevel=3)
+        warn_user(UserWarning(f"{len(skipped)} structures were left out" + _because(skipped)))
     index = CorpusIndex.concatenate(indices)
     if folder is None:
         return Corpus(CrystalGraphs.concatenate(parts), targets, index)

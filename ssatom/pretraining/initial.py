@@ -72,7 +72,7 @@ def new_encoder(
     element_features: str = "cgcnn",
     start: str = "random",
 ) -> CrystalGraphEncoder:
-    """An untrained encoder; its weights follow from torch's global seed.
+    """An untrained encoder; build it within `DrawFrom`, so that its weights follow from a seed.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.graph_store import TrainingBatch
+from ssatom.repeatable import seed_dropout
 from ssatom.tasks import PretrainingTask
 from ssatom.training import STEP_LOSS
 
@@ -72,6 +74,13 @@ class MaskedRecovery(pl.LightningModule):
                 n_items + result.n_items,
             )
         return total
+
+    @torch.no_grad()
+    def loss_at_start(self, batch: TrainingBatch) -> float:
+        """Loss of a batch as the module is now, before any step; changes nothing."""
+        probe = copy.deepcopy(self).train()
+        seed_dropout(probe, self.seed)
+        return float(probe._step(batch, "start", [self.seed, _VALIDATION_SEED, 0]))
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]

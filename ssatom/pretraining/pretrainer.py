@@ -21,13 +21,15 @@ from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.graph import CrystalGraphConverter, GraphConfig
 from ssatom.masking import MaskNodesAndEdges
 from ssatom.pretraining.claim import as_plain, claim
+from ssatom.pretraining.divergence import tell_of_diverged
 from ssatom.pretraining.graph_store import Corpus, build_corpus, split
 from ssatom.pretraining.initial import check_start, new_encoder
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.recipe import write_recipe
 from ssatom.pretraining.schedule import linear_decay
+from ssatom.repeatable import DrawFrom
 from ssatom.tasks import PretrainingTask, make_tasks
-from ssatom.training import TrainingConfig, batch_loader, train
+from ssatom.training import BatchLoader, TrainingConfig, train
 from ssatom.weights import PretrainedEncoder, save_pretrained
 
 PAPERS_TASKS = ("period", "group", "distance")
@@ -212,7 +214,12 @@ class MaskedPretrainer:
         ------
         ParameterError
             If a setting is out of range, fewer than two structures can be used, or
-            `checkpoint_dir` holds a run with another recipe.
+            `checkpoint_dir` holds a run with another recipe, or the loss is never finite.
+
+        Warns
+        -----
+        TrainingWarning
+            If the validation loss of the best epoch is not below that of untrained weights.
         """
         self._check_settings()
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
@@ -230,22 +237,17 @@ class MaskedPretrainer:
     def _fit_graphs(self, data: Corpus, graph_config: GraphConfig) -> MaskedPretrainer:
         rows = split(len(data.graphs), self.validation_fraction, self.random_state)
         loaders = [
-            batch_loader(
+            BatchLoader(
                 data.batch, indices, self.batch_size, shuffle=shuffle, seed=self.random_state
             )
             for indices, shuffle in zip(rows, (True, False), strict=True)
         ]
         device = resolve_device(self.device)
         edge_dtype = edge_precision(self.precision, device)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.random_state)
+        sizes = self._encoder_config(graph_config)
+        with DrawFrom(self.random_state):
             module = MaskedRecovery(
-                new_encoder(
-                    self._encoder_config(graph_config),
-                    graph_config,
-                    self.element_features,
-                    self.start,
-                ),
+                new_encoder(sizes, graph_config, self.element_features, self.start),
                 torch.from_numpy(self._element_features().copy()),
                 graph_config,
                 self._tasks(),
@@ -259,10 +261,9 @@ class MaskedPretrainer:
                 edge_dtype,
                 self.random_state,
             )
-        started = time.perf_counter()
-        self.history_: pd.DataFrame = train(
-            module, loaders[0], loaders[1], self._training_config(device)
-        )
+        started, config = time.perf_counter(), self._training_config(device)
+        loss = max(module.loss_at_start(next(iter(loader))) for loader in loaders)
+        self.history_: pd.DataFrame = train(module, loaders[0], loaders[1], config)
         self.seconds_ = time.perf_counter() - started
         self.encoder_ = module.encoder.cpu().eval()
         self.element_features_ = module.element_features.cpu()
@@ -271,6 +272,7 @@ class MaskedPretrainer:
         features, sha256 = self.element_features_, ""
         weights = PretrainedEncoder("", self.encoder_, graph_config, features, sha256)
         self.near_constant_ = near_constant_columns(weights, data.graphs)
+        tell_of_diverged(self.history_, loss, self.learning_rate, len(loaders[0]))
         return self
 
     def _check_settings(self) -> None:

@@ -82,7 +82,11 @@ class PretrainingTask(ABC):
 
     @abstractmethod
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        """The module that maps hidden states to predictions."""
+        """The module that maps hidden states to predictions.
+
+        Its first values follow from the seed of the run, and its dropout where it is
+        `ssatom.repeatable.Dropout`.
+        """
 
     def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
         """What is to be predicted of one structure, where the batch does not tell it.
@@ -151,6 +155,8 @@ def regress(predicted: Tensor, targets: Tensor) -> TaskResult:
         An item's error is the root of its mean square.
     """
     predicted = predicted.float()
-    loss = F.huber_loss(predicted, targets, reduction="sum") / max(targets.numel(), 1)
+    # Column by column: a sum of all at once has other last digits for each number of threads.
+    losses = F.huber_loss(predicted, targets, reduction="none").sum(dim=0)
+    loss = losses.sum() / max(targets.numel(), 1)
     near = (predicted.detach() - targets).square().mean(dim=1) < 0.25
     return TaskResult(loss, near.sum(), len(targets))

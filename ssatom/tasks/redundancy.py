@@ -56,4 +56,5 @@ class RedundancyTask(PretrainingTask):
         correlations = states.mT @ states / n_sites
         correlations = correlations * (1 - torch.eye(width, device=states.device))
         near = (correlations.detach().abs() < _HIGH).sum() - n_layers * width
-        return TaskResult(correlations.square().sum() / n_pairs, near, n_pairs)
+        total = correlations.square().sum(dim=0).sum(dim=0).sum()  # as `regress` sums
+        return TaskResult(total / n_pairs, near, n_pairs)

@@ -17,6 +17,7 @@ from ssatom.masking import MaskedBatch
 from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.warn import ignore_for_good
 
 
 class _LayersHead(nn.Module):
@@ -210,6 +211,7 @@ class CrystalSystemTask(SurrogateTask):
     def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
         """Number of the system, triclinic 0 to cubic 6, or −1; shape (1, 1)."""
         cell = (arrays.lattice, arrays.frac_coords, arrays.numbers)
+        ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
         found = spglib.get_spacegroup(cell, symprec=0.01)  # type: ignore[arg-type]
         number = int(found.rpartition("(")[2].rstrip(")")) if found else 0
         system = int(np.searchsorted(self._last_groups, number)) if number else -1

@@ -9,6 +9,6 @@ the checkpoints that were asked for.
 from ssatom.training.callbacks import STEP_LOSS, VALIDATION_LOSS
 from ssatom.training.config import TrainingConfig
 from ssatom.training.engine import train
-from ssatom.training.loader import batch_loader
+from ssatom.training.loader import BatchLoader
 
-__all__ = ["STEP_LOSS", "VALIDATION_LOSS", "TrainingConfig", "batch_loader", "train"]
+__all__ = ["STEP_LOSS", "VALIDATION_LOSS", "BatchLoader", "TrainingConfig", "train"]

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
+from ssatom.repeatable import seed_dropout
 from ssatom.training.config import TrainingConfig
 
 VALIDATION_LOSS = "validation_loss"
@@ -111,11 +112,17 @@ class Stop(Callback):
         return waited >= self.config.patience
 
 
-class Reseed(Callback):
-    """Draws inside an epoch (dropout) follow from the epoch, so that resuming repeats them."""
+class NewEpoch(Callback):
+    """Order of batches and dropout follow from seed and epoch, so that resuming repeats them."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        torch.manual_seed(self.seed + trainer.current_epoch)
+        loader: Any = trainer.train_dataloader
+        loader.epoch = trainer.current_epoch
+        process = trainer.global_rank << 40  # each drops units of its own
+        seed_dropout(pl_module, self.seed + trainer.current_epoch + process, pl_module.device)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        seed_dropout(pl_module, None)

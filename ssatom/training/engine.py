@@ -12,12 +12,16 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader
 
 from ssatom.exceptions import ParameterError
-from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, Reseed, Stop
+from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, NewEpoch, Stop
 from ssatom.training.config import TrainingConfig
-from ssatom.training.process import forget_old_products, keep_freed_memory, quiet_lightning
+from ssatom.training.loader import BatchLoader
+from ssatom.training.process import (
+    forget_old_products,
+    training_settings,
+)
+from ssatom.warn import ignore_for_good
 
 
 def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
@@ -43,10 +47,32 @@ def _placement(config: TrainingConfig) -> dict[str, Any]:
     return placement
 
 
+# What Lightning warns of though it is meant: a name of PyTorch's that newer versions call
+# deprecated, an encoder in evaluation mode, a GPU to be left alone, a batch of a single site.
+_LIGHTNINGS_OWN = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+    "GPU available but not used",
+    "`training_step` returned `None`",
+)
+
+
+class _Trainer(pl.Trainer):
+    """Lightning's trainer without its check before the first epoch.
+
+    Around that check, which is not wanted here, it reads and sets the global random states of the
+    process, where other threads may be drawing.
+    """
+
+    def _run_stage(self) -> Any:
+        self.strategy.barrier("run-stage")
+        self.fit_loop.run()
+
+
 def train(
     module: pl.LightningModule,
-    train_loader: DataLoader,
-    validation_loader: DataLoader,
+    train_loader: BatchLoader,
+    validation_loader: BatchLoader,
     config: TrainingConfig,
 ) -> pd.DataFrame:
     """Train a module and leave it with the weights of its best epoch.
@@ -55,8 +81,8 @@ def train(
     ----------
     module : LightningModule
         Logs `VALIDATION_LOSS` once an epoch.
-    train_loader, validation_loader : DataLoader
-        From `batch_loader`.
+    train_loader, validation_loader : BatchLoader
+        Batches to learn from, and held back.
     config : TrainingConfig
         How long and where.
 
@@ -74,17 +100,17 @@ def train(
     """
     history = History()
     forget_old_products()
+    for message in _LIGHTNINGS_OWN:
+        ignore_for_good(message)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet_lightning())
-        stack.enter_context(keep_freed_memory())
-        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(training_settings())
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         in_memory = config.checkpoint_dir is None and config.n_devices == 1  # processes need files
         checkpoints = Checkpoints(None if in_memory else folder, history)
-        callbacks = [history, Stop(history, config), Reseed(config.random_state), checkpoints]
+        callbacks = [history, Stop(history, config), NewEpoch(config.random_state), checkpoints]
         if config.progress_bar:
             callbacks.append(TQDMProgressBar())
-        trainer = pl.Trainer(
+        trainer = _Trainer(
             **_placement(config),
             max_epochs=config.max_epochs,
             callbacks=callbacks,

@@ -7,67 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 
-class _BatchSampler(Sampler[np.ndarray]):
-    """Index arrays of batches, shuffled anew each epoch from the seed and the epoch alone.
+class BatchLoader:
+    """Batches of one epoch after the other, shuffled anew each from the seed and the epoch alone.
 
     Processes that train side by side take turns at the batches of one order; the last ones
     begin again from the first, so that all have as many.
-    """
-
-    def __init__(self, indices: np.ndarray, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.indices = np.asarray(indices)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(self._starts()) // _processes()[1])
-
-    def _starts(self) -> range:
-        return range(0, len(self.indices), self.batch_size)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        indices = self.indices
-        if self.shuffle:
-            indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
-        (rank, n_processes), starts = _processes(), self._starts()
-        for turn in range(len(self)):
-            start = starts[(rank + turn * n_processes) % len(starts)]
-            yield indices[start : start + self.batch_size]
-
-
-def _processes() -> tuple[int, int]:
-    """Rank of this process among those that train side by side, and their number."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-class _BatchDataset(Dataset):
-    def __init__(self, make_batch: Callable[[np.ndarray], Any]) -> None:
-        self.make_batch = make_batch
-
-    def __getitem__(self, indices: np.ndarray) -> Any:
-        return self.make_batch(indices)
-
-
-def batch_loader(
-    make_batch: Callable[[np.ndarray], Any],
-    indices: np.ndarray,
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
-) -> DataLoader:
-    """Loader of batches that `make_batch` builds from arrays of indices.
 
     Parameters
     ----------
@@ -82,14 +28,48 @@ def batch_loader(
     seed : int, default=0
         Together with the epoch it fixes the order.
 
-    Returns
-    -------
-    DataLoader
-        For `train`.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.training import BatchLoader
+    >>> [batch.tolist() for batch in BatchLoader(np.asarray, np.array([5, 3, 9]), 2)]
+    [[5, 3], [9]]
     """
-    sampler = _BatchSampler(indices, batch_size, shuffle, seed)
-    # With a generator of its own the loader takes no draw from the global one, where a resumed
-    # run would take it at another time.
-    return DataLoader(
-        _BatchDataset(make_batch), sampler=sampler, batch_size=None, generator=torch.Generator()
-    )
+
+    def __init__(
+        self,
+        make_batch: Callable[[np.ndarray], Any],
+        indices: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.make_batch = make_batch
+        self.indices = np.asarray(indices)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0  # set by the engine
+
+    def __len__(self) -> int:
+        return -(-len(self._starts()) // _processes()[1])
+
+    def _starts(self) -> range:
+        return range(0, len(self.indices), self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        indices = self.indices
+        if self.shuffle:
+            indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
+        (rank, n_processes), starts = _processes(), self._starts()
+        for turn in range(len(self)):
+            start = starts[(rank + turn * n_processes) % len(starts)]
+            yield self.make_batch(indices[start : start + self.batch_size])
+
+
+def _processes() -> tuple[int, int]:
+    """Rank of this process among those that train side by side, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -6,34 +6,58 @@ import contextlib
 import ctypes
 import logging
 import os
-import warnings
 from collections.abc import Iterator
+from threading import Lock
 
 # How many products oneDNN, and PyTorch's layer above it, remember.
 _CAPACITIES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
 
+class _WhileAnyTrains:
+    """Settings of the process, made by the first of several threads and undone by the last."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_threads = 0
+        self._undo = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._n_threads += 1
+            if self._n_threads == 1:
+                self._undo.enter_context(_quiet_lightning())
+                self._undo.enter_context(_keep_freed_memory())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_threads -= 1
+                if not self._n_threads:
+                    self._undo.close()
+
+
+training_settings = _WhileAnyTrains()
+"""Context in which a training runs; it may be entered by any number of threads at once."""
+
+
 @contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """No banners, tips and advice about worker processes, which would slow this down."""
+def _quiet_lightning() -> Iterator[None]:
+    """No banners and tips."""
     loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
     levels = [log.level for log in loggers]
     for log in loggers:
         log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            yield
+        yield
     finally:
         for log, level in zip(loggers, levels, strict=True):
             log.setLevel(level)
 
 
 @contextlib.contextmanager
-def keep_freed_memory() -> Iterator[None]:
+def _keep_freed_memory() -> Iterator[None]:
     """Let glibc keep large freed blocks, which a training step asks for again at once.
 
     Else every step returns them to the system and takes the page faults of new ones, which

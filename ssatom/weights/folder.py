@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError
 from ssatom.graph import GraphConfig
+from ssatom.repeatable import DrawFrom
 from ssatom.structures import check_structures, structure_arrays
 from ssatom.weights.card import FORMAT_VERSION, WeightsCard
 from ssatom.weights.corpus import CorpusIndex
@@ -35,7 +35,6 @@ DEFAULT_WEIGHTS = "smooth-128x5-mp"
 _CARD = "card.json"
 _TENSORS, _CORPUS, _CURVE = "encoder.safetensors", "corpus.safetensors", "curve.csv"
 _FEATURES = "element_features"
-_GENERATOR_LOCK = Lock()  # torch's generator and default precision are shared by all threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +223,8 @@ def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: 
     try:
         tensors = load_file(folder / _TENSORS)
         features = tensors.pop(_FEATURES)
-        encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
+        with DrawFrom(0):  # first values, which are replaced
+            encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
         encoder.load_state_dict(tensors, strict=True)
         graph_config = GraphConfig(**card.graph)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -275,14 +275,8 @@ def random_weights(
     >>> random_weights(1).name
     'random-1'
     """
-    default = torch.get_default_dtype()
-    with _GENERATOR_LOCK, torch.random.fork_rng():
-        torch.manual_seed(random_state)
-        torch.set_default_dtype(torch.float32)  # other numbers are drawn in another precision
-        try:
-            encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
-        finally:
-            torch.set_default_dtype(default)
+    with DrawFrom(random_state):
+        encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
     features = like.element_features if like else torch.from_numpy(atomic_features().copy())
     digest = hashlib.sha256(repr(encoder.config).encode())
     for tensor in [features, *encoder.state_dict().values()]:

@@ -1,0 +1,214 @@
+"""What makes results repeat: draws from a seed alone, layers that any number of threads computes.
+
+PyTorch's global generator belongs to the whole process: two trainings that seed it side by side
+take each other's numbers. Nothing here reads or sets it. Some of its sums and products come out
+with other last digits for each number of threads, which a parallel search gives its workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
+_DRAWS = {
+    *("rand", "randn", "normal", "bernoulli", "multinomial", "randint", "randperm"),
+    *("uniform_", "normal_", "bernoulli_", "random_", "exponential_", "trunc_normal_"),
+    *("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_", "orthogonal_"),
+    "sparse_",
+}
+
+
+class DrawFrom(TorchFunctionMode):
+    """Within the block, PyTorch draws from one seed, in this thread alone.
+
+    The numbers are those that follow `torch.manual_seed` with this seed on a CPU, in float32
+    whatever the default precision is. First values of modules are drawn within such a block.
+
+    Parameters
+    ----------
+    seed : int
+        Seed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import DrawFrom
+    >>> with DrawFrom(3):
+    ...     first = torch.nn.Linear(2, 4)
+    >>> with DrawFrom(3):
+    ...     again = torch.nn.Linear(2, 4)
+    >>> torch.equal(first.weight, again.weight)
+    True
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name in _DRAWS and kwargs.get("generator") is None:
+            kwargs["generator"] = self.generator
+        if name in _FLOATS and kwargs.get("dtype") is None:
+            kwargs["dtype"] = torch.float32
+        return func(*args, **kwargs)
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose masks are drawn from the generator that `seed_dropout` gives it.
+
+    Without one it is PyTorch's own. The generator is part of no copy, pickle or state.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        Share of units that are dropped in training; the others are divided by 1 − p.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import Dropout, seed_dropout
+    >>> layer, x = Dropout(0.5), torch.ones(8)
+    >>> seed_dropout(layer, 0)
+    >>> first = layer(x)
+    >>> seed_dropout(layer, 0)
+    >>> torch.equal(layer(x), first)
+    True
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with some of its units 0."""
+        if self.generator is None or not self.training or not self.p:
+            return super().forward(x)
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept.div_(1 - self.p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "generator"}
+
+
+def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str = "cpu") -> None:
+    """Let all `Dropout` inside a module draw from one new generator.
+
+    Parameters
+    ----------
+    module : Module
+        With any number of `Dropout` inside.
+    seed : int or None
+        None takes the generator away.
+    device : device, default="cpu"
+        Where the module is.
+
+    Examples
+    --------
+    >>> from ssatom.repeatable import Dropout, seed_dropout
+    >>> layer = Dropout()
+    >>> seed_dropout(layer, 1)
+    >>> layer.generator.initial_seed()
+    1
+    """
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.generator = generator
+
+
+_FEW_ROWS = 16  # products of fewer rows are rounded as the number of threads has it
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias`` to the same bits with any number of threads.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n_rows, n_in)
+        Rows.
+    weight : Tensor, shape (n_out, n_in)
+        Weights.
+    bias : Tensor, shape (n_out,), default=None
+        None for 0.
+
+    Returns
+    -------
+    Tensor, shape (n_rows, n_out)
+        The products.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import linear
+    >>> linear(torch.ones(3, 2), torch.ones(4, 2)).shape
+    torch.Size([3, 4])
+    """
+    n_rows = len(x)
+    if n_rows >= _FEW_ROWS or x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    return F.linear(F.pad(x, (0, 0, 0, _FEW_ROWS - n_rows)), weight, bias)[:n_rows]
+
+
+class Linear(nn.Linear):
+    """PyTorch's linear layer of rows, computed by `linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import Linear
+    >>> Linear(2, 4)(torch.ones(3, 2)).shape
+    torch.Size([3, 4])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows, shape (n_rows, n_out)."""
+        return linear(x, self.weight, self.bias)
+
+
+class SiteNorm(nn.BatchNorm1d):
+    """Batch normalisation; one site alone has no variance and takes the running statistics.
+
+    On a CPU the sums over a batch are written out: PyTorch's own come out with other last digits
+    for each number of threads, and a training with them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.repeatable import SiteNorm
+    >>> SiteNorm(1)(torch.tensor([[1.0], [3.0]])).round(decimals=3)
+    tensor([[-1.],
+            [ 1.]], grad_fn=<RoundBackward1>)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows of the same shape."""
+        learns = self.training and len(x) > 1
+        mean, variance = self.running_mean, self.running_var
+        if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
+            if learns:
+                return super().forward(x)
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        assert mean is not None
+        assert variance is not None
+        if learns:
+            mean, variance = self._statistics(x)
+        return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of a batch, which the running ones follow."""
+        n, rate = len(x), self.momentum
+        mean = x.mean(dim=0)
+        variance = (x - mean).square().mean(dim=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
+        return mean, variance
