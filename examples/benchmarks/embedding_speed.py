@@ -18,11 +18,11 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from ssatom.evaluation._benchmark_networks import prediction_speed, training_speed
 
 import ssatom
 from ssatom.corpora import load_example_crystals, read_structures
 from ssatom.embeddings import clear_cache, graph_embeddings, resolve_weights
-from ssatom.evaluation._benchmark_networks import prediction_speed, training_speed
 from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.pretraining import MaskedPretrainer
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
+from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
 
 from ssatom.elements import atomic_features
 from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
 from ssatom.estimators._data import split
 from ssatom.estimators._module import PropertyModule
-from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
 from ssatom.graph import CrystalGraphConverter
 from ssatom.structures import structure_key
 

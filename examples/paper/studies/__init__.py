@@ -1,6 +1,1 @@
-"""The paper's tables and figures, ours beside the printed ones."""
-
-from ssatom.reproduction.reproduce import reproduce
-from ssatom.reproduction.studies import STUDIES
-
-__all__ = ["STUDIES", "reproduce"]
+"""The tables and figures of Kong et al. (10.48550/arXiv.2211.03563), computed with ssatom."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,34 +13,21 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ssatom.embeddings import embed, resolve_weights
-from ssatom.evaluation import (
-    Dataset,
-    EvaluationResult,
+from ssatom import (
+    GraphEmbeddingFeaturizer,
     KernelRidgeCV,
-    evaluate_columns,
-    load_dataset,
+    SelfSupervisedSiteFeaturizer,
+    StructureError,
 )
-from ssatom.exceptions import StructureError
-from ssatom.featurizers import GraphEmbeddingFeaturizer, SelfSupervisedSiteFeaturizer
-from ssatom.reproduction.features import (
-    DESCRIPTORS,
-    SITE_DESCRIPTORS,
-    available,
-    descriptor_features,
-)
+from ssatom.embeddings import embed, resolve_weights
+from ssatom.evaluation import EvaluationResult, evaluate_columns
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder, random_weights
+from studies.datasets import Dataset, load_dataset
+from studies.features import Features, JoinedFeatures, available, rival_features
+from studies.rivals import SITE_RIVALS, STRUCTURE_RIVALS, Rival
 
 STRUCTURES = "structures"
-
-POOLINGS = {
-    "": ("mean",),
-    "-ions": ("mean", "anion", "cation"),
-    "-extremes": ("mean", "std", "min", "max"),
-}
-"""Poolings by what follows the layers in the name of features of crystals."""
-
-_EMBEDDING = re.compile(rf"(random-)?(?:NE(\d+)|GE(\d+)({'|'.join(POOLINGS)}))")
+"""In place of features, for models that take the structures themselves."""
 
 QUICK_ALPHAS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 QUICK_GAMMAS = (1e-6, 1e-4, 1e-3, 1e-2)
@@ -60,7 +46,7 @@ class Context:
     weights : str
         Name or folder of the weights.
     quick : bool
-        One seed, a coarse grid, no slow descriptor.
+        One seed, a coarse grid and no slow descriptor.
     n_jobs : int or None
         Processes.
     progress_bar : bool
@@ -74,7 +60,7 @@ class Context:
     n_jobs: int | None = -1
     progress_bar: bool = True
     _datasets: dict[tuple[str, str | None], Dataset] = field(default_factory=dict, repr=False)
-    _features: dict[tuple[str, int, str], np.ndarray] = field(default_factory=dict, repr=False)
+    _features: dict[tuple[str, int, Features], np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def n_seeds(self) -> int:
@@ -97,14 +83,14 @@ class Context:
         return tuple(accumulate(self.single_layers))[1:]
 
     @cached_property
-    def descriptors(self) -> list[str]:
-        """Descriptors of crystals that this run takes."""
-        return available(DESCRIPTORS, self.quick)
+    def rivals(self) -> list[Rival]:
+        """Descriptors of crystals that this run computes."""
+        return available(STRUCTURE_RIVALS, self.quick)
 
     @cached_property
-    def site_descriptors(self) -> list[str]:
-        """Descriptors of sites that this run takes."""
-        return available(SITE_DESCRIPTORS, self.quick)
+    def site_rivals(self) -> list[Rival]:
+        """Descriptors of sites that this run computes."""
+        return available(SITE_RIVALS, self.quick)
 
     @property
     def splits_folder(self) -> Path:
@@ -127,51 +113,41 @@ class Context:
         shared = set.intersection(*(set(dataset.ids) for dataset in sets.values()))
         return {t: d.select([i in shared for i in d.ids]) for t, d in sets.items()}
 
-    def common(self, dataset: Dataset, names: Sequence[str]) -> Dataset:
-        """The rows for which all of these features exist, so that all are compared on the same."""
-        features = {name: self.features(dataset, name) for name in names}
+    def common(self, dataset: Dataset, rivals: Sequence[Rival]) -> Dataset:
+        """The rows for which all of these descriptors exist, so that all see the same rows."""
+        features = {rival: self.features(dataset, rival) for rival in rivals}
         good = np.all([np.isfinite(X).all(axis=1) for X in features.values()], axis=0)
         if good.all():
             return dataset
-        chosen = dataset.select(good)
-        for name, X in features.items():
-            self._features[_key(chosen, name)] = X[good]
-        return chosen
+        kept = dataset.select(good)
+        for rival, X in features.items():
+            self._features[_key(kept, rival)] = X[good]
+        return kept
 
-    def features(self, dataset: Dataset, name: str) -> np.ndarray:
-        """Features by name: "NE01", "GE012", "random-GE012", "OFM", or several joined by " + ".
-
-        "NE" are embeddings of sites, "GE" means of them over a crystal, or what `POOLINGS` has for
-        the end of the name; digits are layers.
-
-        Raises
-        ------
-        ParameterError
-            If the name is unknown.
-        """
-        key = _key(dataset, name)
+    def features(self, dataset: Dataset, features: Features) -> np.ndarray:
+        """The matrix of a feature set, shape (n_rows, n_features)."""
+        key = _key(dataset, features)
         if key not in self._features:
-            self._features[key] = self._compute(dataset, name)
+            self._features[key] = self._compute(dataset, features)
         return self._features[key]
 
-    def _compute(self, dataset: Dataset, name: str) -> np.ndarray:
-        if " + " in name:
-            return np.hstack([self.features(dataset, part) for part in name.split(" + ")])
-        if match := _EMBEDDING.fullmatch(name):
-            random, of_sites, of_crystals, pooling = match.groups()
-            weights = random_weights(0, like=self.encoder) if random else self.encoder
-            featurizer: Any = SelfSupervisedSiteFeaturizer(of_sites, weights)
-            if of_crystals:
-                featurizer = GraphEmbeddingFeaturizer(
-                    of_crystals, weights, pooling=POOLINGS[pooling]
-                )
-            return featurizer.fit_transform(dataset.rows)
-        cache = self.output / "cache"
-        return descriptor_features(name, dataset, cache, self.n_jobs, self.progress_bar)
+    def _compute(self, dataset: Dataset, features: Features) -> np.ndarray:
+        if isinstance(features, JoinedFeatures):
+            return np.hstack([self.features(dataset, member) for member in features.members])
+        if isinstance(features, Rival):
+            cache = self.output / "cache"
+            return rival_features(features, dataset, cache, self.n_jobs, self.progress_bar)
+        layers, weights = features.layers, self._weights_of(features)
+        featurizer = (
+            SelfSupervisedSiteFeaturizer(layers, weights)
+            if features.level == "site"
+            else GraphEmbeddingFeaturizer(layers, weights, pooling=features.pooling)
+        )
+        return featurizer.fit_transform(dataset.rows)
 
     def evaluate(
         self,
-        features: str,
+        features: Features | str,
         targets: Mapping[str, Dataset],
         *,
         model: BaseEstimator | None = None,
@@ -180,27 +156,49 @@ class Context:
         n_seeds: int | None = None,
         keep_predictions: bool = False,
     ) -> dict[str, EvaluationResult]:
-        """Evaluate features, by name, on labels of the same rows; resumes from result files.
+        """Evaluate a feature set on labels of the same rows; resumes from result files.
 
-        "structures" are the structures themselves, for models that take them.
+        Parameters
+        ----------
+        features : FeatureSet, Rival, JoinedFeatures or "structures"
+            `STRUCTURES` gives the model the structures themselves.
+        targets : mapping of str to Dataset
+            Labels by name, on the same rows.
+        model : estimator, default=None
+            None is kernel ridge.
+        model_name : str, default=None
+            Of a model that is not kernel ridge; part of the files' names.
+        splits : sequence of str, default=("random", "grouped")
+            Kinds of splits.
+        n_seeds : int, default=None
+            Splits of each kind; None is the run's.
+        keep_predictions : bool, default=False
+            Keep predictions of the test rows.
+
+        Returns
+        -------
+        dict of EvaluationResult
+            By target.
         """
         dataset = next(iter(targets.values()))
-        X: Any = dataset.rows if features == STRUCTURES else self.features(dataset, features)
+        label = features if isinstance(features, str) else features.label
+        X = dataset.rows if isinstance(features, str) else self.features(dataset, features)
         model = self.kernel_ridge() if model is None else model
-        stem = features if model_name is None else f"{model_name}-{features}"
-        file = f"{stem}-{self._digest(X, dataset, model)}.json"  # others stay beside it
+        stem = label if model_name is None else f"{model_name}-{label}"
+        # Results of other features or models of the same name stay beside it.
+        file = f"{stem}-{self._digest(X, dataset, model)}.json"
         folder = self.splits_folder / dataset.name
         return evaluate_columns(
             X,
             {target: data.y for target, data in targets.items()},
             groups=dataset.groups,
-            parts=dataset.parts if "official" in splits else None,
+            folds=dataset.folds if "official" in splits else None,
             model=model,
             n_seeds=n_seeds or self.n_seeds,
             splits=splits,
             name=stem,
-            data=dict(targets),
-            weights=self._made_by(features),
+            data={target: data.provenance() for target, data in targets.items()},
+            weights=None if isinstance(features, str) else self._weights_of(features),
             result_files={target: folder / target / file for target in targets},
             keep_predictions=keep_predictions,
             n_jobs=self.n_jobs,
@@ -214,7 +212,7 @@ class Context:
         return KernelRidgeCV(search="coarse-to-fine")
 
     def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
-        """What tells evaluations of one name apart: features or structures, and the model."""
+        """What distinguishes evaluations of one name: features or structures, and the model."""
         params = repr(sorted(model.get_params().items()))
         content = X
         if not isinstance(X, np.ndarray):
@@ -224,14 +222,16 @@ class Context:
             content = np.array([sha256, *dataset.ids])
         return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
 
-    def _made_by(self, features: str) -> Any:
-        kinds = [_EMBEDDING.fullmatch(part) for part in features.split(" + ")]
-        if not any(kinds):
+    def _weights_of(self, features: Features) -> PretrainedEncoder | None:
+        """The weights behind features; None for rivals."""
+        if isinstance(features, JoinedFeatures):
+            found = [self._weights_of(member) for member in features.members]
+            return next((weights for weights in found if weights is not None), None)
+        if isinstance(features, Rival):
             return None
-        if any(kind and kind.group(1) for kind in kinds):
-            return random_weights(0, like=self.encoder)
-        return self.encoder
+        random = features.weights == "random"
+        return random_weights(0, like=self.encoder) if random else self.encoder
 
 
-def _key(dataset: Dataset, name: str) -> tuple[str, int, str]:
-    return dataset.sha256, len(dataset), name
+def _key(dataset: Dataset, features: Features) -> tuple[str, int, Features]:
+    return dataset.sha256, len(dataset), features

@@ -1,4 +1,4 @@
-"""The evaluation data by name: structures, labels, groups, and the hash of the file."""
+"""The data sets by name: structures, labels, groups, and the hash of the file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
-from ssatom.corpora import StructureRecord, read_structures
-from ssatom.evaluation._checks import check_target
-from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom import MissingFileError, ParameterError, read_structures
+from ssatom.corpora import StructureRecord
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class DatasetInfo:
         Labels and their units; the first is the default.
     description : str
         One line.
-    part : str or None
+    fold : str or None
         Key of the division that the data come with, such as official folds.
     level : str
         "structure" or "site".
@@ -37,7 +36,7 @@ class DatasetInfo:
 
     targets: dict[str, str]
     description: str
-    part: str | None = None
+    fold: str | None = None
     level: str = "structure"
 
 
@@ -57,12 +56,12 @@ DATASETS = {
     "mp2018_36k": DatasetInfo(
         {"formation_energy_per_atom": "eV/atom", "band_gap": "eV"},
         "36,835 crystals of the Materials Project in 2018",
-        part="split",
+        fold="split",
     ),
     "matbench_phonons": DatasetInfo(
         {"last_phdos_peak_cm1": "1/cm"},
         "highest phonon frequency of 1,265 crystals, with matbench's folds",
-        part="matbench_fold",
+        fold="matbench_fold",
     ),
     "dielectric": DatasetInfo(
         {"n": "1", "log10_poly_total": "1", "band_gap": "eV"},
@@ -74,14 +73,14 @@ DATASETS = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows to learn from: structures, or sites of structures, with one label each.
+    """Structures, or sites of structures, with one label each.
 
     Attributes
     ----------
     name, target, unit : str
         Data file, label, and the label's unit.
     structures : list of Structure
-        One a row; rows of sites of one crystal share it.
+        One for each row; the sites of one crystal share it.
     y : ndarray of float64, shape (n_rows,)
         Labels.
     sites : ndarray of int or None, shape (n_rows,)
@@ -90,7 +89,7 @@ class Dataset:
         Reduced formulas.
     ids : ndarray of str, shape (n_rows,)
         Ids of the crystals.
-    parts : ndarray of str or None, shape (n_rows,)
+    folds : ndarray of str or None, shape (n_rows,)
         The division that the data come with: "train", "valid" and "test", or official folds.
     path : Path
         Of the file.
@@ -110,7 +109,7 @@ class Dataset:
     sites: np.ndarray | None
     groups: np.ndarray
     ids: np.ndarray
-    parts: np.ndarray | None
+    folds: np.ndarray | None
     path: Path
     sha256: str
     n_without_label: int
@@ -126,23 +125,23 @@ class Dataset:
             return self.structures
         return list(zip(self.structures, self.sites.tolist(), strict=True))
 
-    def select(self, chosen: Any) -> Dataset:
+    def select(self, kept: Any) -> Dataset:
         """Some of the rows, such as those for which all rival features exist.
 
         Parameters
         ----------
-        chosen : array-like of bool, shape (n_rows,), or of int
-            Rows to keep: a mask, or row numbers in the order wanted.
+        kept : array-like of bool, shape (n_rows,), or of int
+            A mask, or row numbers in the order wanted.
 
         Returns
         -------
         Dataset
             Its `provenance` counts the rows that are left out.
         """
-        places = np.arange(len(self))[np.asarray(chosen)]
+        places = np.arange(len(self))[np.asarray(kept)]
         columns: dict[str, Any] = {
             name: None if column is None else column[places]
-            for name in ("y", "sites", "groups", "ids", "parts")
+            for name in ("y", "sites", "groups", "ids", "folds")
             for column in [getattr(self, name)]
         }
         return replace(
@@ -180,7 +179,7 @@ def load_dataset(
     *,
     max_crystals: int | None = None,
 ) -> Dataset:
-    """Load one of the evaluation data files.
+    """Load one of the data files.
 
     Parameters
     ----------
@@ -203,21 +202,9 @@ def load_dataset(
     MissingFileError
         If the file is not there.
     ParameterError
-        If the name or the target is unknown, or the labels are NaN, constant, or not one a site.
+        If the name or the target is unknown, or a label is not a finite number.
     StructureError
         If a row of the file is no usable structure.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from ssatom import load_example_crystals, write_structures
-    >>> from ssatom.evaluation import load_dataset
-    >>> crystals = load_example_crystals()["structure"][:3]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     labels = [{"n": 1.5}, {"n": 2.0}, {"n": 2.5}]
-    ...     write_structures(f"{folder}/dielectric.jsonl.gz", crystals, properties=labels)
-    ...     load_dataset("dielectric", folder).y
-    array([1.5, 2. , 2.5])
     """
     if name not in DATASETS:
         raise ParameterError(f"name={name!r}: no such data set; allowed: {', '.join(DATASETS)}")
@@ -240,11 +227,11 @@ def load_dataset(
         target=target,
         unit=info.targets[target],
         structures=columns.structures,
-        y=check_target(columns.labels, len(columns.labels), f"{target} of '{path}'"),
+        y=np.array(columns.labels),
         sites=np.array(columns.sites) if info.level == "site" else None,
         groups=np.array(columns.groups),
         ids=np.array(columns.ids),
-        parts=np.array(columns.parts) if info.part else None,
+        folds=np.array(columns.folds) if info.fold else None,
         path=path,
         sha256=_sha256(path),
         n_without_label=columns.n_without_label,
@@ -262,11 +249,11 @@ class _Columns:
         self.sites: list[int] = []
         self.groups: list[str] = []
         self.ids: list[str] = []
-        self.parts: list[str] = []
+        self.folds: list[str] = []
         self.n_without_label = 0
 
     def add(self, record: StructureRecord, path: Path) -> None:
-        """The rows of one crystal: one, or one a labelled site."""
+        """Add the rows of one crystal: one, or one for each labelled site."""
         structure, properties = record.structure, record.properties
         assert isinstance(structure, Structure)  # read_structures raises otherwise
         where = f"'{path}' '{record.source}'"
@@ -279,8 +266,8 @@ class _Columns:
             self.sites.append(site)
             self.groups.append(group)
             self.ids.append(record.source)
-            if self.info.part:
-                self.parts.append(str(properties.get(self.info.part)))
+            if self.info.fold:
+                self.folds.append(str(properties.get(self.info.fold)))
 
     def _labels(
         self, structure: Structure, properties: dict[str, Any], where: str
@@ -294,7 +281,7 @@ class _Columns:
             if not 0 <= site < len(values):
                 raise ParameterError(
                     f"{where}: site_index has {site}, and there are {len(values)} values of "
-                    f"{self.target}; allowed is one label a site"
+                    f"{self.target}; allowed is one label for each site"
                 )
             yield site, _number(values[site], f"{where}: {self.target} of site {site}")
 
@@ -317,7 +304,7 @@ def _find(name: str, directory: str | os.PathLike[str]) -> Path:
     state = "which is there" if folder.is_dir() else "which is no folder"
     raise MissingFileError(
         f"no data file {names[0]} (or {names[1]}) in '{folder.resolve()}', {state}; give the "
-        "folder that holds the evaluation data: they are not part of this package"
+        "folder that holds the data sets: they are not part of this repository"
     )
 
 

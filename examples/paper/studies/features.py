@@ -1,189 +1,170 @@
-"""Features of a data set by the names that the tables use, the slow ones kept on disk."""
+"""Feature sets as objects: which embeddings or rivals a table's row stands for."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ssatom.embeddings.cache import DiskCache
-from ssatom.evaluation import (
-    CoulombMatrixFeaturizer,
-    Dataset,
-    ElementFractionFeaturizer,
-    EwaldSumMatrixFeaturizer,
-    MagpieFeaturizer,
-    RadialDistributionFeaturizer,
-    SineMatrixFeaturizer,
-    SoapFeaturizer,
-)
-from ssatom.exceptions import ParameterError
-from ssatom.featurizers import OrbitalFieldMatrixTransformer
+import ssatom
 from ssatom.structures import structure_key
+from studies.datasets import Dataset
+from studies.rivals import Rival, features_of
 
-_CHUNK = 50  # rows a process computes before they are kept on disk
+MEAN = ("mean",)
+IONS = ("mean", "anion", "cation")
+EXTREMES = ("mean", "std", "min", "max")
+POOLINGS = {MEAN: "", IONS: "-ions", EXTREMES: "-extremes"}
+"""Poolings of crystals, with what their labels end in."""
+
+_CHUNK = 50  # rows that one process computes before they are kept on disk
 
 
 @dataclass(frozen=True)
-class Descriptor:
-    """A rival of the embeddings.
+class FeatureSet:
+    """Embeddings: hidden states of some layers.
 
     Attributes
     ----------
-    make : callable
-        The featurizer.
-    description : str
-        One line for the table's legend.
-    slow : bool
-        Takes more than a tenth of a second a row; quick looks leave it out.
-    needs : str or None
-        Package that has to be installed for it beside those of ssatom.
+    layers : str
+        Numbers of the layers, such as "012".
+    level : str
+        "structure" for crystals or "site" for sites.
+    pooling : tuple of str
+        Over the sites of a crystal; one of `POOLINGS`.
+    weights : str
+        "pretrained" for the weights of the run, or "random" for an encoder of the same sizes
+        that was not trained.
     """
 
-    make: Callable[[], Any]
-    description: str
-    slow: bool = False
-    needs: str | None = None
+    layers: str
+    level: str = "structure"
+    pooling: tuple[str, ...] = MEAN
+    weights: str = "pretrained"
+
+    @property
+    def label(self) -> str:
+        """The paper's name: "NE01" for sites, "GE012" for crystals."""
+        random = "random-" if self.weights == "random" else ""
+        prefix = "NE" if self.level == "site" else "GE"
+        return f"{random}{prefix}{self.layers}{POOLINGS[self.pooling]}"
+
+    @property
+    def description(self) -> str:
+        """Pooling and weights, where they are not the usual ones."""
+        pooling = [] if self.pooling == MEAN else [", ".join(self.pooling)]
+        return "; ".join(pooling + ["random weights"] * (self.weights == "random"))
 
 
-DESCRIPTORS = {
-    "OFM": Descriptor(
-        lambda: OrbitalFieldMatrixTransformer(errors="nan"),
-        "orbital field matrix, mean over sites, 1056 numbers as in the paper",
-        slow=True,
-    ),
-    "SM": Descriptor(lambda: SineMatrixFeaturizer(errors="nan"), "eigenvalues of the sine matrix"),
-    "ESM": Descriptor(
-        lambda: EwaldSumMatrixFeaturizer(errors="nan"), "eigenvalues of the Ewald sum matrix"
-    ),
-    "ECM": Descriptor(
-        lambda: CoulombMatrixFeaturizer(errors="nan"),
-        "eigenvalues of the screened Coulomb matrix over neighbouring cells to 10 Å",
-    ),
-    "Magpie": Descriptor(
-        lambda: MagpieFeaturizer(errors="nan"), "Magpie statistics of the composition"
-    ),
-    "EF+RD": Descriptor(
-        lambda: RadialDistributionFeaturizer(errors="nan"),
-        "element fractions and an element-weighted radial distribution to 6 Å",
-    ),
-    "EF": Descriptor(lambda: ElementFractionFeaturizer(errors="nan"), "element fractions alone"),
-    "SOAP": Descriptor(
-        lambda: SoapFeaturizer(errors="nan"),
-        "smooth overlap of atomic positions, averaged; one channel, species weighted by number",
-        needs="dscribe",
-    ),
-}
-"""Descriptors of whole crystals that nothing was learned for."""
+@dataclass(frozen=True)
+class JoinedFeatures:
+    """Several feature sets side by side.
 
-SITE_DESCRIPTORS = {
-    "OFM": Descriptor(
-        lambda: OrbitalFieldMatrixTransformer("site", errors="nan"),
-        "orbital field matrix of the site",
-        slow=True,
-    ),
-    "EF+RD": Descriptor(
-        lambda: RadialDistributionFeaturizer("site", errors="nan"),
-        "element of the site and its element-weighted radial distribution to 6 Å",
-    ),
-    "EF": Descriptor(
-        lambda: ElementFractionFeaturizer("site", errors="nan"), "element of the site alone"
-    ),
-    "SOAP": Descriptor(
-        lambda: SoapFeaturizer("site", errors="nan"),
-        "smooth overlap of atomic positions around the site, species weighted by number",
-        needs="dscribe",
-    ),
-}
-"""Descriptors of single sites."""
+    Attributes
+    ----------
+    members : tuple of FeatureSet and Rival
+        In the order of the columns.
+    """
+
+    members: tuple[FeatureSet | Rival, ...]
+
+    @property
+    def label(self) -> str:
+        """Labels of the members."""
+        return " + ".join(member.label for member in self.members)
 
 
-def available(descriptors: Mapping[str, Descriptor], quick: bool) -> list[str]:
-    """Names of the descriptors that can be computed here; a quick look leaves slow ones out."""
-    names = [n for n, d in descriptors.items() if d.needs is None or find_spec(d.needs)]
-    if missing := sorted(descriptors.keys() - set(names)):
+Features = FeatureSet | Rival | JoinedFeatures
+
+
+def available(rivals: Sequence[Rival], quick: bool) -> list[Rival]:
+    """The rivals that can be computed here; a quick run leaves the slow ones out."""
+    missing = [r for r in rivals if r.needs is not None and find_spec(r.needs) is None]
+    if missing:
         warnings.warn(
-            f"left out, since a package is not installed: {', '.join(missing)}; "
-            f"pip install {' '.join(sorted({str(descriptors[n].needs) for n in missing}))}",
+            f"left out, since a package is not installed: {', '.join(r.label for r in missing)}; "
+            f"pip install {' '.join(sorted({str(r.needs) for r in missing}))}",
             UserWarning,
             stacklevel=3,
         )
-    return [name for name in names if not (quick and descriptors[name].slow)]
+    return [r for r in rivals if r not in missing and not (quick and r.slow)]
 
 
-def descriptor_features(
-    name: str, dataset: Dataset, cache: Path, n_jobs: int | None = None, progress_bar: bool = True
+def find(rivals: Sequence[Rival], label: str) -> Rival:
+    """The rival with a label."""
+    [found] = [rival for rival in rivals if rival.label == label]
+    return found
+
+
+def rival_features(
+    rival: Rival,
+    dataset: Dataset,
+    cache: Path,
+    n_jobs: int | None = None,
+    progress_bar: bool = True,
 ) -> np.ndarray:
-    """Features of one descriptor, NaN in rows that it cannot take.
+    """Features of all rows, computed in chunks that are kept on disk.
 
     Parameters
     ----------
-    name : str
-        One of `DESCRIPTORS`, or of `SITE_DESCRIPTORS` for a data set of sites.
+    rival : Rival
+        The descriptor.
     dataset : Dataset
         The rows.
     cache : Path
-        Folder that keeps finished rows.
+        Folder of finished chunks; it can be deleted.
     n_jobs : int, default=None
         Processes.
     progress_bar : bool, default=True
-        Show chunks done.
+        Show progress.
 
     Returns
     -------
     ndarray of float32, shape (n_rows, n_features)
-
-    Raises
-    ------
-    ParameterError
-        If there is no such descriptor.
+        NaN in rows for which the descriptor does not exist.
     """
-    known = DESCRIPTORS if dataset.sites is None else SITE_DESCRIPTORS
-    if name not in known:
-        raise ParameterError(
-            f"features {name!r} are unknown; allowed: NE or GE with digits, random- before it, "
-            f"{', '.join(known)}"
-        )
-    featurizer = known[name].make()
+    chunks = [range(i, min(i + _CHUNK, len(dataset))) for i in range(0, len(dataset), _CHUNK)]
+    files = [cache / f"{_digest(rival, dataset, chunk)}.npy" for chunk in chunks]
+    missing = [i for i, file in enumerate(files) if not file.exists()]
     rows = dataset.rows
-    disk = DiskCache(cache, "descriptors")
-    keys = _keys(featurizer, dataset)
-    found = disk.get(keys, ())
-    missing = [i for i, key in enumerate(keys) if key not in found]
-    chunks = [missing[i : i + _CHUNK] for i in range(0, len(missing), _CHUNK)]
-    jobs = [delayed(_featurize)(featurizer, [rows[i] for i in chunk]) for chunk in chunks]
+    jobs = [delayed(_compute)(rival, [rows[k] for k in chunks[i]], files[i]) for i in missing]
     done = Parallel(n_jobs=n_jobs, return_as="generator")(jobs) if jobs else []
-    bar = tqdm(done, desc=f"{name} of {dataset.name}", total=len(jobs), disable=not progress_bar)
-    for chunk, features in zip(chunks, bar, strict=True):
-        new = {keys[i]: row for i, row in zip(chunk, features, strict=True)}
-        disk.put(new)
-        found |= new
-    return np.array([found[key] for key in keys])
+    name = f"{rival.label} of {dataset.name}"
+    for _ in tqdm(done, desc=name, total=len(jobs), disable=not progress_bar):
+        pass
+    found = [np.load(file) for file in files]
+    width = max(chunk.shape[1] for chunk in found)
+    return np.concatenate(
+        [c if c.shape[1] else np.full((len(c), width), np.nan, np.float32) for c in found]
+    )
 
 
-def _featurize(featurizer: Any, rows: list[Any]) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # who asks counts bad rows
-        return featurizer.fit_transform(rows)
+def _compute(rival: Rival, rows: list, file: Path) -> None:
+    """Write the features of a chunk; a chunk in which no row has features has no columns."""
+    features = features_of(rival, rows)
+    width = max((len(row) for row in features if row is not None), default=0)
+    empty = np.full(width, np.nan, dtype=np.float32)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        np.save(stream, np.array([empty if row is None else row for row in features]))
+    os.replace(temporary, file)
 
 
-def _keys(featurizer: Any, dataset: Dataset) -> list[bytes]:
-    """What tells rows and featurizers apart: content, site and parameters."""
-    params = {name: repr(value) for name, value in featurizer.get_params().items()}
-    head = json.dumps([type(featurizer).__name__, params]).encode()
-    sites = np.full(len(dataset), -1) if dataset.sites is None else dataset.sites
-    return [
-        hashlib.blake2b(
-            head + structure_key(structure) + int(site).to_bytes(8, signed=True)
-        ).digest()
-        for structure, site in zip(dataset.structures, sites, strict=True)
+def _digest(rival: Rival, dataset: Dataset, rows: range) -> str:
+    """What decides the features of a chunk: descriptor, version, structures and sites."""
+    head = f"{ssatom.__version__} {rival.level} {rival.label}".encode()
+    keys = [
+        structure_key(dataset.structures[i])
+        + (b"" if dataset.sites is None else int(dataset.sites[i]).to_bytes(8))
+        for i in rows
     ]
+    return hashlib.blake2b(head + b"".join(keys), digest_size=16).hexdigest()

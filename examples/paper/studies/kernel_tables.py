@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssatom.evaluation import DATASETS, Dataset, EvaluationResult
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.features import DESCRIPTORS, SITE_DESCRIPTORS
-from ssatom.reproduction.printed import KERNEL_RIDGE
-from ssatom.reproduction.scores import (
+from ssatom.evaluation import EvaluationResult
+from studies.context import Context
+from studies.datasets import DATASETS, Dataset
+from studies.features import Features, FeatureSet, JoinedFeatures, find
+from studies.printed import KERNEL_RIDGE
+from studies.rivals import SITE_RIVALS, Rival
+from studies.scores import (
+    Results,
     as_numbers,
     cell,
     digits_for,
@@ -17,7 +20,7 @@ from ssatom.reproduction.scores import (
     metric_table,
     sentence_case,
 )
-from ssatom.reproduction.study import Report
+from studies.study import Report
 
 TITLES = {
     "magmom": "magnetic moment",
@@ -30,106 +33,123 @@ TITLES = {
     "last_phdos_peak_cm1": "last phonon peak",
 }
 
+ENERGIES = {"paper_formation": ["formation_energy_per_atom"], "paper_hse_gap": ["hse_gap"]}
+ELASTIC = {"paper_elastic": ["log10_K", "log10_G", "poisson"]}
+"""Targets of each data set."""
+
+UNTRAINED = "the same encoder, untrained"
+
 
 def run_table2(context: Context) -> Report:
-    """Magnetic moments, single layers and descriptors."""
-    names = [f"NE{layer}" for layer in context.single_layers]
-    return _site_table(context, [*context.site_descriptors, *names])
+    """Magnetic moments from single layers and descriptors."""
+    embeddings = [FeatureSet(layer, "site") for layer in context.single_layers]
+    return _site_table(context, [*context.site_rivals, *embeddings])
 
 
 def run_table3(context: Context) -> Report:
-    """Magnetic moments, layers joined."""
-    names = [f"NE{layers}" for layers in context.joined_layers]
-    return _site_table(context, names if context.quick else [*names, "NE01 + OFM"])
+    """Magnetic moments from several layers together."""
+    embeddings = [FeatureSet(layers, "site") for layers in context.joined_layers]
+    return _site_table(context, embeddings if context.quick else [*embeddings, with_ofm()])
 
 
 def run_table4(context: Context) -> Report:
     """Formation energy and HSE gap."""
-    return _crystal_tables(
-        context,
-        {
-            "paper_formation": ["formation_energy_per_atom"],
-            "paper_hse_gap": ["hse_gap"],
-        },
-    )
+    return _crystal_tables(context, ENERGIES)
 
 
 def run_table5(context: Context) -> Report:
     """Bulk modulus, shear modulus and Poisson ratio."""
-    return _crystal_tables(context, {"paper_elastic": ["log10_K", "log10_G", "poisson"]})
+    return _crystal_tables(context, ELASTIC)
+
+
+def with_ofm() -> JoinedFeatures:
+    """The paper's NE01 beside the orbital field matrix."""
+    return JoinedFeatures((FeatureSet("01", "site"), find(SITE_RIVALS, "OFM")))
+
+
+def crystal_layers(context: Context) -> list[FeatureSet]:
+    """Embeddings of crystals from single layers, then from several."""
+    return [FeatureSet(layers) for layers in (*context.single_layers, *context.joined_layers)]
 
 
 def moments(context: Context) -> Dataset:
     """The magnetic moments, on rows for which all descriptors of sites exist."""
-    dataset = context.dataset("paper_magmom")
-    return context.common(dataset, context.site_descriptors)
+    return context.common(context.dataset("paper_magmom"), context.site_rivals)
 
 
-def evaluate_moments(context: Context, names: Sequence[str]) -> dict[str, EvaluationResult]:
-    """Kernel ridge on features of the magnetic sites, predictions kept for the figures."""
+def evaluate_moments(context: Context, features: Sequence[Features]) -> dict[str, EvaluationResult]:
+    """Kernel ridge on features of the magnetic sites, by label; predictions are kept."""
     dataset = moments(context)
     return {
-        name: context.evaluate(name, {"magmom": dataset}, keep_predictions=True)["magmom"]
-        for name in names
+        one.label: context.evaluate(one, {"magmom": dataset}, keep_predictions=True)["magmom"]
+        for one in features
     }
 
 
 def crystals(context: Context, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
     """A data set of crystals by target, on rows where all targets and descriptors exist."""
     whole = context.datasets(name, targets)
-    return {t: context.common(d, context.descriptors) for t, d in whole.items()}
+    return {target: context.common(data, context.rivals) for target, data in whole.items()}
 
 
 def evaluate_crystals(
-    context: Context, name: str, targets: Sequence[str], features: Sequence[str]
+    context: Context, name: str, targets: Sequence[str], features: Sequence[Features]
 ) -> dict[str, dict[str, EvaluationResult]]:
-    """Kernel ridge on features of crystals: results by target and features."""
+    """Kernel ridge on features of crystals: results by target and label."""
     sets = crystals(context, name, targets)
-    by_features = {feature: context.evaluate(feature, sets) for feature in features}
-    return {target: {f: results[target] for f, results in by_features.items()} for target in sets}
+    found = {one.label: context.evaluate(one, sets) for one in features}
+    return {t: {label: results[t] for label, results in found.items()} for t in sets}
 
 
-def _site_table(context: Context, names: Sequence[str]) -> Report:
-    results = evaluate_moments(context, names)
+def legend(features: Sequence[Features]) -> dict[str, str]:
+    """What rivals are, by label."""
+    known = {one.label: one.description for one in features if isinstance(one, Rival)}
+    return known | {one.label: UNTRAINED for one in features if _is_untrained(one)}
+
+
+def _is_untrained(features: Features) -> bool:
+    return isinstance(features, FeatureSet) and features.weights == "random"
+
+
+def _site_table(context: Context, features: Sequence[Features]) -> Report:
+    results = evaluate_moments(context, features)
     printed = KERNEL_RIDGE["magmom"]
-    notes = {name: d.description for name, d in SITE_DESCRIPTORS.items()}
     return Report(
         results={"magmom": as_numbers(results)},
         tables=[
-            error_table("Magnetic moment, MAE in μB", results, printed, notes),
+            error_table("Magnetic moment, MAE in μB", results, printed, legend(features)),
             metric_table("All metrics, random splits", results, printed),
         ],
-        reading=[reading("magmom", results)],
+        reading=[reading("magmom", features, results)],
     )
 
 
 def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
-    layers = [f"GE{n}" for n in (*context.single_layers, *context.joined_layers)]
-    untrained = dict.fromkeys(f"random-GE{n}" for n in ("012", context.joined_layers[-1]))
-    names = [*context.descriptors, *untrained, *layers]
-    notes = {name: d.description for name, d in DESCRIPTORS.items()}
-    notes |= dict.fromkeys(untrained, "the same encoder, untrained")
+    layers = dict.fromkeys(("012", context.joined_layers[-1]))
+    untrained = [FeatureSet(n, weights="random") for n in layers]
+    features = [*context.rivals, *untrained, *crystal_layers(context)]
     numbers, tables, paragraphs = {}, [], []
     for source, targets in sources.items():
-        for target, results in evaluate_crystals(context, source, targets, names).items():
+        for target, results in evaluate_crystals(context, source, targets, features).items():
             unit = DATASETS[source].targets[target]
             title = sentence_case(TITLES[target])
             numbers[target] = as_numbers(results)
             printed = KERNEL_RIDGE[target]
+            notes = legend(features)
             tables.append(error_table(f"{title}, {mae_in(unit)}", results, printed, notes))
             tables.append(metric_table(f"{title}, all metrics", results, printed))
-            paragraphs.append(reading(target, results))
+            paragraphs.append(reading(target, features, results))
     return Report(results=numbers, tables=tables, reading=paragraphs)
 
 
-def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
+def reading(target: str, features: Sequence[Features], results: Results) -> str:
     """One paragraph: the best embedding, the paper's best, and the best rival."""
-    learned = [n for n in results if n.startswith(("NE", "GE")) and "+" not in n]
-    others = [n for n in results if not n.startswith(("NE", "GE"))]
+    learned = [f.label for f in features if isinstance(f, FeatureSet) and not _is_untrained(f)]
+    rivals = [f.label for f in features if isinstance(f, Rival) or _is_untrained(f)]
     kind, *_ = results[learned[0]].kinds
 
-    def error(name: str, of: str = kind) -> float:
-        return results[name].mean("mae", of)
+    def error(label: str, of: str = kind) -> float:
+        return results[label].mean("mae", of)
 
     best = min(learned, key=error)
     digits = digits_for([error(best)])
@@ -138,14 +158,14 @@ def reading(target: str, results: Mapping[str, EvaluationResult]) -> str:
         f"{cell(error(best), results[best].std('mae', kind), digits)} on {kind} splits"
     )
     if "grouped" in results[best].kinds:
-        by_formula = min(learned, key=lambda n: error(n, "grouped"))
+        by_formula = min(learned, key=lambda label: error(label, "grouped"))
         apart = error(by_formula, "grouped")
         text += f" ({by_formula} with {apart:.{digits}f} where no formula is on both sides)"
-    embeddings = {n: s for n, s in KERNEL_RIDGE.get(target, {}).items() if n in learned}
-    if embeddings:
-        paper = min(embeddings, key=lambda n: embeddings[n]["mae"][0])
-        text += f"; the paper printed {cell(*embeddings[paper]['mae'])} for {paper}"
-    if others:
-        rival = min(others, key=error)
+    printed = {n: s for n, s in KERNEL_RIDGE.get(target, {}).items() if n in learned}
+    if printed:
+        paper = min(printed, key=lambda label: printed[label]["mae"][0])
+        text += f"; the paper printed {cell(*printed[paper]['mae'])} for {paper}"
+    if rivals:
+        rival = min(rivals, key=error)
         text += f". The best without them is {rival}, {error(rival):.{digits}f}"
     return text + "."

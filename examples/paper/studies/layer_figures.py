@@ -3,51 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ssatom.evaluation import DATASETS, EvaluationResult, Locality
+from ssatom.evaluation import Locality
 from ssatom.plots import plot_layer_errors
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.kernel_tables import (
+from studies.context import Context
+from studies.datasets import DATASETS
+from studies.features import FeatureSet
+from studies.kernel_tables import (
+    ELASTIC,
+    ENERGIES,
     TITLES,
+    crystal_layers,
     evaluate_crystals,
     evaluate_moments,
 )
-from ssatom.reproduction.printed import KERNEL_RIDGE
-from ssatom.reproduction.scores import KINDS, as_numbers, mae_in, sentence_case
-from ssatom.reproduction.study import Report, Table
+from studies.printed import KERNEL_RIDGE, best_embedding
+from studies.scores import KINDS, Results, as_numbers, mae_in, sentence_case
+from studies.study import Report, Table
 
 
 def run_fig10(context: Context) -> Report:
     """Formation energy and HSE gap over layer settings."""
-    sources = {"paper_formation": ["formation_energy_per_atom"], "paper_hse_gap": ["hse_gap"]}
-    return _layer_figure(context, sources)
+    return _layer_figure(context, ENERGIES)
 
 
 def run_fig11(context: Context) -> Report:
     """Elastic properties over layer settings."""
-    return _layer_figure(context, {"paper_elastic": ["log10_K", "log10_G", "poisson"]})
+    return _layer_figure(context, ELASTIC)
 
 
 def _layer_figure(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
-    names = [f"GE{layers}" for layers in (*context.single_layers, *context.joined_layers)]
+    features, ranges = crystal_layers(context), _ranges(context)
     panels, labels, references, numbers, reading = {}, {}, {}, {}, []
     for source, targets in sources.items():
-        for target, results in evaluate_crystals(context, source, targets, names).items():
+        for target, results in evaluate_crystals(context, source, targets, features).items():
             title = TITLES[target]
             panels[title] = errors_by_kind(results)
             labels[title] = mae_in(DATASETS[source].targets[target], "MAE ({})")
-            paper = KERNEL_RIDGE[target]
-            best = min((n for n in paper if n.startswith("GE")), key=lambda n: paper[n]["mae"][0])
-            references[title] = {f"paper, {best}": paper[best]["mae"][0]}
+            best = str(best_embedding(target))
+            references[title] = {f"paper, {best}": KERNEL_RIDGE[target][best]["mae"][0]}
             numbers[target] = as_numbers(results)
-            joined = {layers: results[f"GE{layers}"] for layers in ("0", *context.joined_layers)}
-            reading.append(f"{sentence_case(title)}: {Locality(joined).reading}")
+            locality = Locality({one.layers: results[one.label] for one in ranges})
+            reading.append(f"{sentence_case(title)}: {locality.reading}")
     figure = plot_layer_errors(panels, ylabel=labels, references=references)
     return Report(results=numbers, reading=reading, figures={"": figure})
 
 
-def errors_by_kind(results: Mapping[str, EvaluationResult]) -> dict:
-    """Errors as `plot_layer_errors` takes them, a series a kind of split."""
+def _ranges(context: Context, level: str = "structure") -> list[FeatureSet]:
+    """Layers 0, 01, 012 and so on, to all layers."""
+    return [FeatureSet(layers, level) for layers in ("0", *context.joined_layers)]
+
+
+def errors_by_kind(results: Results) -> dict[str, dict[str, Any]]:
+    """Errors as `plot_layer_errors` takes them: a series for each kind of split."""
     kinds = next(iter(results.values())).kinds
     return {
         KINDS[kind]: {n: (r.mean("mae", kind), r.std("mae", kind)) for n, r in results.items()}
@@ -56,19 +65,13 @@ def errors_by_kind(results: Mapping[str, EvaluationResult]) -> dict:
 
 
 def run_locality(context: Context) -> Report:
-    """How far each property reaches: joined layers, all properties in units of the best error."""
-    sources = {
-        "paper_formation": ["formation_energy_per_atom"],
-        "paper_hse_gap": ["hse_gap"],
-        "paper_elastic": ["log10_K", "log10_G", "poisson"],
-    }
-    found = {}
-    moments = evaluate_moments(context, [f"NE{layers}" for layers in ("0", *context.joined_layers)])
-    found["magmom"] = Locality({name[2:]: result for name, result in moments.items()})
-    for source, targets in sources.items():
-        names = [f"GE{layers}" for layers in ("0", *context.joined_layers)]
-        for target, results in evaluate_crystals(context, source, targets, names).items():
-            found[target] = Locality({name[2:]: result for name, result in results.items()})
+    """The range of each property: errors over ranges in units of the lowest."""
+    sites, ranges = _ranges(context, "site"), _ranges(context)
+    results = evaluate_moments(context, sites)
+    found = {"magmom": Locality({one.layers: results[one.label] for one in sites})}
+    for source, targets in {**ENERGIES, **ELASTIC}.items():
+        for target, results in evaluate_crystals(context, source, targets, ranges).items():
+            found[target] = Locality({one.layers: results[one.label] for one in ranges})
     series = {}
     for target, locality in found.items():
         lowest = min(result.mean() for result in locality.results.values())
@@ -81,7 +84,7 @@ def run_locality(context: Context) -> Report:
         },
         tables=[Table("Range of each property", ["property", "steps", "reading"], rows)],
         reading=[
-            "The smallest range whose error is above the best by no more than one standard error "
+            "The smallest range whose error exceeds the lowest by no more than one standard error "
             "of the difference over random splits. `ssatom.measure_locality` does the same for "
             "data of your own."
         ],

@@ -1,4 +1,4 @@
-"""Beyond the paper: errors over the number of training crystals, and how sure an ensemble is."""
+"""Beyond the paper: errors over the number of training crystals, and an ensemble's spread."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ import numpy as np
 from scipy.stats import norm, spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
-from ssatom.estimators import NEGNNRegressor
-from ssatom.evaluation import DATASETS, EvaluationResult, split_rows
-from ssatom.plots import plot_calibration, plot_learning_curve
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.kernel_tables import TITLES
-from ssatom.reproduction.networks import networks
-from ssatom.reproduction.scores import as_numbers, cell, digits_for, sentence_case
-from ssatom.reproduction.study import Report, Table
+from ssatom import NEGNNRegressor
+from ssatom.evaluation import EvaluationResult, split_rows
+from ssatom.plots import plot_calibration
+from studies.context import STRUCTURES, Context
+from studies.datasets import DATASETS
+from studies.features import FeatureSet
+from studies.figures import draw_learning_curves
+from studies.kernel_tables import TITLES
+from studies.networks import networks
+from studies.scores import as_numbers, cell, digits_for, sentence_case
+from studies.study import Report, Table
 
 SIZES = (100, 300, 1000, 2500)
 PROPERTIES = {"paper_formation": "formation_energy_per_atom", "paper_elastic": "log10_K"}
 KERNEL_RIDGE = "KRR on GE012"
 
-_STEPS = 100_000  # crystals seen in a training: fewer crystals, more epochs
+_CRYSTALS_SEEN = 100_000  # in a training; with fewer crystals there are more epochs
 _MOST_EPOCHS = 200
 _SEEDS = 3
 
 
 class TrainedOnFew(RegressorMixin, BaseEstimator):
-    """A model that gets some rows of its training part only.
+    """A model that is fitted on some of its training rows.
 
     Parameters
     ----------
     model : estimator
         Fitted on a clone.
     n_rows : int
-        Rows, drawn at random; all if there are no more.
+        Rows, drawn at random; all of them if there are fewer.
     random_state : int or None, default=None
         Seed of the draw, and of the model if it has one.
     """
@@ -94,21 +97,21 @@ def run_learning_curve(context: Context) -> Report:
         reading=[
             *reading,
             "Both networks have the settings that Table VI begins its search with, and as many "
-            f"epochs as show {_STEPS:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches "
+            f"epochs as show {_CRYSTALS_SEEN:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches "
             "its grid.",
         ],
-        figures={"": plot_learning_curve(curves, ylabel=units)},
+        figures={"": draw_learning_curves(curves, units)},
     )
 
 
 def _evaluate_size(
     context: Context, source: str, target: str, size: int
 ) -> dict[str, EvaluationResult]:
-    """All models on so many training crystals."""
+    """All models, trained on the same number of crystals."""
     sets = {target: context.dataset(source, target)}
-    epochs = 2 if context.quick else min(_MOST_EPOCHS, _STEPS // size)
-    models = {"KRR": ("GE012", context.kernel_ridge())}
-    models |= {name: ("structures", model) for name, model in networks(context, epochs).items()}
+    epochs = 2 if context.quick else min(_MOST_EPOCHS, _CRYSTALS_SEEN // size)
+    models: dict[str, Any] = {"KRR": (FeatureSet("012"), context.kernel_ridge())}
+    models |= {name: (STRUCTURES, model) for name, model in networks(context, epochs).items()}
     return {
         KERNEL_RIDGE if name == "KRR" else name: context.evaluate(
             features,
@@ -123,7 +126,7 @@ def _evaluate_size(
 
 
 def run_calibration(context: Context) -> Report:
-    """How far the spread of an ensemble's members tells its errors."""
+    """How well the spread of an ensemble's members predicts its errors."""
     source, target = next(iter(PROPERTIES.items()))
     dataset = context.dataset(source, target)
     train, test = split_rows("random", 0, len(dataset))

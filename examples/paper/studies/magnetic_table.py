@@ -1,7 +1,7 @@
-"""The paper's table of experimental magnetic moments, made anew from MAGNDATA's files.
+"""The paper's table of experimental magnetic moments, extracted again from MAGNDATA's files.
 
-How the paper chose its sites is not printed but shows in its table: the first site of each moment,
-with moments compared as floats, whatever the element. The moments of 1.197 (site 12), 1.34 (2)
+The paper does not say how it selected its sites, but its table shows it: the first site of each
+moment is kept, moments are compared as floats, and elements are ignored. The moments of 1.197 (site 12), 1.34 (2)
 and 1.303 (4 and 20) differ from those of the file's own sites: earlier releases of pymatgen turned
 components along axes of unequal lengths as if they were equal.
 """
@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssatom.corpora import MagneticSites, load_magnetic_sites
-from ssatom.evaluation import Dataset
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.study import Report, Table
+from ssatom import MagneticSites, load_magnetic_sites
+from studies.context import Context
+from studies.datasets import Dataset
+from studies.study import Report, Table
 
 ARCHIVE = "magndata_mcif.tar.xz"
 PAPER = {"files": 1500, "usable": 1137, "magnetic_sites": 13276, "sites": 1816}
@@ -29,7 +29,7 @@ SAME_MOMENT = 0.01
 """μB; the criterion of agreement."""
 
 ROUNDING = 1e-6
-"""μB; far below any measured digit, far above what rounding does to a float."""
+"""μB; far below the measured digits, far above the rounding errors of floats."""
 
 QUICK_FILES = 200
 _AGREES, _ELSEWHERE = "agrees", "moment kept at another site"
@@ -43,7 +43,7 @@ _Site = tuple[str, int, str, float]
 
 
 def run(context: Context) -> Report:
-    """Make the table, and hold it against the paper's site by site."""
+    """Extract the table, and compare it with the paper's site by site."""
     sites = _load(context)
     frame = sites.table
     ours = list(zip(frame.source, frame.site_index, frame.element, frame.magmom, strict=True))
@@ -68,7 +68,7 @@ def run(context: Context) -> Report:
 
 
 def _load(context: Context) -> MagneticSites:
-    """Moments are told apart as the paper did: to the last digit of a float."""
+    """The sites; as in the paper, moments that differ in the last digit of a float are two."""
     archive = context.data / ARCHIVE
     options: dict[str, Any] = {
         "tolerance": 0.0,
@@ -99,7 +99,7 @@ def _paper_sites(dataset: Dataset) -> list[_Site]:
 
 
 def _compare(ours: list[_Site], theirs: list[_Site], dropped: set[str]) -> list[dict[str, Any]]:
-    """What became of each of the paper's sites."""
+    """Outcome of the comparison for each of the paper's sites."""
     at = {(source, site): (element, magmom) for source, site, element, magmom in ours}
     moments: dict[tuple[str, str], list[float]] = {}
     for source, _, element, magmom in ours:

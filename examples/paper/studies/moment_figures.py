@@ -1,8 +1,9 @@
-"""Figures 5, 6, 8 and 9: what layers, models and elements do to errors of magnetic moments."""
+"""Figures 5, 6, 8 and 9: errors of magnetic moments by layers, models and elements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from pymatgen.core import Element
@@ -10,34 +11,37 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVR
 
-from ssatom.evaluation import Dataset, EvaluationResult
-from ssatom.plots import Parity, plot_grouped_bars, plot_layer_errors, plot_parity
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.kernel_tables import evaluate_moments, moments
-from ssatom.reproduction.scores import KINDS, as_numbers, cell, error_table
-from ssatom.reproduction.study import Report, Table
+from ssatom.evaluation import EvaluationResult
+from ssatom.plots import Parity, plot_layer_errors, plot_parity
+from studies.context import Context
+from studies.datasets import Dataset
+from studies.features import FeatureSet
+from studies.figures import draw_grouped_bars
+from studies.kernel_tables import evaluate_moments, moments, with_ofm
+from studies.scores import KINDS, Results, as_numbers, cell, error_table
+from studies.study import Report, Table
 
 UNIT = "μB"
 _AXIS = f"MAE ({UNIT})"
-_NAMED = 6  # outliers of a parity plot
+_NAMED = 6  # outliers named in a parity plot
 
 SVR_GRID = {"C": [1.0, 10.0, 100.0], "gamma": [1e-4, 1e-3, 1e-2]}
-"""Searched for each split, with ten folds of the training part."""
+"""Searched for each split by ten-fold cross-validation on its training part."""
 
 
 def run_fig5(context: Context) -> Report:
     """Kernel ridge, support vectors and a random forest on single layers."""
-    names = [f"NE{layer}" for layer in context.single_layers]
+    features = _site_features(context.single_layers)
     models = {
         "SVR": GridSearchCV(SVR(), SVR_GRID, cv=10, scoring="neg_mean_absolute_error"),
         "RF": RandomForestRegressor(300, max_features=1 / 3, random_state=0),
     }
-    results = {"KRR": evaluate_moments(context, names)}
+    results = {"KRR": evaluate_moments(context, features)}
     target = {"magmom": moments(context)}
     for model_name, model in models.items():
         results[model_name] = {
-            name: context.evaluate(name, target, model=model, model_name=model_name)["magmom"]
-            for name in names
+            one.label: context.evaluate(one, target, model=model, model_name=model_name)["magmom"]
+            for one in features
         }
     best = {model: min(r.mean() for r in of.values()) for model, of in results.items()}
     listed = ", ".join(f"{model} {error:.3f}" for model, error in best.items())
@@ -49,40 +53,43 @@ def run_fig5(context: Context) -> Report:
             f"SVR tries C {SVR_GRID['C']} and γ {SVR_GRID['gamma']} with ten folds; the forest "
             "has 300 trees and a third of the features at a split."
         ],
-        figures={"": plot_grouped_bars(_bars(results), ylabel=_AXIS)},
+        figures={"": draw_grouped_bars(_bars(results), _AXIS)},
     )
 
 
 def run_fig6(context: Context) -> Report:
     """Pretrained against random weights."""
-    names = [f"NE{layers}" for layers in (*context.single_layers, *context.joined_layers)]
-    trained = evaluate_moments(context, names)
-    untrained = evaluate_moments(context, [f"random-{name}" for name in names])
+    features = _site_features((*context.single_layers, *context.joined_layers))
+    untrained = {one.label: replace(one, weights="random") for one in features}
+    results = evaluate_moments(context, [*features, *untrained.values()])
     series = {
-        "pretrained": trained,
-        "random": {name: untrained[f"random-{name}"] for name in names},
+        "pretrained": {label: results[label] for label in untrained},
+        "random": {label: results[one.label] for label, one in untrained.items()},
     }
-    changes = [trained[n].mean() / series["random"][n].mean() - 1 for n in names]
+    changes = [
+        result.mean() / series["random"][label].mean() - 1
+        for label, result in series["pretrained"].items()
+    ]
     better = sum(change < 0 for change in changes)
     return Report(
         results={label: as_numbers(of) for label, of in series.items()},
         tables=[error_table(f"{t} weights, MAE in {UNIT}", of, {}, {}) for t, of in series.items()],
         reading=[
             f"On random splits the error with pretrained weights is below that with random ones "
-            f"in {better} of {len(names)} settings; it changes by {min(changes):+.0%} to "
+            f"in {better} of {len(changes)} settings; it changes by {min(changes):+.0%} to "
             f"{max(changes):+.0%}. The paper finds it lower in all."
         ],
-        figures={"": plot_grouped_bars(_bars(series), ylabel=_AXIS)},
+        figures={"": draw_grouped_bars(_bars(series), _AXIS)},
     )
 
 
 def run_fig8(context: Context) -> Report:
     """Transition metals against lanthanides over layers."""
     settings = {
-        "single-scale": [f"NE{n}" for n in context.single_layers],
-        "multi-scale": [f"NE{n}" for n in context.joined_layers],
+        "single-scale": _site_features(context.single_layers),
+        "multi-scale": _site_features(context.joined_layers),
     }
-    results = evaluate_moments(context, [name for names in settings.values() for name in names])
+    results = evaluate_moments(context, [one for features in settings.values() for one in features])
     dataset = moments(context)
     families = families_of(dataset)
     errors = {
@@ -90,8 +97,10 @@ def run_fig8(context: Context) -> Report:
         for name, result in results.items()
     }
     panels = {
-        title: {f: {name: _mean_std(errors[name][f]) for name in names} for f in FAMILIES}
-        for title, names in settings.items()
+        title: {
+            f: {one.label: _mean_std(errors[one.label][f]) for one in features} for f in FAMILIES
+        }
+        for title, features in settings.items()
     }
     rows = [[name, *(cell(*_mean_std(of[f])) for f in FAMILIES)] for name, of in errors.items()]
     counts = {f: int((families == f).sum()) for f in FAMILIES}
@@ -110,8 +119,8 @@ def run_fig8(context: Context) -> Report:
 
 def run_fig9(context: Context) -> Report:
     """Predicted against experimental moments, with outliers named."""
-    names = ["NE01"] if context.quick else ["NE01", "NE01 + OFM"]
-    results = evaluate_moments(context, names)
+    paper = FeatureSet("01", "site")
+    results = evaluate_moments(context, [paper] if context.quick else [paper, with_ofm()])
     dataset = moments(context)
     families = families_of(dataset)
     shares = {
@@ -129,6 +138,7 @@ def run_fig9(context: Context) -> Report:
             outliers = {int(i): _site_name(dataset, rows[i]) for i in worst}
         before = next(iter(panels.values())).predictions if panels else None
         panels[name] = Parity(y, predicted, families[rows], None, outliers, before)
+    first = paper.label
     table = Table(
         "Shares of test rows, five random splits; the paper: 52.2 % and 76.9 % with NE01",
         ["features", "within 0.5 μB", "within 1.0 μB", "R²"],
@@ -140,16 +150,18 @@ def run_fig9(context: Context) -> Report:
     found = [
         {
             "site": label,
-            "experiment": float(panels["NE01"].y[i]),
+            "experiment": float(panels[first].y[i]),
             **{name: float(panel.predictions[i]) for name, panel in panels.items()},
         }
         for i, label in outliers.items()
     ]
-    listed = "; ".join(f"{o['site']} {o['experiment']:.2f} → {o['NE01']:.2f}" for o in found)
+    listed = "; ".join(f"{o['site']} {o['experiment']:.2f} → {o[first]:.2f}" for o in found)
     return Report(
         results={"shares": shares, "outliers": found, **as_numbers(results)},
         tables=[table],
-        reading=[f"Largest errors of NE01 in the first split, experiment → predicted: {listed}."],
+        reading=[
+            f"Largest errors of {first} in the first split, experiment → predicted: {listed}."
+        ],
         figures={"": plot_parity(panels, unit=UNIT, bounds=(0.5, 1.0))},
     )
 
@@ -173,8 +185,12 @@ def site_numbers(dataset: Dataset) -> list[int]:
     return [structure[site].specie.Z for structure, site in dataset.rows]
 
 
-def _bars(series: Mapping[str, Mapping[str, EvaluationResult]]) -> dict:
-    """Errors as `plot_grouped_bars` takes them, a panel a kind of split."""
+def _site_features(layers: Iterable[str]) -> list[FeatureSet]:
+    return [FeatureSet(one, "site") for one in layers]
+
+
+def _bars(series: Mapping[str, Results]) -> dict:
+    """Errors as `draw_grouped_bars` takes them: a panel for each kind of split."""
     kinds = next(iter(next(iter(series.values())).values())).kinds
     return {
         KINDS[kind]: {

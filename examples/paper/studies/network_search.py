@@ -1,4 +1,4 @@
-"""A network whose hyper-parameters are chosen on the training part by a short random search."""
+"""A network with hyper-parameters from a short random search on the training part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.model_selection import ParameterSampler, train_test_split
 from ssatom.estimators import PARAMETER_GRID
 
 RANGES: dict[str, list[Any]] = {**PARAMETER_GRID, "learning_rate": [3e-4, 1e-3, 3e-3]}
-"""Table I's, with learning rates that train in a hundred epochs."""
+"""Table I of the paper, with learning rates that converge within a hundred epochs."""
 
 
 class SearchedNetwork(RegressorMixin, BaseEstimator):
@@ -19,7 +19,7 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
 
     The first candidate is the network as it is, the others are drawn from `RANGES`. Each trains
     on one part of the rows and is scored on another; the best one then trains on all rows for as
-    many epochs as the network says. Nothing sees a test row.
+    many epochs as the network says. Test rows are not used.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     best_params_ : dict
-        Those chosen.
+        The selected ones.
     best_score_ : float
         Minus its mean absolute error in the search, in standard deviations of the targets.
     network_ : estimator
@@ -83,7 +83,7 @@ class SearchedNetwork(RegressorMixin, BaseEstimator):
         return self
 
     def fit_columns(self, X: Any, Y: Any) -> list[TargetOfNetwork]:
-        """Train one network on several targets, and give what predicts each."""
+        """Train one network on several targets; a model for each target is returned."""
         model = clone(self).fit(X, Y)
         return [TargetOfNetwork(model, target) for target in range(np.shape(Y)[1])]
 

@@ -11,35 +11,29 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
+from ssatom import CGCNNRegressor, NEGNNRegressor
 from ssatom.embeddings import resolve_weights
-from ssatom.estimators import CGCNNRegressor, NEGNNRegressor
-from ssatom.evaluation import DATASETS, Dataset, EvaluationResult, SplitScores
-from ssatom.evaluation.results import resume
-from ssatom.evaluation.splits import score_predictions
-from ssatom.reproduction.context import STRUCTURES, Context
-from ssatom.reproduction.kernel_tables import TITLES
-from ssatom.reproduction.network_search import RANGES, SearchedNetwork
-from ssatom.reproduction.printed import LARGE_NETWORKS, NETWORKS, Printed
-from ssatom.reproduction.scores import METRICS, as_numbers, cell, digits_for, sentence_case
-from ssatom.reproduction.study import Report, Table
+from ssatom.evaluation import EvaluationResult, SplitScores, load_result, score_predictions
 from ssatom.structures import StructureArrays, structure_arrays
+from studies.context import STRUCTURES, Context
+from studies.datasets import DATASETS, Dataset
+from studies.kernel_tables import ELASTIC, ENERGIES, TITLES
+from studies.network_search import RANGES, SearchedNetwork
+from studies.printed import LARGE_NETWORKS, NETWORKS, Printed
+from studies.scores import METRICS, as_numbers, cell, digits_for, sentence_case
+from studies.study import Report, Table
 
-SOURCES = {
-    "paper_formation": ["formation_energy_per_atom"],
-    "paper_hse_gap": ["hse_gap"],
-    "paper_elastic": ["log10_K", "log10_G", "poisson"],
-}
 EPOCHS = 50
 SEARCH_EPOCHS = 30
 N_CANDIDATES = 4
 LARGE_EPOCHS = 50
 
-Results = Mapping[str, Mapping[str, EvaluationResult]]
-"""By target and network."""
+ByTarget = Mapping[str, Mapping[str, EvaluationResult]]
+"""Results by target and network."""
 
 
 def networks(context: Context, max_epochs: int) -> dict[str, Any]:
-    """Both networks with the same settings: a falling learning rate, and no early stop.
+    """Both networks with the same settings: a decreasing learning rate and no early stopping.
 
     Rate and layers were chosen on 8,000 training rows of `mp2018_36k`, 2,000 of them held back.
     """
@@ -60,7 +54,7 @@ def run_table6(context: Context) -> Report:
     epochs, n_candidates = (10, 2) if context.quick else (EPOCHS, N_CANDIDATES)
     search_epochs = min(epochs, SEARCH_EPOCHS)
     results: dict[str, dict[str, EvaluationResult]] = {}
-    for source, targets in SOURCES.items():
+    for source, targets in {**ENERGIES, **ELASTIC}.items():
         sets = context.datasets(source, targets)
         for name, network in networks(context, epochs).items():
             searched = SearchedNetwork(
@@ -96,7 +90,7 @@ def run_table7(context: Context) -> Report:
     }
     found = Parallel(n_jobs=context.n_jobs)(
         delayed(_evaluate_large)(
-            **run, structures=structures, y=sets[target].y, tested=dataset.parts == "test"
+            **run, structures=structures, y=sets[target].y, tested=dataset.folds == "test"
         )
         for (target, _), run in runs.items()
     )
@@ -122,7 +116,7 @@ def run_table7(context: Context) -> Report:
 def evaluate_network(
     context: Context, name: str, network: SearchedNetwork, sets: Mapping[str, Dataset]
 ) -> dict[str, EvaluationResult]:
-    """Five random splits of a searched network, resumed split by split."""
+    """Five random splits of a searched network, resumed after the last finished split."""
     return context.evaluate(STRUCTURES, sets, model=network, model_name=name, splits=["random"])
 
 
@@ -134,7 +128,7 @@ def _large_networks(context: Context, max_epochs: int) -> dict[str, Any]:
 
 
 def _large_run(context: Context, dataset: Dataset, name: str, network: Any) -> dict[str, Any]:
-    """What tells one network's run apart, and where its result is kept."""
+    """Network, identity and result file of one run."""
     network = clone(network).set_params(random_state=0)
     stem, identity = name.replace(", ", "-"), {"network": repr(network)}
     if "weights" in network.get_params():
@@ -162,8 +156,8 @@ def _evaluate_large(
     tested: np.ndarray,
 ) -> EvaluationResult:
     """One split of one network, from its result file if it is there."""
-    if done := resume(file, identity):
-        return EvaluationResult(identity, settings, done)
+    if file.exists() and (known := load_result(file)).identity == identity and known.splits:
+        return EvaluationResult(identity, settings, known.splits)
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     start = time.perf_counter()
     network.fit([structures[i] for i in train], y[train])
@@ -184,7 +178,7 @@ def _evaluate_large(
     return result
 
 
-def _report(results: Results, printed: Printed, how: str) -> Report:
+def _report(results: ByTarget, printed: Printed, how: str) -> Report:
     names = list(next(iter(results.values())))
     in_print = {name for of in printed.values() for name in of}
     heads = [
@@ -220,7 +214,7 @@ def _row(
 
 
 def _gains(target: str, of: Mapping[str, EvaluationResult]) -> str:
-    """What the embeddings bring over raw features."""
+    """Gain of the embeddings over raw features."""
     kind, *_ = of["NEGNN"].kinds
     said = []
     for name in of:

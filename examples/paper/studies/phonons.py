@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.features import DESCRIPTORS
-from ssatom.reproduction.kernel_tables import reading
-from ssatom.reproduction.scores import as_numbers, error_table
-from ssatom.reproduction.study import Report, Table
+from studies.context import Context
+from studies.features import FeatureSet
+from studies.kernel_tables import crystal_layers, legend, reading
+from studies.scores import as_numbers, error_table
+from studies.study import Report, Table
 
 TARGET = "last_phdos_peak_cm1"
 
@@ -22,24 +22,19 @@ LEADERBOARD = {
 
 def run_phonons(context: Context) -> Report:
     """Kernel ridge on embeddings and descriptors, official folds."""
-    dataset = context.dataset("matbench_phonons")
-    descriptors = context.descriptors
-    dataset = context.common(dataset, descriptors)
-    untrained = f"random-GE{context.joined_layers[-1]}"
-    layers = (*context.single_layers, *context.joined_layers)
-    names = [*descriptors, untrained, *(f"GE{n}" for n in layers)]
+    dataset = context.common(context.dataset("matbench_phonons"), context.rivals)
+    untrained = FeatureSet(context.joined_layers[-1], weights="random")
+    features = [*context.rivals, untrained, *crystal_layers(context)]
     results = {
-        name: context.evaluate(name, {TARGET: dataset}, splits=["official"])[TARGET]
-        for name in names
+        one.label: context.evaluate(one, {TARGET: dataset}, splits=["official"])[TARGET]
+        for one in features
     }
-    notes = {name: d.description for name, d in DESCRIPTORS.items()}
-    notes[untrained] = "the same encoder, untrained"
     board = [[name, f"{error:.1f}"] for name, error in LEADERBOARD.items()]
     return Report(
         results={TARGET: as_numbers(results)},
         tables=[
-            error_table("Last phonon peak, MAE in 1/cm", results, {}, notes),
+            error_table("Last phonon peak, MAE in 1/cm", results, {}, legend(features)),
             Table("Leaderboard of matbench_phonons, MAE in 1/cm", ["model", "MAE"], board),
         ],
-        reading=[reading(TARGET, results)],
+        reading=[reading(TARGET, features, results)],
     )

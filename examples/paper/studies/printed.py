@@ -2,277 +2,56 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 Scores = dict[str, tuple[float, float | None]]
-"""Mean and standard deviation, if printed, by metric."""
+"""Mean and standard deviation (None where it is not printed) by metric."""
 
 Printed = dict[str, dict[str, Scores]]
 """Scores by target, and by features or network."""
 
-KERNEL_RIDGE: Printed = {
-    "magmom": {
-        "OFM": {
-            "mae": (0.86, 0.107),
-            "mse": (1.477, 0.23),
-            "r2": (0.684, 0.059),
-            "pcc": (0.836, 0.025),
-        },
-        "NE0": {
-            "mae": (0.997, 0.086),
-            "mse": (1.798, 0.281),
-            "r2": (0.62, 0.053),
-            "pcc": (0.797, 0.025),
-        },
-        "NE1": {
-            "mae": (0.805, 0.066),
-            "mse": (1.536, 0.224),
-            "r2": (0.674, 0.049),
-            "pcc": (0.823, 0.031),
-        },
-        "NE2": {
-            "mae": (0.898, 0.07),
-            "mse": (1.822, 0.305),
-            "r2": (0.614, 0.062),
-            "pcc": (0.785, 0.04),
-        },
-        "NE3": {
-            "mae": (0.956, 0.055),
-            "mse": (2.067, 0.3),
-            "r2": (0.561, 0.063),
-            "pcc": (0.756, 0.04),
-        },
-        "NE4": {
-            "mae": (1.039, 0.073),
-            "mse": (2.271, 0.354),
-            "r2": (0.518, 0.077),
-            "pcc": (0.727, 0.05),
-        },
-        "NE5": {
-            "mae": (0.997, 0.081),
-            "mse": (2.085, 0.335),
-            "r2": (0.558, 0.068),
-            "pcc": (0.747, 0.047),
-        },
-        "NE01": {
-            "mae": (0.719, 0.054),
-            "mse": (1.289, 0.226),
-            "r2": (0.727, 0.045),
-            "pcc": (0.854, 0.027),
-        },
-        "NE012": {
-            "mae": (0.726, 0.043),
-            "mse": (1.318, 0.235),
-            "r2": (0.721, 0.046),
-            "pcc": (0.851, 0.282),
-        },
-        "NE0123": {
-            "mae": (0.737, 0.043),
-            "mse": (1.334, 0.215),
-            "r2": (0.718, 0.043),
-            "pcc": (0.849, 0.026),
-        },
-        "NE01234": {
-            "mae": (0.749, 0.039),
-            "mse": (1.341, 0.227),
-            "r2": (0.716, 0.045),
-            "pcc": (0.848, 0.028),
-        },
-        "NE012345": {
-            "mae": (0.739, 0.044),
-            "mse": (1.33, 0.227),
-            "r2": (0.719, 0.044),
-            "pcc": (0.849, 0.027),
-        },
-        "NE01 + OFM": {
-            "mae": (0.8, 0.07),
-            "mse": (1.371, 0.241),
-            "r2": (0.71, 0.049),
-            "pcc": (0.855, 0.028),
-        },
-    },
-    "formation_energy_per_atom": {
-        "ESM": {
-            "mae": (0.49, None),
-        },
-        "ECM": {
-            "mae": (0.64, None),
-        },
-        "SM": {
-            "mae": (0.37, None),
-        },
-        "OFM": {
-            "mae": (0.282, 0.018),
-            "mse": (0.158, 0.017),
-            "r2": (0.857, 0.014),
-            "pcc": (0.932, 0.007),
-        },
-        "GE012": {
-            "mae": (0.192, 0.013),
-            "mse": (0.081, 0.01),
-            "r2": (0.927, 0.005),
-            "pcc": (0.966, 0.003),
-        },
-    },
-    "hse_gap": {
-        "SM": {
-            "mae": (1.387, 0.015),
-            "mse": (3.464, 0.178),
-            "r2": (0.305, 0.04),
-            "pcc": (0.575, 0.024),
-        },
-        "OFM": {
-            "mae": (0.935, 0.028),
-            "mse": (1.587, 0.101),
-            "r2": (0.68, 0.036),
-            "pcc": (0.838, 0.018),
-        },
-        "GE012": {
-            "mae": (0.816, 0.034),
-            "mse": (1.302, 0.061),
-            "r2": (0.738, 0.02),
-            "pcc": (0.863, 0.015),
-        },
-    },
-    "log10_K": {
-        "OFM": {
-            "mae": (0.121, 0.017),
-            "mse": (0.027, 0.003),
-            "r2": (0.774, 0.021),
-            "pcc": (0.894, 0.006),
-        },
-        "GE012345": {
-            "mae": (0.088, 0.004),
-            "mse": (0.017, 0.002),
-            "r2": (0.86, 0.014),
-            "pcc": (0.931, 0.008),
-        },
-    },
-    "log10_G": {
-        "OFM": {
-            "mae": (0.142, 0.011),
-            "mse": (0.035, 0.004),
-            "r2": (0.727, 0.034),
-            "pcc": (0.868, 0.007),
-        },
-        "GE012345": {
-            "mae": (0.112, 0.003),
-            "mse": (0.024, 0.001),
-            "r2": (0.817, 0.017),
-            "pcc": (0.91, 0.012),
-        },
-    },
-    "poisson": {
-        "OFM": {
-            "mae": (0.034, 0.001),
-            "mse": (0.002, 0.0),
-            "r2": (0.408, 0.026),
-            "pcc": (0.648, 0.016),
-        },
-        "GE012345": {
-            "mae": (0.032, 0.001),
-            "mse": (0.002, 0.0),
-            "r2": (0.471, 0.028),
-            "pcc": (0.752, 0.015),
-        },
-    },
-}
+_METRICS = ("mae", "mse", "r2", "pcc")
+
+
+def _rows() -> list[dict[str, str]]:
+    with Path(__file__).with_name("printed.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _scores(row: dict[str, str]) -> Scores:
+    return {
+        metric: (float(row[metric]), float(std) if (std := row[f"{metric}_std"]) else None)
+        for metric in _METRICS
+        if row[metric]
+    }
+
+
+def _printed(*tables: str) -> Printed:
+    found: Printed = {}
+    for row in _rows():
+        if row["table"] in tables:
+            found.setdefault(row["target"], {})[row["name"]] = _scores(row)
+    return found
+
+
+KERNEL_RIDGE = _printed("II", "III", "IV", "V")
 """Tables II to V."""
 
-NETWORKS: Printed = {
-    "formation_energy_per_atom": {
-        "CGCNN": {
-            "mae": (0.19, 0.027),
-            "mse": (0.081, 0.01),
-            "r2": (0.933, 0.019),
-            "pcc": (0.974, 0.004),
-        },
-        "NEGNN": {
-            "mae": (0.18, 0.02),
-            "mse": (0.06, 0.011),
-            "r2": (0.946, 0.008),
-            "pcc": (0.98, 0.001),
-        },
-    },
-    "hse_gap": {
-        "CGCNN": {
-            "mae": (0.792, 0.056),
-            "mse": (1.452, 0.658),
-            "r2": (0.729, 0.085),
-            "pcc": (0.865, 0.055),
-        },
-        "NEGNN": {
-            "mae": (0.705, 0.024),
-            "mse": (1.039, 0.104),
-            "r2": (0.791, 0.028),
-            "pcc": (0.897, 0.012),
-        },
-    },
-    "log10_K": {
-        "CGCNN": {
-            "mae": (0.066, 0.008),
-            "mse": (0.012, 0.003),
-            "r2": (0.898, 0.021),
-            "pcc": (0.954, 0.008),
-        },
-        "NEGNN": {
-            "mae": (0.066, 0.01),
-            "mse": (0.01, 0.002),
-            "r2": (0.917, 0.015),
-            "pcc": (0.965, 0.006),
-        },
-    },
-    "log10_G": {
-        "CGCNN": {
-            "mae": (0.1, 0.006),
-            "mse": (0.017, 0.001),
-            "r2": (0.863, 0.008),
-            "pcc": (0.932, 0.004),
-        },
-        "NEGNN": {
-            "mae": (0.096, 0.004),
-            "mse": (0.017, 0.001),
-            "r2": (0.867, 0.012),
-            "pcc": (0.94, 0.01),
-        },
-    },
-    "poisson": {
-        "CGCNN": {
-            "mae": (0.033, 0.002),
-            "mse": (0.002, 0.0),
-            "r2": (0.467, 0.032),
-            "pcc": (0.713, 0.016),
-        },
-        "NEGNN": {
-            "mae": (0.029, 0.001),
-            "mse": (0.002, 0.0),
-            "r2": (0.557, 0.027),
-            "pcc": (0.752, 0.015),
-        },
-    },
-}
+NETWORKS = _printed("VI")
 """Table VI."""
 
-LARGE_NETWORKS: Printed = {
-    "formation_energy_per_atom": {
-        "CGCNN": {
-            "mae": (0.039, None),
-        },
-        "NEGNN": {
-            "mae": (0.039, None),
-            "mse": (0.005, None),
-            "r2": (0.995, None),
-            "pcc": (0.998, None),
-        },
-    },
-    "band_gap": {
-        "CGCNN": {
-            "mae": (0.388, None),
-        },
-        "NEGNN": {
-            "mae": (0.341, None),
-            "mse": (0.325, None),
-            "r2": (0.854, None),
-            "pcc": (0.924, None),
-        },
-    },
-}
+LARGE_NETWORKS = _printed("VII")
 """Table VII."""
+
+_EMBEDDINGS = {(row["target"], row["name"]) for row in _rows() if row["kind"] == "embedding"}
+
+
+def best_embedding(target: str) -> str | None:
+    """The paper's embedding with the lowest error of a property; None if it prints none."""
+    errors = {
+        name: scores["mae"][0]
+        for name, scores in KERNEL_RIDGE.get(target, {}).items()
+        if (target, name) in _EMBEDDINGS
+    }
+    return min(errors, key=errors.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""Recipes of pretraining that the ablation compares, each one step away from another."""
+"""Recipes of pretraining that the ablation compares; most differ from `BASE` in one setting."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from ssatom.graph import GraphConfig
 PAPER = "paper"
 """The paper's recipe, against which all others are measured."""
 
-START = "start"
-"""The recipe that most others differ from in one thing."""
+BASE = "start"
+"""The recipe from which most others differ in one setting."""
 
 _TASKS = "element,group,period,denoise"
-_START: dict[str, Any] = {
+_BASE: dict[str, Any] = {
     "graph_config": GraphConfig("smooth", cutoff=5.0),
     "n_conv": 3,
     "element_features": "magpie",
     "start": "radial",
     "tasks": f"{_TASKS},radial",
 }
-_PLAIN: dict[str, Any] = {**_START, "element_features": "cgcnn", "start": "random"}
+_PLAIN: dict[str, Any] = {**_BASE, "element_features": "cgcnn", "start": "random"}
 
 
 @dataclass(frozen=True)
-class Direction:
+class Recipe:
     """One recipe.
 
     Attributes
     ----------
     name : str
-        Short.
+        Short name.
     change : str
-        What it changes, for the table.
+        What it changes; for the table.
     settings : mapping or None
         Arguments of `MaskedPretrainer`; None for random weights, which are not trained.
     n_seeds : int
@@ -47,56 +47,56 @@ class Direction:
     n_seeds: int = 1
 
 
-def _from_start(name: str, change: str, **settings: Any) -> Direction:
-    return Direction(name, change, {**_START, **settings})
+def _from_base(name: str, change: str, **settings: Any) -> Recipe:
+    return Recipe(name, change, {**_BASE, **settings})
 
 
-def _with_task(name: str, change: str, task: str) -> Direction:
-    return _from_start(name, change, tasks=f"{_START['tasks']},{task}")
+def _with_task(name: str, change: str, task: str) -> Recipe:
+    return _from_base(name, change, tasks=f"{_BASE['tasks']},{task}")
 
 
-DIRECTIONS = (
-    Direction("random", "paper's graphs and network, random weights", None),
-    Direction(PAPER, "paper's recipe", {}, n_seeds=2),
-    Direction(
-        START,
+RECIPES = (
+    Recipe("random", "paper's graphs and network, random weights", None),
+    Recipe(PAPER, "paper's recipe", {}, n_seeds=2),
+    Recipe(
+        BASE,
         "all neighbours within 5 Å under a smooth envelope, 3 convolutions; 22 elemental "
         "properties beside the 92 features, and a first convolution that starts as sums of them "
         "over neighbours at one distance each; element, group and period of masked sites, 0.2 Å "
         "of noise to be taken back, radial distribution from every layer",
-        _START,
+        _BASE,
         n_seeds=2,
     ),
-    _from_start("untrained", "its weights as they start (learning rate 1e-12, one epoch)",
+    _from_base("untrained", "its weights as they start (learning rate 1e-12, one epoch)",
                 learning_rate=1e-12, max_epochs=1),
-    _from_start("random-start", "random first weights", start="random"),
-    Direction("cgcnn-features", "random first weights, the 92 features alone", _PLAIN),
-    Direction("distinct", "random first weights, the 92 features and learned element vectors",
+    _from_base("random-start", "random first weights", start="random"),
+    Recipe("cgcnn-features", "random first weights, the 92 features alone", _PLAIN),
+    Recipe("distinct", "random first weights, the 92 features and learned element vectors",
               {**_PLAIN, "element_features": "distinct"}),
-    Direction("nearest", "random first weights, the 12 nearest neighbours",
-              {**_START, "start": "random", "graph_config": GraphConfig()}),
-    Direction("residual", "random first weights, residual layers, normalised first",
-              {**_START, "start": "random", "residual": True}),
-    _from_start("far", "neighbours within 6 Å", graph_config=GraphConfig("smooth", cutoff=6.0)),
-    _from_start("near", "neighbours within 4 Å", graph_config=GraphConfig("smooth", cutoff=4.0)),
-    _from_start("papers-tasks", "tasks of the paper", tasks="period,group,distance"),
-    _from_start("without-radial", "no radial distribution", tasks=_TASKS),
-    _from_start("without-noise", "no noise", tasks="element,group,period,radial"),
-    _from_start("noise-10", "0.1 Å of noise",
+    Recipe("nearest", "random first weights, the 12 nearest neighbours",
+              {**_BASE, "start": "random", "graph_config": GraphConfig()}),
+    Recipe("residual", "random first weights, residual layers, normalised first",
+              {**_BASE, "start": "random", "residual": True}),
+    _from_base("far", "neighbours within 6 Å", graph_config=GraphConfig("smooth", cutoff=6.0)),
+    _from_base("near", "neighbours within 4 Å", graph_config=GraphConfig("smooth", cutoff=4.0)),
+    _from_base("papers-tasks", "tasks of the paper", tasks="period,group,distance"),
+    _from_base("without-radial", "no radial distribution", tasks=_TASKS),
+    _from_base("without-noise", "no noise", tasks="element,group,period,radial"),
+    _from_base("noise-10", "0.1 Å of noise",
                 tasks="element,group,period,denoise(noise=0.1),radial"),
     _with_task("angles", "+ bond angles from every layer", "angles"),
     _with_task("potential", "+ electrostatic potential from every layer", "potential"),
     _with_task("density", "+ density from every layer", "density"),
     _with_task("crystal-system", "+ crystal system from every layer", "crystal_system"),
     _with_task("redundancy", "+ units of a layer made uncorrelated", "redundancy(weight=10.0)"),
-    _from_start("masked-30", "30 % of the sites masked", mask_fraction=0.3),
-    _from_start("wide", "width 128", hidden_dim=128),
-    _from_start("shallow", "2 convolutions", n_conv=2),
-    _from_start("deep", "5 convolutions", n_conv=5),
-    _from_start("joined", "width 128, 5 convolutions, 4.5 Å, + potential and crystal system",
+    _from_base("masked-30", "30 % of the sites masked", mask_fraction=0.3),
+    _from_base("wide", "width 128", hidden_dim=128),
+    _from_base("shallow", "2 convolutions", n_conv=2),
+    _from_base("deep", "5 convolutions", n_conv=5),
+    _from_base("joined", "width 128, 5 convolutions, 4.5 Å, + potential and crystal system",
                 hidden_dim=128, n_conv=5, graph_config=GraphConfig("smooth", cutoff=4.5),
-                tasks=f"{_START['tasks']},potential,crystal_system"),
-    _from_start("sharp", "+ 21 units that are the radial distribution", radial_units=21),
-    _from_start("fast", "learning rate 0.003, falling from the start",
+                tasks=f"{_BASE['tasks']},potential,crystal_system"),
+    _from_base("sharp", "+ 21 units that are the radial distribution", radial_units=21),
+    _from_base("fast", "learning rate 0.003, falling from the start",
                 learning_rate=0.003, decay_fraction=1.0),
 )  # fmt: skip

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ssatom.reproduction import (
+from studies import (
     ablation,
-    chosen,
+    best_features,
     kernel_tables,
     layer_figures,
     learning,
-    magmom_dataset,
+    magnetic_table,
     moment_figures,
     networks,
     phonons,
-    views,
+    representations,
 )
-from ssatom.reproduction.study import Study
+from studies.study import Study
 
 _MAGMOM = ("paper_magmom.jsonl.gz",)
 _ELASTIC = ("paper_elastic.jsonl.gz",)
@@ -22,12 +22,12 @@ _ENERGIES = ("paper_formation.jsonl.gz", "paper_hse_gap.jsonl.gz")
 _PHONONS = ("matbench_phonons.jsonl.gz",)
 
 _ALL = (
-    Study("fig3", "Fig. 3: learning curves of the weights", views.run_fig3),
-    Study("fig4", "Fig. 4: how alike atoms become over layers", views.run_fig4),
+    Study("fig3", "Fig. 3: learning curves of the weights", representations.run_fig3),
+    Study("fig4", "Fig. 4: similarity of two atoms over layers", representations.run_fig4),
     Study(
         "magmom-dataset",
         "The table of magnetic sites, from MAGNDATA's files",
-        magmom_dataset.run,
+        magnetic_table.run,
         ("magndata_mcif.tar.xz", *_MAGMOM),
     ),
     Study(
@@ -54,7 +54,7 @@ _ALL = (
         moment_figures.run_fig6,
         _MAGMOM,
     ),
-    Study("fig7", "Fig. 7: maps of magnetic sites", views.run_fig7, _MAGMOM),
+    Study("fig7", "Fig. 7: maps of magnetic sites", representations.run_fig7, _MAGMOM),
     Study(
         "fig8",
         "Fig. 8: magnetic moments of transition metals and lanthanides",
@@ -83,15 +83,15 @@ _ALL = (
     Study("fig11", "Fig. 11: elastic properties over layers", layer_figures.run_fig11, _ELASTIC),
     Study(
         "locality",
-        "How far each property reaches",
+        "The range of each property",
         layer_figures.run_locality,
         (*_MAGMOM, *_ENERGIES, *_ELASTIC),
     ),
     Study("phonons", "Phonons on matbench's own folds", phonons.run_phonons, _PHONONS),
     Study(
         "best",
-        "The best features without labels, layers and pooling chosen on training rows",
-        chosen.run_best,
+        "The best features without labels, layers and pooling selected on training rows",
+        best_features.run_best,
         (*_MAGMOM, *_ENERGIES, *_ELASTIC, *_PHONONS),
     ),
     Study(
@@ -108,7 +108,7 @@ _ALL = (
     ),
     Study(
         "calibration",
-        "How sure an ensemble is",
+        "Spread and errors of an ensemble",
         learning.run_calibration,
         ("paper_formation.jsonl.gz",),
     ),
@@ -120,7 +120,7 @@ _ALL = (
     ),
     Study(
         "ablation",
-        "What each direction of pretraining brings",
+        "Ablation of the pretraining recipe",
         ablation.run_ablation,
         (
             ablation.CORPUS,
@@ -134,4 +134,4 @@ _ALL = (
 )
 
 STUDIES = {study.name: study for study in _ALL}
-"""By the name that `reproduce` takes, in the order in which "all" runs them."""
+"""By name, in the order in which "all" runs them."""

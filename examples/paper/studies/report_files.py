@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssatom.evaluation.results import plain, write_whole
-from ssatom.reproduction.study import Report, Study, Table
+import orjson
+
+from studies.study import Report, Study, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMAT = "ssatom report"
 _VERSION = 1
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step; NaN becomes null."""
+    _replace(path, orjson.dumps(content, option=_JSON, default=str))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None if there is none, or only a part of one."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
 
 
 def write_report(study: Study, report: Report, settings: Mapping[str, Any], folder: Path) -> None:
-    """Write all files of a report; the JSON file comes last and says that all are there."""
+    """Write all files of a report; the JSON file is the last and marks it as complete."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {part: _write_figure(f, study, part, folder) for part, f in report.figures.items()}
     content = {
@@ -33,24 +47,21 @@ def write_report(study: Study, report: Report, settings: Mapping[str, Any], fold
         "figures": list(figures.values()),
         "results": dict(report.results),
     }
-    write_whole(folder / f"{study.name}.md", markdown(content))
-    write_whole(folder / f"{study.name}.json", _json(content))
+    _replace(folder / f"{study.name}.md", markdown(content).encode())
+    write_json(folder / f"{study.name}.json", content)
 
 
 def read_report(path: Path) -> dict[str, Any] | None:
     """The content of a report's JSON file; None if there is none, or only a part of one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
+    content = read_json(path)
     whole = isinstance(content, dict) and content.get("format") == _FORMAT
     return content if whole and content.get("version") == _VERSION else None
 
 
 def is_complete(path: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether a report with these settings is there with all of its files."""
+    """Whether there is a report with these settings and with all of its files."""
     content = read_report(path)
-    if content is None or any(content["settings"].get(k) != v for k, v in plain(settings).items()):
+    if content is None or any(content["settings"].get(k) != v for k, v in settings.items()):
         return False
     files = [f"{stem}.{kind}" for stem in content["figures"] for kind in ("png", "svg")]
     return all((path.parent / file).exists() for file in [f"{path.stem}.md", *files])
@@ -61,7 +72,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     settings = content["settings"]
     lines = [f"# {content['title']}", ""]
     if settings.get("quick"):
-        lines += ["**A quick look: one split, a coarse grid, no slow descriptor.**", ""]
+        lines += ["**Quick run: one split, a coarse grid, no slow descriptor.**", ""]
     lines += [paragraph + "\n" for paragraph in content["reading"]]
     for table in content["tables"]:
         lines += _markdown_table(Table(**table))
@@ -91,5 +102,9 @@ def _write_figure(figure: Figure, study: Study, part: str, folder: Path) -> str:
     return stem
 
 
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in one step: a reader sees the old content or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""Figures 3, 4 and 7: what the weights learned, seen without a label."""
+"""Figures 3, 4 and 7: the representations themselves, without labels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
-from ssatom.corpora import load_example_crystals
-from ssatom.embeddings import site_embeddings
-from ssatom.evaluation import Dataset
-from ssatom.exceptions import ParameterError
-from ssatom.plots import plot_curves, plot_map, plot_similarity
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.moment_figures import site_numbers
-from ssatom.reproduction.scores import cell
-from ssatom.reproduction.study import Report, Table
+from ssatom import ParameterError, load_example_crystals, site_embeddings
+from ssatom.plots import plot_curves
+from studies.context import Context
+from studies.datasets import Dataset
+from studies.features import FeatureSet
+from studies.figures import draw_maps, draw_similarities
+from studies.moment_figures import site_numbers
+from studies.scores import cell
+from studies.study import Report, Table
 
 MOTIFS = {
     "octahedral": "oct",
@@ -50,7 +50,7 @@ def run_fig3(context: Context) -> Report:
         reading=[
             f"{len(history)} epochs; epoch {int(kept['epoch'])} is kept. The paper reaches nearly "
             "1 for period and group and nearly 0.8 for the distance, which its published code "
-            "leaves in sight; here the distances to be recovered are truly hidden."
+            "does not mask in the input; here the distances to be predicted are masked."
         ],
         figures={"": plot_curves(history)},
     )
@@ -86,7 +86,7 @@ def run_fig4(context: Context) -> Report:
         results=similarities,
         tables=[Table("Cosine similarity of cation and anion", ["", *context.single_layers], rows)],
         reading=[f"Similarity of the two atoms in the last layer: {listed}."],
-        figures={"": plot_similarity(similarities, context.single_layers)},
+        figures={"": draw_similarities(similarities, context.single_layers)},
     )
 
 
@@ -98,16 +98,16 @@ def run_fig7(context: Context) -> Report:
         "local environment": local_environments(dataset),
     }
     vectors = {
-        "random": context.features(dataset, "random-NE01"),
-        "pretrained": context.features(dataset, "NE01"),
+        weights: context.features(dataset, FeatureSet("01", "site", weights=weights))
+        for weights in ("random", "pretrained")
     }
     scaled = {name: StandardScaler().fit_transform(X) for name, X in vectors.items()}
     points = {name: TSNE(random_state=0).fit_transform(X) for name, X in scaled.items()}
-    panels, rows = {}, []
+    panels, rows = [], []
     for what, of_sites in labels.items():
         known = of_sites != "unrecognized"
-        for name in vectors:
-            panels[f"{name} weights, by {what}"] = (points[name][known], of_sites[known])
+        titles = {f"{name} weights, by {what}": points[name] for name in vectors}
+        panels.append({title: (of[known], of_sites[known]) for title, of in titles.items()})
         scores = [silhouette_score(scaled[name][known], of_sites[known]) for name in vectors]
         rows.append([what, str(known.sum()), *(cell(score) for score in scores)])
     counts = {m: int((labels["local environment"] == m).sum()) for m in MOTIFS.values()}
@@ -126,7 +126,7 @@ def run_fig7(context: Context) -> Report:
             f"{listed} (the paper: 685 oct, 186 cp, 69 bcc, 40 tet, 35 trig). A higher silhouette "
             "means that sites of one label lie closer together than to those of others."
         ],
-        figures={"": plot_map(panels)},
+        figures={"": draw_maps(panels)},
     )
 
 

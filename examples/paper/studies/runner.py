@@ -1,4 +1,4 @@
-"""Run studies one after the other, each once, and keep what they found."""
+"""Run studies one after the other, each once, and write what they found."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from tqdm.auto import tqdm
 
 import ssatom
+from ssatom import MissingFileError, ParameterError
 from ssatom.embeddings import resolve_weights
-from ssatom.exceptions import MissingFileError, ParameterError
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.report_files import is_complete, write_report
-from ssatom.reproduction.studies import STUDIES
-from ssatom.reproduction.study import Study
 from ssatom.weights import DEFAULT_WEIGHTS
+from studies.context import Context
+from studies.registry import STUDIES
+from studies.report_files import is_complete, write_report
+from studies.study import Study
 
 
 def reproduce(
@@ -33,28 +33,28 @@ def reproduce(
     n_jobs: int | None = -1,
     progress_bar: bool = True,
 ) -> list[Path]:
-    """Run tables and figures of the paper on its data.
+    """Compute tables and figures of the paper from its data.
 
     Each study writes its numbers (NAME.json: settings, hashes of data and weights, every split's
     scores, times), a Markdown table of the printed numbers and ours (NAME.md), and its figures
-    (PNG and SVG). Studies that are there already with the same data, weights and settings are
-    not run again, and one that was interrupted goes on with the split where it stopped.
+    (PNG and SVG). A study whose files are complete for the same data, weights and settings is not
+    computed again, and one that was interrupted continues after the last finished split.
 
     Parameters
     ----------
     names : str or sequence of str
-        Of `STUDIES`, such as "table2" or "fig4"; "all" is all of them.
+        Of `STUDIES`, such as "table2" or "fig4"; "all" means all of them.
     data : path
         Folder of the data files.
     output : path
-        Folder of the results; made as needed. Its subfolders ``splits`` and ``cache`` keep
+        Folder of the results; made as needed. Its subfolders ``splits`` and ``cache`` hold
         unfinished work and can be deleted.
-    weights : str, default="smooth-128x5-mp"
+    weights : str, default=DEFAULT_WEIGHTS
         Name of a shipped set of weights, or a folder.
     quick : bool, default=False
-        One split, a coarse grid and no slow descriptor, for a first look.
+        One split, a coarse grid and no slow descriptor.
     n_jobs : int, default=-1
-        Processes; -1 is as many as cores, None is one.
+        Processes; -1 is one for each core, None is one.
     progress_bar : bool, default=True
         Show progress.
 
@@ -68,38 +68,24 @@ def reproduce(
     ParameterError
         If a study is unknown.
     MissingFileError
-        If a data file that a study needs is missing; before anything is run.
+        If a data file that a study needs is missing; before anything is computed.
     WeightsError
         If the weights are unknown or damaged.
-
-    References
-    ----------
-    .. [1] Kong et al., "Self-supervised representations and node embedding graph neural networks
-       for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018
-       (2024), 10.48550/arXiv.2211.03563
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from ssatom import reproduce
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [file] = reproduce("fig4", folder, folder, progress_bar=False)
-    ...     sorted(path.name for path in file.parent.iterdir())
-    ['fig4.json', 'fig4.md', 'fig4.png', 'fig4.svg']
     """
-    chosen = _chosen(names)
+    studies = _studies(names)
     context = Context(Path(data), Path(output), weights, quick, n_jobs, progress_bar)
-    _check_data(chosen, context.data)
-    files = [context.output / f"{study.name}.json" for study in chosen]
-    bar = tqdm(list(zip(chosen, files, strict=True)), disable=not progress_bar, unit="study")
+    _check_data(studies, context.data)
+    files = [context.output / f"{study.name}.json" for study in studies]
+    bar = tqdm(list(zip(studies, files, strict=True)), disable=not progress_bar, unit="study")
     for study, file in bar:
         bar.set_description(study.name)
-        settings = _settings(study, context)
+        settings = settings_of(study, context)
         if is_complete(file, settings):
             continue
         if file.exists():
             warnings.warn(
-                f"'{file}' is incomplete, or of other data, weights or settings; it is made anew",
+                f"'{file}' is incomplete, or of other data, weights or settings; it is computed "
+                "again",
                 UserWarning,
                 stacklevel=2,
             )
@@ -115,7 +101,17 @@ def reproduce(
     return files
 
 
-def _chosen(names: str | Sequence[str]) -> list[Study]:
+def settings_of(study: Study, context: Context) -> dict[str, Any]:
+    """What decides the numbers of a study; a finished one is identified by it."""
+    encoder = resolve_weights(context.weights)
+    return {
+        "quick": context.quick,
+        "weights": {"name": encoder.name, "sha256": encoder.sha256},
+        "data": {file: _sha256(context.data, file) for file in study.data},
+    }
+
+
+def _studies(names: str | Sequence[str]) -> list[Study]:
     wanted = [names] if isinstance(names, str) else list(names)
     if wanted == ["all"]:
         return list(STUDIES.values())
@@ -127,11 +123,11 @@ def _chosen(names: str | Sequence[str]) -> list[Study]:
     return [STUDIES[name] for name in dict.fromkeys(wanted)]
 
 
-def _check_data(chosen: Sequence[Study], folder: Path) -> None:
-    """Say at once what is missing, not hours later."""
+def _check_data(studies: Sequence[Study], folder: Path) -> None:
+    """Name all missing files before the first study runs."""
     missing = {
         file: study.name
-        for study in chosen
+        for study in studies
         for file in study.data
         if not (folder / file).is_file() and not (folder / file.removesuffix(".gz")).is_file()
     }
@@ -140,19 +136,9 @@ def _check_data(chosen: Sequence[Study], folder: Path) -> None:
         listed = ", ".join(f"{file} (for {study})" for file, study in missing.items())
         raise MissingFileError(
             f"data files are missing in '{folder.resolve()}'{state}: {listed}; give the folder "
-            "that holds the evaluation data (they are not part of this package), or choose "
-            "studies that do not need them"
+            "that holds the data sets (they are not part of this repository), or choose studies "
+            "that do not need them"
         )
-
-
-def _settings(study: Study, context: Context) -> dict[str, Any]:
-    """What decides the numbers of a study."""
-    encoder = resolve_weights(context.weights)
-    return {
-        "quick": context.quick,
-        "weights": {"name": encoder.name, "sha256": encoder.sha256},
-        "data": {file: _sha256(context.data, file) for file in study.data},
-    }
 
 
 def _sha256(folder: Path, file: str) -> str:
@@ -162,7 +148,7 @@ def _sha256(folder: Path, file: str) -> str:
 
 
 def _seconds_of_splits(results: Any) -> float:
-    """Time to fit and predict all splits, also those that an earlier run had done."""
+    """Time to fit and predict all splits, including those of an earlier run."""
     if isinstance(results, Mapping):
         mine = sum(split["seconds"] for split in results.get("splits", []))
         return mine + sum(_seconds_of_splits(value) for value in results.values())

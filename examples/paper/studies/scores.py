@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from ssatom.evaluation import EvaluationResult
-from ssatom.reproduction.printed import Scores
-from ssatom.reproduction.study import Table
+from studies.printed import Scores
+from studies.study import Table
 
 METRICS = {"mae": "MAE", "mse": "MSE", "r2": "R²", "pcc": "PCC"}
 KINDS = {"random": "random split", "grouped": "split by formula", "official": "official folds"}
 
 Results = Mapping[str, EvaluationResult]
-"""By features."""
+"""By label of the features, or by network."""
 
 
 def as_numbers(results: Results) -> dict[str, Any]:
-    """Every split's scores and choices, for the report's file."""
+    """Scores and hyper-parameters of every split, for the report's file."""
     return {
         name: {
             "settings": {**result.identity, **result.settings},
@@ -42,17 +42,17 @@ def cell(mean: float, std: float | None = None, digits: int = 3) -> str:
 
 
 def sentence_case(title: str) -> str:
-    """The title as a sentence begins, abbreviations as they are."""
+    """The title with a capital first letter; abbreviations are kept."""
     return title[:1].upper() + title[1:]
 
 
 def mae_in(unit: str, form: str = "MAE in {}") -> str:
-    """The heading of mean absolute errors; a number without unit gets none."""
+    """The heading of mean absolute errors, with the unit if there is one."""
     return "MAE" if unit == "1" else form.format(unit)
 
 
 def digits_for(values: list[float]) -> int:
-    """Decimal places that leave three digits of the smallest error, and no more than four."""
+    """Decimal places that show three digits of the smallest error; at most four."""
     smallest = min((abs(v) for v in values if v and not math.isnan(v)), default=1.0)
     return int(np.clip(2 - math.floor(math.log10(smallest)), 1, 4))
 
@@ -62,7 +62,7 @@ def error_table(
 ) -> Table:
     """Mean absolute errors of all features: printed, and here on each kind of split.
 
-    The best of a column is bold. Columns without a number or word are left out.
+    The lowest of a column is bold. Columns without content are left out.
     """
     kinds = next(iter(results.values())).kinds
     digits = digits_for([r.mean("mae", kind) for r in results.values() for kind in kinds])
@@ -80,7 +80,7 @@ def error_table(
 
 
 def metric_table(title: str, results: Results, printed: Mapping[str, Scores]) -> Table:
-    """All four metrics of what the paper printed, ours after the printed ones."""
+    """All four metrics of the features that the paper has: printed, then ours."""
     rows = []
     for name in results:
         if name not in printed:

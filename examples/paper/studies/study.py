@@ -1,4 +1,4 @@
-"""What a study is: something the paper shows, and how it is made here."""
+"""What a study is: a table or figure, and the function that computes it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ssatom.reproduction.context import Context
+    from studies.context import Context
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows for people to read; the numbers behind them are in `Report.results`.
+    """A table for readers; the numbers behind it are in `Report.results`.
 
     Attributes
     ----------
     title : str
         What it shows, with units.
     columns : sequence of str
-        Heads.
+        Column headings.
     rows : sequence of sequence of str
         Cells.
     """
@@ -42,13 +42,13 @@ class Report:
     Attributes
     ----------
     results : mapping
-        All numbers, such that JSON holds them.
+        All numbers; JSON can hold them.
     tables : sequence of Table
-        Ours beside the paper's.
+        Our numbers beside the paper's.
     reading : sequence of str
-        Paragraphs that say what the numbers mean; figures in them are computed.
+        Paragraphs that say what the numbers mean.
     figures : mapping of str to Figure
-        By the part of the file name that tells them apart; "" for a single one.
+        By the end of the file name; "" for a single figure.
     """
 
     results: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Study:
-    """Something that the paper shows, or that belongs beside it.
+    """A table or figure of the paper, or one that belongs beside it.
 
     Attributes
     ----------

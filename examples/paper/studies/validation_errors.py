@@ -1,4 +1,4 @@
-"""The proxy protocol: what recipes of pretraining are compared by, on training rows alone."""
+"""Validation errors that recipes of pretraining are compared by; only training rows are used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ssatom.embeddings import graph_embeddings
-from ssatom.evaluation import Dataset, KernelRidgeCV, split_rows
-from ssatom.featurizers import SelfSupervisedSiteFeaturizer
-from ssatom.reproduction.context import Context
+from ssatom import KernelRidgeCV, SelfSupervisedSiteFeaturizer, graph_embeddings
+from ssatom.evaluation import split_rows
 from ssatom.weights import PretrainedEncoder
+from studies.context import Context
+from studies.datasets import Dataset
 
 SETS = {
     "mp2018_36k": ("formation_energy_per_atom", "band_gap"),
@@ -25,7 +25,7 @@ N_ROWS = 2000
 """Rows of one data set at most."""
 
 N_SEEDS = 5
-"""Random splits of the tables, whose test rows are left out."""
+"""Random splits of the tables; their test rows are left out."""
 
 _SAME_TARGETS = ("paper_formation", "paper_hse_gap")  # as mp2018_36k's, or close to them
 
@@ -33,7 +33,7 @@ Rows = Mapping[str, Mapping[str, Dataset]]
 """Data by name and target; all targets of one name on the same rows."""
 
 
-def proxy_rows(context: Context) -> dict[str, dict[str, Dataset]]:
+def validation_rows(context: Context) -> dict[str, dict[str, Dataset]]:
     """Rows of all sets that no random split of a table tests.
 
     Of the paper's sets those that are training rows under all five seeds; of `mp2018_36k` a draw
@@ -50,17 +50,17 @@ def proxy_rows(context: Context) -> dict[str, dict[str, Dataset]]:
         dataset = next(iter(sets.values()))
         free = np.ones(len(dataset), dtype=bool)
         if name == "mp2018_36k":
-            assert dataset.parts is not None
-            free = (dataset.parts == "train") & ~np.isin(dataset.groups, list(elsewhere))
+            assert dataset.folds is not None
+            free = (dataset.folds == "train") & ~np.isin(dataset.groups, list(elsewhere))
         elif name.startswith("paper"):
             for seed in range(N_SEEDS):
                 free[split_rows("random", seed, len(dataset))[1]] = False
-        chosen = np.random.default_rng(0).permutation(np.flatnonzero(free))[:N_ROWS]
-        rows[name] = {target: data.select(np.sort(chosen)) for target, data in sets.items()}
+        drawn = np.random.default_rng(0).permutation(np.flatnonzero(free))[:N_ROWS]
+        rows[name] = {target: data.select(np.sort(drawn)) for target, data in sets.items()}
     return rows
 
 
-def proxy_errors(
+def validation_errors(
     rows: Rows, weights: PretrainedEncoder, layers: str, pooling: tuple[str, ...]
 ) -> dict[str, float]:
     """Mean absolute error of each target, by cross-validated kernel ridge.
@@ -68,11 +68,11 @@ def proxy_errors(
     Parameters
     ----------
     rows : mapping
-        From `proxy_rows`.
+        From `validation_rows`.
     weights : PretrainedEncoder
-        To be judged.
+        To be evaluated.
     layers : str
-        Layers joined.
+        Layers, such as "012".
     pooling : tuple of str
         For targets of crystals.
 
@@ -98,13 +98,6 @@ def proxy_errors(
 
 
 def relative_error(errors: Mapping[str, float], reference: Mapping[str, float]) -> float:
-    """Geometric mean over the targets of errors in units of others'.
-
-    Examples
-    --------
-    >>> from ssatom.reproduction.proxy import relative_error
-    >>> round(relative_error({"a": 0.5, "b": 2.0}, {"a": 1.0, "b": 1.0}), 6)
-    1.0
-    """
+    """Geometric mean over the targets of the ratio of an error to the reference's."""
     ratios = [np.log(errors[name] / reference[name]) for name in reference]
     return float(np.exp(np.mean(ratios)))
