@@ -30,7 +30,7 @@ _EPILOG = f"""
   continue after an interruption
 """
 
-app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
 @app.command(epilog=_EPILOG, no_args_is_help=True)

@@ -96,9 +96,9 @@ def run_learning_curve(context: Context) -> Report:
         tables=[Table("MAE", ["property", "training crystals", *models], rows)],
         reading=[
             *reading,
-            "Both networks have the settings that Table VI begins its search with, and as many "
-            f"epochs as show {_CRYSTALS_SEEN:,} crystals, {_MOST_EPOCHS} at most; kernel ridge searches "
-            "its grid.",
+            "Both networks have the settings with which the search of Table VI begins, and as many "
+            f"epochs as show {_CRYSTALS_SEEN:,} crystals, {_MOST_EPOCHS} at most; kernel ridge "
+            "searches its grid.",
         ],
         figures={"": draw_learning_curves(curves, units)},
     )

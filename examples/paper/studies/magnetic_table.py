@@ -1,9 +1,9 @@
 """The paper's table of experimental magnetic moments, extracted again from MAGNDATA's files.
 
 The paper does not say how it selected its sites, but its table shows it: the first site of each
-moment is kept, moments are compared as floats, and elements are ignored. The moments of 1.197 (site 12), 1.34 (2)
-and 1.303 (4 and 20) differ from those of the file's own sites: earlier releases of pymatgen turned
-components along axes of unequal lengths as if they were equal.
+moment is kept, moments are compared as floats, and elements are ignored. The moments of 1.197
+(site 12), 1.34 (2) and 1.303 (4 and 20) differ from those of the file's own sites: earlier releases
+of pymatgen transformed components along axes of unequal lengths as if the lengths were equal.
 """
 
 from __future__ import annotations

@@ -159,9 +159,7 @@ def run_fig9(context: Context) -> Report:
     return Report(
         results={"shares": shares, "outliers": found, **as_numbers(results)},
         tables=[table],
-        reading=[
-            f"Largest errors of {first} in the first split, experiment → predicted: {listed}."
-        ],
+        reading=[f"Largest errors of {first} in split 0, experiment → predicted: {listed}."],
         figures={"": plot_parity(panels, unit=UNIT, bounds=(0.5, 1.0))},
     )
 
