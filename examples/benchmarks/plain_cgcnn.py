@@ -1,6 +1,6 @@
-"""CGCNN as one writes it with PyTorch Geometric, the measure that training is held against.
+"""CGCNN written with PyTorch Geometric, for comparison with our training.
 
-PyTorch Geometric is needed for the benchmark alone, so it is imported when that runs.
+PyTorch Geometric is an optional package, so it is imported when it is used.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssatom import CrystalGraphs
 from ssatom.elements import atomic_features
-from ssatom.graph import CrystalGraphs, GaussianDistanceBasis
+from ssatom.graph import GaussianDistanceBasis
 
 _LEARNING_RATE = 1e-3
 
 
 class PlainCGCNN(nn.Module):
-    """The network of `ssatom.negnn`: the same function of its inputs, written in a plain way.
+    """The function that `CGCNNRegressor` computes, in plain PyTorch Geometric.
 
-    Edges enter the convolutions as Gaussians, without the linear embedding that ours have:
-    that would cost this network time, where ours folds it into the convolutions.
+    Edges enter the convolutions as Gaussians, without the linear embedding of ours, which would
+    cost this network time; ours folds it into the convolutions.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class PlainCGCNN(nn.Module):
 
 
 def plain_graphs(graphs: CrystalGraphs, targets: np.ndarray) -> list[Any]:
-    """The same graphs as ``torch_geometric.data.Data``, node and edge vectors made already."""
+    """The same graphs as ``torch_geometric.data.Data``, with their node and edge vectors."""
     from torch_geometric.data import Data
 
     features, basis = torch.from_numpy(atomic_features().copy()), GaussianDistanceBasis()
@@ -91,7 +92,7 @@ class PlainTraining:
     Parameters
     ----------
     network : PlainCGCNN
-        What is trained.
+        The network.
     train, validation : sequence of Data
         From `plain_graphs`.
     batch_size : int

@@ -142,9 +142,13 @@ def rival_features(
         pass
     found = [np.load(file) for file in files]
     width = max(chunk.shape[1] for chunk in found)
-    return np.concatenate(
-        [c if c.shape[1] else np.full((len(c), width), np.nan, np.float32) for c in found]
-    )
+    return np.concatenate([_with_columns(chunk, width) for chunk in found])
+
+
+def _with_columns(features: np.ndarray, width: int) -> np.ndarray:
+    """A chunk with columns of NaN up to a width, for one in which no row has features."""
+    columns = width - features.shape[1]
+    return np.pad(features, ((0, 0), (0, columns)), constant_values=np.nan)
 
 
 def _compute(rival: Rival, rows: list, file: Path) -> None:
