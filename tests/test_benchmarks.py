@@ -1,4 +1,4 @@
-"""The benchmark measures what it says."""
+"""The speed measurements time what they say."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import embedding_speed
+import network_speed
+import speed
+from plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
+from ssatom import CrystalGraphConverter, GraphEmbeddingFeaturizer
 from ssatom.elements import atomic_features
-from ssatom.estimators._module import PropertyModule
-from ssatom.evaluation import _benchmark_networks as networks
-from ssatom.evaluation import benchmark
-from ssatom.evaluation._plain_cgcnn import PlainCGCNN, PlainTraining, plain_graphs
-from ssatom.evaluation.benchmark import run_benchmark
-from ssatom.featurizers import GraphEmbeddingFeaturizer
-from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis
+from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
 
 GEOMETRIC_ROWS = {
@@ -30,7 +30,7 @@ GEOMETRIC_ROWS = {
 
 @pytest.fixture(scope="module")
 def results():
-    return run_benchmark(n_structures=12)
+    return speed.measure(n_structures=12)
 
 
 def test_ratios_follow_from_the_times(results):
@@ -53,7 +53,7 @@ def test_results_name_what_they_were_taken_on_and_go_into_json(results):
 
 
 def test_examples_are_strained_rather_than_repeated():
-    structures = benchmark._first(None, 500)
+    structures = speed.first_structures(None, 500)
     assert len(structures) == 500
     assert structures[402].volume > structures[0].volume
 
@@ -61,8 +61,8 @@ def test_examples_are_strained_rather_than_repeated():
 def test_timed_featurizing_counts_transforms_alone_and_restores():
     original = GraphEmbeddingFeaturizer.transform
     featurizer = GraphEmbeddingFeaturizer(layers="0", weights="random")
-    structures = benchmark._first(None, 2)
-    with benchmark._TimedFeaturizing() as timed:
+    structures = speed.first_structures(None, 2)
+    with embedding_speed._TimedFeaturizing() as timed:
         time.sleep(0.05)
         assert timed.seconds == 0
         featurizer.transform(structures)
@@ -75,8 +75,24 @@ def test_timed_featurizing_counts_transforms_alone_and_restores():
 
 def test_rates_of_networks_are_there(results):
     assert results["prediction_structures_per_s"] > 0
-    assert results["training_epoch_s"] > 0
-    assert results["training_epoch_float32_s"] > 0
+    assert {"training_epoch_s", "training_epoch_float32_s"} <= set(results)
+
+
+def test_command_writes_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {"embedding_ms_per_structure": 0.5, "weights": "some"}
+    monkeypatch.setattr(speed, "measure", lambda *arguments: taken)
+    output = tmp_path / "new" / "speed.json"
+    done = CliRunner().invoke(speed.app, ["--n-structures", "3", "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(output.read_text()) == taken
+    assert "embedding ms per structure  0.5" in done.output
+
+
+def test_missing_files_are_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(speed.app, ["--data", str(tmp_path / "nothing.jsonl")])
+    assert done.exit_code == 1
+    assert done.output.startswith("error: ")
+    assert len(done.output.splitlines()) == 1
 
 
 def test_ratios_to_torch_geometric_follow_from_the_times(results):
@@ -90,9 +106,9 @@ def test_ratios_to_torch_geometric_follow_from_the_times(results):
 
 def test_no_ratio_without_torch_geometric(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torch_geometric", None)
-    monkeypatch.setattr(networks, "find_spec", lambda name: None)
-    monkeypatch.setattr(networks, "_our_epoch", lambda structures, y, precision: 2.0)
-    found = networks.training_speed(benchmark._first(None, 4))
+    monkeypatch.setattr(network_speed, "find_spec", lambda name: None)
+    monkeypatch.setattr(network_speed, "_fit_seconds", lambda *arguments: 1 + 2 * arguments[-1])
+    found = network_speed.training_speed(speed.first_structures(None, 4))
     assert {name for name, value in found.items() if value is None} == GEOMETRIC_ROWS
     assert "not installed" in found["torch_geometric"]
     assert found["training_epoch_s"] == 2.0
@@ -102,7 +118,7 @@ def test_plain_network_is_ours() -> None:
     pytest.importorskip("torch_geometric")
     from torch_geometric.loader import DataLoader
 
-    graphs = CrystalGraphConverter().convert(benchmark._first(None, 5))
+    graphs = CrystalGraphConverter().convert(speed.first_structures(None, 5))
     ours = NEGNN(NEGNNConfig(node_dim=92, hidden_dim=8, n_conv=2, n_hidden=2)).eval()
     plain = PlainCGCNN(92, 41, 8, 2, 2).eval()
     copy_parameters(ours, plain)
@@ -134,9 +150,9 @@ def copy_parameters(ours: NEGNN, plain: PlainCGCNN) -> None:
 
 def test_plain_training_learns() -> None:
     pytest.importorskip("torch_geometric")
-    structures = benchmark._first(None, 12)
+    structures = speed.first_structures(None, 12)
     graphs = CrystalGraphConverter().convert(structures)
-    y = networks._log_volumes(structures)
+    y = network_speed._log_volumes(structures)
     data = plain_graphs(graphs, ((y - y.mean()) / y.std()).astype(np.float32))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -145,26 +161,18 @@ def test_plain_training_learns() -> None:
     assert errors[-1] < 0.5 * errors[0]
 
 
-def test_epoch_times_are_restored() -> None:
-    original = PropertyModule.on_train_epoch_start
-    structures = benchmark._first(None, 6)
-    seconds = networks._our_epoch(structures, networks._log_volumes(structures), "float32")
-    assert seconds > 0
-    assert PropertyModule.on_train_epoch_start is original
-
-
 def test_predictions_are_of_unseen_cells(monkeypatch: pytest.MonkeyPatch):
     seen = []
-    original = networks.NEGNNRegressor.iter_predict
+    original = network_speed.NEGNNRegressor.iter_predict
 
     def iter_predict(model, rows):
         rows = list(rows)
         seen.extend(row.volume for row in rows)
         return original(model, rows)
 
-    monkeypatch.setattr(networks.NEGNNRegressor, "iter_predict", iter_predict)
-    structures = benchmark._first(None, 6)
-    networks.prediction_speed(structures)
+    monkeypatch.setattr(network_speed.NEGNNRegressor, "iter_predict", iter_predict)
+    structures = speed.first_structures(None, 6)
+    network_speed.prediction_speed(structures)
     assert len(set(seen) - {s.volume for s in structures}) == len(seen) == 18
 
 

@@ -1,30 +1,50 @@
-"""Tables and figures from one command: written once, resumed, redone where damaged."""
+"""The paper's tables and figures: written once, resumed, computed again where damaged."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import write_all
+from typer.testing import CliRunner
 
-from ssatom import MaskedPretrainer, load_example_crystals, reproduce
+from reproduce import app
+from ssatom import MaskedPretrainer, load_example_crystals
 from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
 from ssatom.graph import GraphConfig
-from ssatom.reproduction import STUDIES, networks
-from ssatom.reproduction.chosen import choose
-from ssatom.reproduction.context import Context
-from ssatom.reproduction.printed import KERNEL_RIDGE, NETWORKS
-from ssatom.reproduction.report_files import read_report
-from ssatom.reproduction.scores import cell, digits_for, error_table, mae_in
-from ssatom.reproduction.study import Table
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
+from studies import networks
+from studies.best_features import SELECTED, SELECTED_UNTRAINED, select
+from studies.context import Context
+from studies.features import EXTREMES, IONS, FeatureSet, JoinedFeatures, find
+from studies.printed import KERNEL_RIDGE, NETWORKS, best_embedding
+from studies.registry import STUDIES
+from studies.report_files import is_complete, read_report
+from studies.rivals import STRUCTURE_RIVALS
+from studies.runner import reproduce, settings_of
+from studies.scores import cell, digits_for, error_table, mae_in
+from studies.study import Table
 
-WITHOUT_ARCHIVE = [name for name in STUDIES if name != "magmom-dataset"]
+EF, SM, EF_RD = (find(STRUCTURE_RIVALS, label) for label in ("EF", "SM", "EF+RD"))
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "examples" / "paper" / "reproduce.py"
+RESULTS = ROOT / "docs" / "results" / "paper"
+DATA = Path(os.environ.get("SSATOM_DATA", ROOT.parent / "shared" / "data"))
+SLOW = {"table6", "table7", "learning-curve", "ablation"}
+WITHOUT_ARCHIVE = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+    for name in STUDIES
+    if name != "magmom-dataset"
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +61,7 @@ def output(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _short_networks(monkeypatch):
-    """Quick looks are for thousands of crystals; here two epochs are enough."""
+    """Quick runs are for thousands of crystals; here two epochs are enough."""
     plain = networks.networks
     monkeypatch.setattr(networks, "networks", lambda context, _: plain(context, 2))
     monkeypatch.setattr(networks, "SEARCH_EPOCHS", 1)
@@ -66,7 +86,7 @@ def test_every_study_writes_its_files(name, data, output):
     assert content["results"]
     assert content["reading"]
     text = file.with_suffix(".md").read_text(encoding="utf-8")
-    assert "A quick look" in text
+    assert "Quick run" in text
     for stem in content["figures"]:
         assert f"({stem}.png)" in text
         assert (output / f"{stem}.png").stat().st_size > 5000
@@ -98,6 +118,65 @@ def test_nothing_is_run_twice(data, output, monkeypatch):
     assert file.stat().st_mtime_ns == written
 
 
+def test_a_table_that_is_done_is_found_from_any_folder(data, output, tmp_path):
+    """By the command, in a process of its own; a report is identified by data and weights."""
+    file = run("table3", data, output, quick=True)
+    written = file.stat().st_mtime_ns
+    command = [sys.executable, SCRIPT, "table3", "--quick", "--data", data, "-o", output]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(file.with_suffix(".md"))]
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, "fig4"),
+        (["table9"], 2, "no study is called 'table9'; allowed: all, fig3"),
+        (["table2"], 1, "paper_magmom.jsonl.gz (for table2)"),
+    ],
+)
+def test_command(arguments, code, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == code
+    assert words in done.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.data
+def test_committed_results_are_found(tmp_path):
+    """Those in docs/results are of the data and the weights that they name."""
+    if not DATA.is_dir():
+        pytest.skip(f"no data sets in '{DATA}'")
+    context = Context(DATA, tmp_path)
+    for name in ("fig4", "table2", "table5"):
+        committed = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["settings"]
+        settings = settings_of(STUDIES[name], Context(DATA, tmp_path, committed["weights"]["name"]))
+        assert settings["data"] == committed["data"]
+        if settings["weights"] == committed["weights"]:
+            assert is_complete(RESULTS / f"{name}.json", settings)
+    assert set(settings_of(STUDIES["table2"], context)) == {"quick", "weights", "data"}
+
+
+def test_reports_of_docs_are_complete():
+    """They are identified by what they say themselves, and their figures are beside them."""
+    found = [RESULTS / f"{name}.json" for name in STUDIES]
+    for file in filter(Path.exists, found):
+        settings = read_report(file)["settings"]
+        assert is_complete(file, {k: settings[k] for k in ("quick", "weights", "data")}), file
+    assert sum(map(Path.exists, found)) > 10
+
+
+def test_descriptors_are_computed_in_several_processes(data, tmp_path):
+    alone, several = (
+        Context(data, tmp_path / str(n), progress_bar=False, n_jobs=n) for n in (1, 2)
+    )
+    X = [one.features(one.dataset("paper_formation"), EF_RD) for one in (alone, several)]
+    np.testing.assert_array_equal(*X)
+
+
 @pytest.mark.parametrize("damage", ["half", "figure", "other"])
 def test_damaged_reports_are_made_anew(damage, data, tmp_path):
     file = run("fig4", data, tmp_path)
@@ -108,7 +187,7 @@ def test_damaged_reports_are_made_anew(damage, data, tmp_path):
         file.with_suffix(".svg").unlink()
     else:
         file.write_text(whole.replace('"quick": false', '"quick": true'), encoding="utf-8")
-    with pytest.warns(UserWarning, match="made anew"):
+    with pytest.warns(UserWarning, match="computed again"):
         run("fig4", data, tmp_path)
     seconds = '"seconds"'
     again = file.read_text(encoding="utf-8")
@@ -156,20 +235,34 @@ def test_full_runs_take_five_seeds_and_the_whole_of_table_one(data, tmp_path):
     assert model.cv == 10
 
 
-def test_features_by_name(data, tmp_path):
+def test_features_of_sets(data, tmp_path):
     context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
     crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
     width = context.encoder.hidden_dim
-    assert context.features(crystals, "GE02").shape == (40, 2 * width)
-    assert context.features(sites, "NE5").shape == (len(sites), width)
-    both = context.features(crystals, "GE0 + EF")
-    np.testing.assert_array_equal(both[:, :width], context.features(crystals, "GE0"))
-    assert not np.allclose(context.features(crystals, "random-GE0"), both[:, :width])
-    with pytest.raises(ParameterError, match="'XY' are unknown; allowed: NE or GE"):
-        context.features(crystals, "XY")
+    assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width)
+    assert context.features(crystals, FeatureSet("02", pooling=IONS)).shape == (40, 6 * width)
+    assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width)
+    first = FeatureSet("0")
+    both = context.features(crystals, JoinedFeatures((first, EF)))
+    np.testing.assert_array_equal(both[:, :width], context.features(crystals, first))
+    assert both.shape == (40, width + 100)
+    untrained = context.features(crystals, FeatureSet("0", weights="random"))
+    assert not np.allclose(untrained, both[:, :width])
 
 
-def test_layers_and_pooling_are_chosen_without_test_rows():
+def test_labels_are_those_of_the_paper():
+    """And of result files that are there already."""
+    assert FeatureSet("01", "site").label == "NE01"
+    assert FeatureSet("012", weights="random").label == "random-GE012"
+    assert FeatureSet("012", pooling=IONS).label == "GE012-ions"
+    assert FeatureSet("012", pooling=EXTREMES, weights="random").label == "random-GE012-extremes"
+    assert JoinedFeatures((FeatureSet("0"), EF_RD)).label == "GE0 + EF+RD"
+    assert FeatureSet("0", pooling=IONS, weights="random").description == (
+        "mean, anion, cation; random weights"
+    )
+
+
+def test_layers_and_pooling_are_selected_without_test_rows():
     """The better of cross-validation is taken, split by split, whatever its test error."""
 
     def result(cv_scores, errors):
@@ -179,10 +272,10 @@ def test_layers_and_pooling_are_chosen_without_test_rows():
         ]
         return EvaluationResult({}, splits=splits)
 
-    chosen = choose({"GE0": result([-1, -3], [5, 6]), "GE1": result([-2, -2], [3, 4])})
-    assert chosen.values("mae").tolist() == [5, 4]
-    assert [split.best_params["features"] for split in chosen.splits] == ["GE0", "GE1"]
-    assert [split.seconds for split in chosen.splits] == [4, 4]
+    selected = select({"GE0": result([-1, -3], [5, 6]), "GE1": result([-2, -2], [3, 4])})
+    assert selected.values("mae").tolist() == [5, 4]
+    assert [split.best_params["features"] for split in selected.splits] == ["GE0", "GE1"]
+    assert [split.seconds for split in selected.splits] == [4, 4]
 
 
 def test_best_features_meet_their_rivals(data, output):
@@ -196,32 +289,32 @@ def test_best_features_meet_their_rivals(data, output):
     expected.append(("Last phonon peak", "official"))
     assert [(row[0].split(",")[0], row[1]) for row in summary["rows"]] == expected
     assert set(content["results"]["poisson"]) > {
-        "chosen",
+        SELECTED,
         "GE012-ions",
         "GE012-ions + EF+RD",
         "Magpie",
-        "chosen, untrained",
+        SELECTED_UNTRAINED,
     }
 
 
 def test_descriptors_are_kept_on_disk(data, tmp_path, monkeypatch):
     first = Context(data, tmp_path, progress_bar=False, n_jobs=1)
-    X = first.features(first.dataset("paper_formation"), "EF+RD")
-    monkeypatch.setattr("ssatom.reproduction.features._featurize", None)
+    X = first.features(first.dataset("paper_formation"), EF_RD)
+    monkeypatch.setattr("studies.features._compute", None)
     again = Context(data, tmp_path, progress_bar=False, n_jobs=1)
-    np.testing.assert_array_equal(again.features(again.dataset("paper_formation"), "EF+RD"), X)
+    np.testing.assert_array_equal(again.features(again.dataset("paper_formation"), EF_RD), X)
 
 
 def test_rows_that_a_descriptor_cannot_take_are_left_out_for_all(data, tmp_path):
     context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
     dataset = context.dataset("paper_formation")
-    X = context.features(dataset, "EF").copy()
+    X = context.features(dataset, EF).copy()
     X[3, 0] = np.nan
-    context._features[dataset.sha256, len(dataset), "EF"] = X
-    chosen = context.common(dataset, ["EF", "SM"])
-    assert len(chosen) == len(dataset) - 1
-    assert dataset.ids[3] not in chosen.ids
-    assert context.features(chosen, "EF").shape[0] == len(chosen)
+    context._features[dataset.sha256, len(dataset), EF] = X
+    kept = context.common(dataset, [EF, SM])
+    assert len(kept) == len(dataset) - 1
+    assert dataset.ids[3] not in kept.ids
+    assert context.features(kept, EF).shape[0] == len(kept)
 
 
 def test_weights_of_any_depth(data, tmp_path):
@@ -242,7 +335,9 @@ def test_weights_of_any_depth(data, tmp_path):
     assert {"GE0", "GE1", "GE2", "GE01", "GE012", "random-GE012"} <= features
     assert not features & {"GE3", "GE0123", "random-GE012345"}
     context = Context(data, tmp_path, str(weights), quick=True, progress_bar=False)
-    untrained = context.features(context.dataset("paper_elastic", "log10_K"), "random-GE012")
+    untrained = context.features(
+        context.dataset("paper_elastic", "log10_K"), FeatureSet("012", weights="random")
+    )
     assert untrained.shape[1] == 3 * 8
 
 
@@ -275,6 +370,10 @@ def test_unknown_studies_are_refused_with_the_known_ones(names, tmp_path):
 
 
 def test_printed_numbers_are_the_papers():
+    assert best_embedding("magmom") == "NE01"
+    assert best_embedding("log10_G") == "GE012345"
+    assert best_embedding("band_gap") is None
+    assert KERNEL_RIDGE["formation_energy_per_atom"]["ESM"] == {"mae": (0.49, None)}
     assert KERNEL_RIDGE["magmom"]["NE01"]["mae"] == (0.719, 0.054)
     assert KERNEL_RIDGE["log10_K"]["GE012345"]["r2"] == (0.860, 0.014)
     assert NETWORKS["poisson"]["NEGNN"]["mae"] == (0.029, 0.001)

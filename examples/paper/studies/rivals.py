@@ -33,6 +33,8 @@ WIDTH = 0.2
 SYMBOLS = [Element.from_Z(z).symbol for z in range(1, MAX_ATOMIC_NUMBER + 1)]
 """Hydrogen to fermium."""
 
+_MIN_DISTANCE = 0.3  # Å
+
 Describe = Callable[[Structure, int | None], np.ndarray]
 """Features of a structure, or of one of its sites; raises a StructureError where it has none."""
 
@@ -122,6 +124,7 @@ def radial_distribution(structure: Structure, site: int | None) -> np.ndarray:
     The mean over sites i of Σ_j w_i w_j exp(-(d_ij − r)² / 2σ²), for w = 1 and for each of four
     elemental properties in units of its spread over the elements.
     """
+    _check_distances(structure)
     of_sites = radial_distributions(structure_arrays(structure), property_table(), RADII, WIDTH)
     radial = of_sites.mean(axis=0) if site is None else of_sites[site]
     return np.concatenate([radial.ravel(), element_fractions(structure, site)])
@@ -135,17 +138,22 @@ def soap(structure: Structure, site: int | None) -> np.ndarray:
 
 
 def _check_size(structure: Structure) -> None:
+    _check_distances(structure)
     if len(structure) > MAX_SITES:
         raise StructureError(
-            f"{structure.reduced_formula}: {len(structure)} sites; the features of matrices have "
-            f"{MAX_SITES} eigenvalues at most"
+            f"{structure.reduced_formula}: {len(structure)} sites; at most {MAX_SITES} are allowed"
+        )
+
+
+def _check_distances(structure: Structure) -> None:
+    if not structure.is_valid(tol=_MIN_DISTANCE):
+        raise StructureError(
+            f"{structure.reduced_formula}: two sites are closer than {_MIN_DISTANCE} Å"
         )
 
 
 def _by_magnitude(values: np.ndarray) -> np.ndarray:
     """Eigenvalues, largest absolute value first, padded with zeros."""
-    if not np.isfinite(values).all():
-        raise StructureError("two sites lie on each other: the matrix between them is infinite")
     padded = np.zeros(MAX_SITES)
     padded[: len(values)] = values[np.argsort(-np.abs(values))]
     return padded
