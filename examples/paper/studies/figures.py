@@ -217,10 +217,12 @@ def _legend_below(figure: Figure) -> None:
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
+    inches = 0.65 + 0.085 * max(map(len, named))  # of a handle and the longest name
+    columns = max(1, min(len(named), int(figure.get_figwidth() / inches)))
     figure.legend(
         list(named.values()),
         list(named),
         loc="outside lower center",
-        ncols=min(4, len(named)),
+        ncols=columns,
         frameon=False,
     )
