@@ -1,4 +1,4 @@
-"""Pages of the paper's tables and figures, written from the files of examples/paper/reproduce.py."""
+"""Pages of the paper's tables and figures, from the files of examples/paper/reproduce.py."""
 
 from __future__ import annotations
 

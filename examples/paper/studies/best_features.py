@@ -171,7 +171,8 @@ def _comparisons(context: Context) -> dict[str, _Comparison]:
 
 
 def _legend(comparison: _Comparison) -> dict[str, str]:
-    described = (*comparison.rivals, *comparison.untrained, *comparison.embeddings)
+    described: list[Rival | FeatureSet] = [*comparison.rivals, *comparison.untrained]
+    described += comparison.embeddings
     return {one.label: one.description for one in described} | {
         comparison.joined.label: "both side by side; not selected from",
         SELECTED: "the embeddings with the best cross-validation on each training part",

@@ -84,7 +84,7 @@ def draw_learning_curves(
             means, stds = (np.array(column) for column in zip(*curve.values(), strict=True))
             # A logarithmic axis cannot show an error bar that ends below zero.
             down = np.minimum(np.nan_to_num(stds), 0.8 * means)
-            style = {"color": COLORS[i], "marker": MARKERS[i], "capsize": 2.5}
+            style: dict[str, Any] = {"color": COLORS[i], "marker": MARKERS[i], "capsize": 2.5}
             one.errorbar(list(curve), means, [down, np.nan_to_num(stds)], label=model, **style)
         sizes = sorted({size for curve in curves.values() for size in curve})
         one.set_xticks(sizes, [f"{size:,}".replace(",", "\u2009") for size in sizes])
@@ -116,7 +116,7 @@ def draw_similarities(
     Figure
         One panel.
     """
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         "single": {"color": "#0072b2", "linestyle": "-"},
         "multi": {"color": "#c8102e", "linestyle": "--"},
     }

@@ -127,7 +127,7 @@ def _site_table(context: Context, features: Sequence[Features]) -> Report:
 def _crystal_tables(context: Context, sources: Mapping[str, Sequence[str]]) -> Report:
     layers = dict.fromkeys(("012", context.joined_layers[-1]))
     untrained = [FeatureSet(n, weights="random") for n in layers]
-    features = [*context.rivals, *untrained, *crystal_layers(context)]
+    features: list[Features] = [*context.rivals, *untrained, *crystal_layers(context)]
     numbers, tables, paragraphs = {}, [], []
     for source, targets in sources.items():
         for target, results in evaluate_crystals(context, source, targets, features).items():

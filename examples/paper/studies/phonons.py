@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from studies.context import Context
-from studies.features import FeatureSet
+from studies.features import Features, FeatureSet
 from studies.kernel_tables import crystal_layers, legend, reading
 from studies.scores import as_numbers, error_table
 from studies.study import Report, Table
@@ -24,7 +24,7 @@ def run_phonons(context: Context) -> Report:
     """Kernel ridge on embeddings and descriptors, official folds."""
     dataset = context.common(context.dataset("matbench_phonons"), context.rivals)
     untrained = FeatureSet(context.joined_layers[-1], weights="random")
-    features = [*context.rivals, untrained, *crystal_layers(context)]
+    features: list[Features] = [*context.rivals, untrained, *crystal_layers(context)]
     results = {
         one.label: context.evaluate(one, {TARGET: dataset}, splits=["official"])[TARGET]
         for one in features
