@@ -55,12 +55,12 @@ def evaluate(
     n_jobs: int | None = None,
     progress_bar: bool = True,
 ) -> EvaluationResult:
-    """Measure how well features tell a property, by the paper's protocol.
+    """Measure how well features predict a property, by the paper's protocol.
 
     For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
     by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
     Beside random splits there are grouped ones, where no group is in both parts: rows of one
-    formula resemble each other, so that random splits flatter.
+    formula resemble each other, so that random splits underestimate the error.
 
     Parameters
     ----------
