@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "paper" / "reproduce.py"
 RESULTS = ROOT / "docs" / "results" / "paper"
 DATA = Path(os.environ.get("SSATOM_DATA", ROOT.parent / "shared" / "data"))
-SLOW = {"table6", "table7", "learning-curve", "ablation"}
+SLOW = {"fig7", "table6", "table7", "learning-curve", "ablation"}
 WITHOUT_ARCHIVE = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
     for name in STUDIES
