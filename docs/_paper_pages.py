@@ -1,4 +1,4 @@
-"""Pages of the paper's tables and figures, written from what ``ssatom reproduce`` left behind."""
+"""Pages of the paper's tables and figures, from the files of examples/paper/reproduce.py."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ssatom.reproduction import STUDIES
+from studies.registry import STUDIES
 
 
 def write_paper_pages(results: Path, folder: Path) -> None:
-    """Write a page a study into `folder`, and ``summary.rst``, the list of what they found.
+    """Write a page for each study into `folder`, and ``index.rst``, the list of their findings.
 
     Parameters
     ----------
     results : Path
-        Output of ``ssatom reproduce``.
+        Output folder of ``examples/paper/reproduce.py``.
     folder : Path
         For the pages; made anew.
     """
@@ -63,6 +63,6 @@ def _page(content: dict[str, Any], results: Path) -> str:
         "",
         *(f"- ``{file}``, sha256 {sha256[:12]}…" for file, sha256 in hashes.items()),
         "",
-        f"Made by ``ssatom reproduce {content['study']}``.",
+        f"Computed by ``python examples/paper/reproduce.py {content['study']}``.",
     ]
     return "\n".join(lines) + "\n"

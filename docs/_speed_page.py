@@ -1,4 +1,4 @@
-"""The table of speeds, written from the result file of ``ssatom benchmark``."""
+"""The table of speeds, written from the result file of examples/benchmarks/speed.py."""
 
 from __future__ import annotations
 

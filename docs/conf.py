@@ -7,6 +7,7 @@ from pathlib import Path
 
 root = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(root / "examples" / "paper"))
 sys.path.insert(0, str(root))  # the checkout is documented, whatever is installed
 
 from _paper_pages import write_paper_pages  # noqa: E402
@@ -46,7 +47,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"make_",
+    "ignore_pattern": r"make_|[/\\](paper|benchmarks)[/\\]",
     "remove_config_comments": True,
     "abort_on_example_error": True,
 }

@@ -39,7 +39,6 @@ _ROOMS = {
         "OrbitalFieldMatrixTransformer",
         "SelfSupervisedSiteFeaturizer",
     ),
-    "reproduction": ("reproduce",),
     "estimators": ("CGCNNClassifier", "CGCNNRegressor", "NEGNNClassifier", "NEGNNRegressor"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,14 +44,7 @@ MAY_IMPORT = {
     "estimators": (
         "devices encoder plots structures elements training graph weights embeddings negnn"
     ),
-    "evaluation": (
-        "plots structures elements corpora graph surroundings weights pretraining embeddings "
-        "featurizers estimators"
-    ),
-    "reproduction": (
-        "plots structures corpora graph weights pretraining embeddings featurizers estimators "
-        "evaluation"
-    ),
+    "evaluation": "plots structures weights embeddings featurizers",
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
@@ -176,7 +171,7 @@ def test_encoder_is_torch_alone() -> None:
 
 def test_matplotlib_is_imported_when_it_draws() -> None:
     found = [found for found in IMPORTS if top_level(found.name) == "matplotlib"]
-    named = {"plots", "evaluation", "reproduction"}  # the latter two for annotations alone
+    named = {"plots", "evaluation"}  # the latter for annotations alone
     assert {room_of(one.file) for one in found} <= named
     assert not [str(one) for one in found if one.at_load]
 
@@ -194,6 +189,61 @@ def test_lightning_stays_where_it_trains() -> None:
 def test_pymatgen_is_imported_from_its_core() -> None:
     names = {found.name for found in IMPORTS if top_level(found.name) == "pymatgen"}
     assert names == {"pymatgen.core", "pymatgen.optimization.neighbors"}
+
+
+# The studies -----------------------------------------------------------------------------------
+
+EXAMPLES = PACKAGE.parent / "examples"
+STUDY_FILES = [
+    path for name in ("paper", "benchmarks") for path in sorted((EXAMPLES / name).rglob("*.py"))
+]
+
+
+def test_the_product_knows_nothing_of_the_studies() -> None:
+    """No import leads to a module of examples/, and no line names one."""
+    modules = {path.stem for path in STUDY_FILES} | {"studies", "examples"}
+    wrong = [str(found) for found in IMPORTS if top_level(found.name) in modules]
+    assert not wrong
+    named = re.compile(r"examples[/.](paper|benchmarks)|reproduce\.py|speed\.py")
+    assert not [path for path in FILES if named.search(path.read_text(encoding="utf-8"))]
+
+
+def names_used(path: Path) -> Iterator[tuple[str, str]]:
+    """Modules and names of ssatom that a file imports or reaches through `ssatom.`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ssatom":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((a.name, "") for a in node.names if a.name.startswith("ssatom"))
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ssatom":
+            yield "ssatom", node.attr
+
+
+def is_public(module: str, name: str) -> bool:
+    """Whether ssatom, or one of its rooms, exports a name."""
+    parts = module.split(".")
+    if len(parts) > 2 or any(part.startswith("_") for part in parts):
+        return False
+    if not name or (module, name) == ("ssatom", "__version__"):
+        return module == "ssatom"
+    found = importlib.import_module(module)
+    exported = getattr(found, "__all__", [n for n in vars(found) if not n.startswith("_")])
+    return name in exported
+
+
+@pytest.mark.parametrize("path", STUDY_FILES, ids=lambda path: path.stem)
+def test_studies_use_public_names_alone(path: Path) -> None:
+    assert not [
+        f"{module} {name}" for module, name in names_used(path) if not is_public(module, name)
+    ]
+
+
+def test_studies_are_found() -> None:
+    assert len(STUDY_FILES) > 20
+    assert not is_public("ssatom.evaluation.results", "resume")
+    assert not is_public("ssatom.evaluation", "resume")
+    assert not is_public("ssatom.structures._arrays", "StructureArrays")
+    assert is_public("ssatom.structures", "StructureArrays")
 
 
 # What `import ssatom` does ---------------------------------------------------------------------

@@ -675,16 +675,3 @@ def test_one_run_at_a_time(corpus: Path) -> None:
         assert "another run is at work" in refused.stderr
     assert "after 2 structures" in featurize(corpus, "-o", "x.csv").stdout
     assert os.listdir() == ["x.csv"]
-
-
-def test_benchmark_writes_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = {"embedding_ms_per_structure": 0.5, "weights": "some"}
-    monkeypatch.setattr("ssatom.evaluation.run_benchmark", lambda *arguments: taken)
-    output = tmp_path / "speed.json"
-    done = run("benchmark", "--n-structures", 3, "-o", output)
-    assert done.exit_code == 0
-    assert json.loads(output.read_text()) == taken
-    assert "embedding ms per structure  0.5" in done.output
-    missing = run("benchmark", "-o", tmp_path / "nowhere" / "speed.json")
-    assert missing.exit_code == 1
-    assert "make it first" in missing.stderr

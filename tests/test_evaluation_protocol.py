@@ -277,8 +277,8 @@ class Constant(RegressorMixin, BaseEstimator):
         ({"splits": []}, "allowed are different ones"),
         ({"groups": None, "splits": ["grouped"]}, "needs groups"),
         ({"groups": ["a"]}, r"groups has shape \(1,\); allowed is one a row"),
-        ({"parts": [1] * 60}, "parts are all the same"),
-        ({"splits": ["official"]}, "needs parts"),
+        ({"folds": [1] * 60}, "folds are all the same"),
+        ({"splits": ["official"]}, "needs folds"),
         ({"groups": ["a"] * 60}, "at least two"),
         ({"n_seeds": 0}, "n_seeds=0"),
         ({"test_size": 1.5}, "test_size=1.5"),
@@ -328,12 +328,12 @@ def test_structures_themselves_for_a_model_that_takes_them(tmp_path):
 
 def test_official_folds_are_tested_once_each(data, tmp_path):
     X, y, _ = data
-    parts = np.array(["fold2", "fold0", "fold1"])[np.arange(len(y)) % 3]
-    options = {"model": Ridge(), "parts": parts, "keep_predictions": True, "progress_bar": False}
+    folds = np.array(["fold2", "fold0", "fold1"])[np.arange(len(y)) % 3]
+    options = {"model": Ridge(), "folds": folds, "keep_predictions": True, "progress_bar": False}
     result = evaluate(X, y, result_file=tmp_path / "r.json", **options)
     assert [(s.kind, s.seed) for s in result.splits] == [("official", i) for i in range(3)]
     for i, split in enumerate(result.splits):
-        assert set(parts[split.test_rows]) == {f"fold{i}"}
+        assert set(folds[split.test_rows]) == {f"fold{i}"}
         assert split.n_train + split.n_test == len(y)
     with pytest.raises(ParameterError, match="another evaluation"):
-        evaluate(X, y, result_file=tmp_path / "r.json", **{**options, "parts": parts[::-1]})
+        evaluate(X, y, result_file=tmp_path / "r.json", **{**options, "folds": folds[::-1]})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,10 @@ from ssatom.plots import (
     Parity,
     plot_calibration,
     plot_confusion,
-    plot_grouped_bars,
     plot_layer_errors,
-    plot_learning_curve,
-    plot_map,
     plot_parity,
-    plot_similarity,
 )
-from ssatom.plots._style import BLUE, COLORS, RED
+from ssatom.plots._style import COLORS, RED
 
 ERRORS = {
     "random split": {"GE0": (0.30, 0.01), "GE01": (0.21, 0.02), "GE012": (0.19, 0.01)},
@@ -123,8 +118,6 @@ def test_a_series_keeps_its_colour_in_all_panels() -> None:
 
 def test_frames_are_mappings() -> None:
     means = pd.DataFrame({"KRR": {"NE0": 1.0, "NE1": 0.8}, "RF": {"NE0": 1.1, "NE1": np.nan}})
-    (axes,) = plot_grouped_bars(means, ylabel="MAE (µB)").axes
-    assert [patch.get_height() for patch in axes.patches] == [1.0, 0.8, 1.1]
     (axes,) = plot_layer_errors({"KRR": means["KRR"]}, ylabel="MAE").axes
     assert tick_texts(axes) == ["NE0", "NE1"]
 
@@ -132,11 +125,10 @@ def test_frames_are_mappings() -> None:
 def test_long_names_are_slanted() -> None:
     long = {"KRR": {f"random-GE{i}": 1.0 for i in range(8)}}
     for values, angle in ((long, 30), (ERRORS, 0)):
-        (axes,) = plot_grouped_bars(values, ylabel="MAE").axes
+        (axes,) = plot_layer_errors(values, ylabel="MAE").axes
         assert {text.get_rotation() for text in axes.get_xticklabels()} == {angle}
 
 
-@pytest.mark.parametrize("draw", [plot_layer_errors, plot_grouped_bars, plot_learning_curve])
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -153,9 +145,9 @@ def test_long_names_are_slanted() -> None:
         ({"title": {"a": {1: 1.0}}, "b": {1: 1.0}}, r"\['b'\]\[1\] needs a mapping, got float"),
     ],
 )
-def test_bad_values(draw: Callable[..., Figure], values: Any, message: str) -> None:
+def test_bad_values(values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        draw(values, ylabel="MAE")
+        plot_layer_errors(values, ylabel="MAE")
 
 
 def test_names_of_panels_fit_together() -> None:
@@ -163,58 +155,6 @@ def test_names_of_panels_fit_together() -> None:
         plot_layer_errors({"a": ERRORS}, ylabel={"b": "MAE"})
     with pytest.raises(ValueError, match=r"references are given for \['b'\], but the panels"):
         plot_layer_errors({"a": ERRORS}, ylabel="MAE", references={"b": {"OFM": 1.0}})
-
-
-# Bars ------------------------------------------------------------------------------------------
-
-
-def test_grouped_bars() -> None:
-    values = {"KRR": {"NE0": (1.0, 0.1), "NE1": 0.8}, "RF": {"NE1": (0.9, 0.2), "OFM": 0.7}}
-    figure = plot_grouped_bars(values, ylabel="MAE (µB)")
-    (axes,) = figure.axes
-    assert tick_texts(axes) == ["NE0", "NE1", "OFM"]
-    assert legend_texts(figure) == ["KRR", "RF"]
-    middles = [patch.get_x() + patch.get_width() / 2 for patch in axes.patches]
-    assert [round(x) for x in middles] == [0, 1, 1, 2]
-    first, second = axes.patches[1:3]
-    assert first.get_x() + first.get_width() == pytest.approx(second.get_x())  # side by side
-    assert axes.get_ylim()[0] == 0
-    saved(figure)
-
-
-def test_bars_of_one_series_need_no_legend() -> None:
-    figure = plot_grouped_bars({"KRR": {"NE0": 1.0, "NE1": -0.5}}, ylabel="R²")
-    assert not figure.legends
-    assert any(set(line.get_ydata()) == {0} for line in figure.axes[0].lines)
-
-
-# Learning curves -------------------------------------------------------------------------------
-
-
-def test_learning_curve() -> None:
-    figure = plot_learning_curve(CURVES, ylabel="MAE (eV/atom)")
-    (axes,) = figure.axes
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    assert axes.get_xlabel() == "training crystals"
-    assert tick_texts(axes) == ["100", "1\u2009000"]
-    line, _, (bars,) = axes.containers[0]
-    np.testing.assert_array_equal(line.get_xdata(), [100, 1000])
-    np.testing.assert_array_equal(line.get_ydata(), [0.5, 0.2])
-    assert bars.get_segments()[0][:, 1] == pytest.approx([0.1, 1.1])  # not down to -0.1
-    assert legend_texts(figure) == ["CGCNN", "NEGNN"]
-    saved(figure)
-
-
-def test_learning_curves_of_properties() -> None:
-    labels = {"formation energy": "MAE (eV/atom)", "band gap": "MAE (eV)"}
-    figure = plot_learning_curve(dict.fromkeys(labels, CURVES), ylabel=labels)
-    assert [axes.get_ylabel() for axes in figure.axes] == list(labels.values())
-
-
-@pytest.mark.parametrize("curve", [{0: 1.0}, {100: 0.0}, {"many": 1.0}])
-def test_logarithms_need_positive_numbers(curve: dict) -> None:
-    with pytest.raises(ValueError, match="curves of 'CGCNN': logarithmic axes need positive"):
-        plot_learning_curve({"CGCNN": curve}, ylabel="MAE")
 
 
 # Parity ----------------------------------------------------------------------------------------
@@ -290,8 +230,6 @@ def test_clouds_are_pictures_in_an_svg() -> None:
     for n, picture in ((500, False), (501, True)):
         y = np.linspace(0, 1, n)
         assert ("<image" in saved(plot_parity({"": (y, y)}, unit="eV"))) == picture
-        panel = (np.column_stack([y, y]), ["Fe"] * n)
-        assert ("<image" in saved(plot_map({"": panel}))) == picture
 
 
 @pytest.mark.parametrize(
@@ -318,95 +256,6 @@ def test_bad_parity(panel: Any, message: str) -> None:
 def test_bad_bounds() -> None:
     with pytest.raises(ValueError, match=r"bounds need to be positive errors, got \(0,\)"):
         plot_parity({"": (Y, Y)}, unit="eV", bounds=(0,))
-
-
-# Similarity ------------------------------------------------------------------------------------
-
-
-def test_similarity() -> None:
-    similarities = {
-        name: {"single": [0.1, 0.5, 0.9], "multi": [np.nan, 0.3, 0.4]} for name in ("NaCl", "KCl")
-    }
-    figure = plot_similarity(similarities, layers=["0", "1", "2"])
-    (axes,) = figure.axes
-    assert tick_texts(axes) == ["0", "1", "2"]
-    assert [line.get_color() for line in axes.lines] == [BLUE, RED, BLUE, RED]
-    assert len({line.get_marker() for line in axes.lines[::2]}) == 2  # by crystal
-    assert "KCl, multi-scale" in legend_texts(figure)
-    saved(figure)
-
-
-def test_opposite_vectors_are_seen() -> None:
-    (axes,) = plot_similarity({"NaCl": {"single": [-0.9, 1.0]}}, layers=[0, 1]).axes
-    low, high = axes.get_ylim()
-    assert low < -0.9
-    assert high > 1
-
-
-@pytest.mark.parametrize(
-    ("scales", "message"),
-    [
-        (
-            {"single": [0.1]},
-            r"\['NaCl'\]\['single'\] needs 2 values, one a layer, got shape \(1,\)",
-        ),
-        ({"both": [0.1, 0.2]}, "knows 'single' and 'multi', got 'both'"),
-        ({"multi": [0.1, 1.2]}, "needs cosines from -1 to 1, got 1.2 for layer 1"),
-        ({}, "is empty"),
-    ],
-)
-def test_bad_similarity(scales: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_similarity({"NaCl": scales}, layers=[0, 1])
-
-
-# Maps ------------------------------------------------------------------------------------------
-
-
-def map_legends(figure: Figure) -> list[list[str]]:
-    legends = [axes.get_legend() for axes in figure.axes]
-    return [[text.get_text() for text in legend.get_texts()] for legend in legends if legend]
-
-
-def test_maps_of_the_same_labels_share_a_row_and_its_legend() -> None:
-    points = np.random.default_rng(0).normal(size=(6, 2))
-    elements, places = ["Fe", "Mn", "Mn", "Co", "Mn", "Fe"], ["oct"] * 4 + ["tet"] * 2
-    figure = plot_map(
-        {
-            "random, elements": (points, elements),
-            "trained, elements": (points, elements),
-            "random, places": (points, places),
-        }
-    )
-    assert map_legends(figure) == [["Mn", "Fe", "Co"], ["oct", "tet"]]
-    saved(figure)
-    rows = [round(axes.get_position().y0, 2) for axes in figure.axes]
-    assert rows[0] == rows[1] > rows[2]
-
-
-def test_map_names_the_most_frequent() -> None:
-    labels = [i for i in range(25) for _ in range(30 - i)]
-    points = np.column_stack([np.arange(len(labels)), labels])
-    figure = plot_map({"": (points, labels)})
-    assert map_legends(figure) == [[*map(str, range(20)), "5 others"]]
-    grey, *clouds = figure.axes[0].collections
-    assert set(grey.get_offsets()[:, 1]) == {20, 21, 22, 23, 24}
-    shown = {(tuple(c.get_facecolor()[0]), len(c.get_paths()[0].vertices)) for c in clouds}
-    assert len(shown) == 20  # no two look the same
-
-
-@pytest.mark.parametrize(
-    ("panel", "message"),
-    [
-        (np.zeros((3, 2)), r"panels\['a'\] needs a pair of points and labels, got ndarray"),
-        ((np.zeros((3, 3)), list("abc")), r"points of shape \(n_points, 2\), got \(3, 3\)"),
-        ((np.full((1, 2), np.nan), ["a"]), "needs finite points"),
-        ((np.zeros((3, 2)), ["a"]), r"labels of panels\['a'\] needs 3 labels"),
-    ],
-)
-def test_bad_map(panel: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_map({"a": panel})
 
 
 # Calibration -----------------------------------------------------------------------------------

@@ -11,10 +11,7 @@ from ssatom.plots import (
     Parity,
     plot_calibration,
     plot_layer_errors,
-    plot_learning_curve,
-    plot_map,
     plot_parity,
-    plot_similarity,
 )
 
 ERRORS = {"random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02)}}
@@ -37,40 +34,6 @@ ERRORS = {"random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02)}}
 def test_layers_refuse(errors: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plot_layer_errors(errors, **{"ylabel": "MAE", **options})
-
-
-@pytest.mark.parametrize(("size", "error"), [(0, 1.0), ("all", 1.0), (100, 0.0), (100, -1.0)])
-def test_learning_curves_refuse(size: Any, error: float) -> None:
-    with pytest.raises(ValueError, match=f"curves of 'CGCNN'.*got {error} for {size!r}"):
-        plot_learning_curve({"CGCNN": {size: error}}, ylabel="MAE")
-
-
-@pytest.mark.parametrize(
-    ("panel", "message"),
-    [
-        ([1, 2, 3], "needs a pair of points and labels, got list"),
-        ((np.zeros((2, 3)), "ab"), r"shape \(n_points, 2\), got \(2, 3\)"),
-        ((["a", "b"], ["x", "y"]), r"shape \(n_points, 2\)"),
-        (([[0, np.nan]], ["a"]), "needs finite points"),
-        (([[0, 0]], ["a", "b"]), r"labels of panels\['p'\] needs 1 labels"),
-    ],
-)
-def test_maps_refuse(panel: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_map({"p": panel})
-
-
-@pytest.mark.parametrize(
-    ("scales", "message"),
-    [
-        ({"both": [0, 1]}, "knows 'single' and 'multi', got 'both'"),
-        ({"single": [0]}, r"needs 2 values, one a layer, got shape \(1,\)"),
-        ({"single": [0, 1.5]}, "from -1 to 1, got 1.5 for layer 1"),
-    ],
-)
-def test_similarities_refuse(scales: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_similarity({"NaCl": scales}, [0, 1])
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,8 @@ from ssatom import plots
 from ssatom.plots import (
     Parity,
     plot_calibration,
-    plot_grouped_bars,
     plot_layer_errors,
-    plot_learning_curve,
-    plot_map,
     plot_parity,
-    plot_similarity,
 )
 
 ERRORS = {
@@ -29,7 +25,6 @@ ERRORS = {
     "by group": {"GE0": 0.5, "GE01": float("nan"), "GE012": 0.4},
 }
 MODEL = (np.arange(40.0), np.arange(40.0) + 0.5, np.full(40, 0.5))
-RNG = np.random.default_rng(0)
 
 
 def texts(container: Any) -> list[str]:
@@ -91,59 +86,6 @@ def test_panels_share_a_scale_or_have_their_own() -> None:
     assert ["OFM" in names for names in labels] == [True, False]
     first, second = (axes.containers[0].lines[0].get_color() for axes in own.axes)
     assert first == second  # of the same series
-
-
-# Bars
-
-
-def test_bars_stand_in_groups() -> None:
-    figure = plot_grouped_bars(ERRORS, ylabel="MAE (eV)")
-    (axes,) = figure.axes
-    random, group = axes.containers[1::2]  # the others are error bars
-    assert [bar.get_height() for bar in random] == [0.3, 0.1, 0.2]
-    assert [bar.get_height() for bar in group] == [0.5, 0.4]
-    np.testing.assert_allclose(bar_ends(random)[2], (0.17, 0.23))
-    middles = [bar.get_x() + bar.get_width() / 2 for bar in (*random, *group)]
-    np.testing.assert_array_equal(np.round(middles), [0, 1, 2, 0, 2])
-    assert random[0].get_x() + random[0].get_width() <= group[0].get_x() + 1e-9  # side by side
-    assert random[0].get_facecolor() != group[0].get_facecolor()
-    assert axes.get_ylabel() == "MAE (eV)"
-    assert axes.get_ylim()[0] == 0
-    assert texts(figure.legends[0]) == ["random", "by group"]
-
-
-def test_bars_grow_with_their_number_and_names_are_slanted() -> None:
-    few = plot_grouped_bars({"KRR": {"NE0": 1.0, "NE1": -2.0}}, ylabel="R²")
-    many = plot_grouped_bars(
-        {model: {f"descriptor {i}": 1.0 for i in range(20)} for model in "abc"}, ylabel="MAE"
-    )
-    assert not few.legends  # one series needs no name
-    assert many.get_figwidth() > 1.5 * few.get_figwidth()
-    assert [one.axes[0].get_xticklabels()[0].get_rotation() > 0 for one in (few, many)] == [0, 1]
-    two = plot_grouped_bars({"p": {"a": {"x": 1}}, "q": {"a": {"y": 2}}}, ylabel="MAE")
-    assert [axes.get_xticklabels()[0].get_text() for axes in two.axes] == ["x", "y"]
-
-
-# Learning curves
-
-
-def test_learning_curves_are_logarithmic() -> None:
-    curves = {"CGCNN": {1000: (0.2, 0.3), 100: (0.4, 0.1)}, "NEGNN": pd.Series({100: 0.3})}
-    (axes,) = plot_learning_curve(curves, ylabel="MAE (eV)").axes
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("training crystals", "MAE (eV)")
-    line = axes.containers[0].lines[0]
-    assert list(line.get_xdata()) == [100, 1000]  # in order
-    low, high = bar_ends(axes.containers[0])[1]
-    assert 0 < low < 0.2  # a bar to below zero ends above it
-    assert high == pytest.approx(0.5)
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["100", "1\u2009000"]
-
-
-def test_numbers_of_crystals_do_not_touch() -> None:
-    sizes = [100, 110, 120, 1000, 9500, 10000]
-    (axes,) = plot_learning_curve({"CGCNN": dict.fromkeys(sizes, 1.0)}, ylabel="").axes
-    assert list(axes.get_xticks()) == [100, 1000, 9500]
 
 
 # Calibration
@@ -209,62 +151,13 @@ def test_names_of_outliers_do_not_touch() -> None:
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
-# Maps and similarities
-
-
-def test_maps_name_the_most_frequent_labels() -> None:
-    labels = np.repeat([f"E{i}" for i in range(25)], np.arange(25, 0, -1))
-    points = RNG.normal(size=(len(labels), 2))
-    figure = plot_map({"a": (points, labels), "b": (-points, labels), "c": ([[0, 0]], ["Fe"])})
-    assert titles(figure) == ["a", "b", "c"]
-    rows = [axes.get_subplotspec().rowspan.start for axes in figure.axes]
-    assert rows == [0, 0, 1]  # "c" has no label in common with "b"
-    legends = [axes.get_legend() for axes in figure.axes]
-    assert legends[0] is None
-    assert texts(legends[1]) == [*(f"E{i}" for i in range(20)), "5 others"]
-    assert texts(legends[2]) == ["Fe"]
-    rest, first = figure.axes[0].collections[:2]
-    np.testing.assert_allclose(rest.get_offsets(), points[-15:])
-    assert np.ptp(rest.get_facecolor()[0][:3]) == 0  # grey
-    np.testing.assert_allclose(first.get_offsets(), points[:25])
-    styles = {
-        (tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes())
-        for c in figure.axes[0].collections
-    }
-    assert len(styles) == 21  # all can be told apart
-    figure.draw_without_rendering()
-    assert all(legend.get_window_extent().x1 <= figure.bbox.x1 for legend in legends[1:])
-
-
-def test_similarities_are_lines_by_scale_and_crystal() -> None:
-    given = {
-        "NaCl": {"single": [0.1, np.nan, 0.9], "multi": [0, 0.1, 0.2]},
-        "FeO": {"multi": 3 * [1]},
-    }
-    figure = plot_similarity(given, ["0", "1", "2"])
-    single, multi, other = figure.axes[0].lines
-    np.testing.assert_array_equal(single.get_ydata(), [0.1, np.nan, 0.9])
-    assert single.get_color() != multi.get_color() == other.get_color()
-    assert single.get_linestyle() != multi.get_linestyle() == other.get_linestyle()
-    assert single.get_marker() == multi.get_marker() != other.get_marker()
-    names = ["NaCl, single-scale", "NaCl, multi-scale", "FeO, multi-scale"]
-    assert texts(figure.legends[0]) == names
-    assert figure.axes[0].get_ylim() == pytest.approx((-0.05, 1.05))
-    negative = plot_similarity({"NaCl": {"single": [-0.1, 0.2]}}, [0, 1])
-    assert negative.axes[0].get_ylim()[0] < -0.1
-
-
 # All of them
 
 LONG = [f"a rather long name of panel {i}, as long as two lines" for i in range(4)]
 ALL = {
     "layers": lambda: plot_layer_errors(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
-    "bars": lambda: plot_grouped_bars(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
-    "learning": lambda: plot_learning_curve({LONG[0]: {10: (1, 2), 99: 0.2}}, ylabel="MAE (eV)"),
     "calibration": lambda: plot_calibration({"ensemble": MODEL}, unit="eV"),
     "parity": lambda: plot_parity(dict.fromkeys("abc", MODEL[:2]), unit="GPa"),
-    "map": lambda: plot_map({name: (RNG.normal(size=(600, 2)), 150 * LONG) for name in LONG}),
-    "similarity": lambda: plot_similarity({"NaCl": {"multi": [0, 1, 0.5, 0]}}, layers=LONG),
     "confusion": lambda: plots.plot_confusion(np.eye(4, dtype=int), list("abcd")),
 }
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_wheel_holds_weights_and_crystals_and_no_tests(wheel):
             assert f"ssatom/_weights/{weights}/{file}" in names
     assert "ssatom/corpora/example_crystals.csv" in names
     assert all(name.startswith(("ssatom/", "ssatom-")) for name in names)
+
+
+def test_source_distribution_holds_the_studies(tmp_path):
+    _run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=ROOT)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("paper", "benchmarks"):
+        files = (ROOT / "examples" / folder).rglob("*.py")
+        assert {path.relative_to(ROOT).as_posix() for path in files} <= names
+    assert "examples/paper/studies/printed.csv" in names
 
 
 def test_installed_wheel_featurizes_with_the_network_cut(wheel, tmp_path):

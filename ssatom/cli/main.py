@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ssatom
-from ssatom.cli import benchmark, featurize, fit, predict, pretrain, reproduce, weights
+from ssatom.cli import featurize, fit, predict, pretrain, weights
 from ssatom.cli._disk import disk_error
 from ssatom.cli._output import HARMLESS, say
 from ssatom.exceptions import ParameterError, SsatomError
@@ -23,7 +23,6 @@ _EPILOG = """
 - `ssatom predict model/ cifs/ -o predictions.csv`
 - `ssatom weights list`
 - `ssatom pretrain corpus.jsonl.gz -o my-weights`
-- `ssatom reproduce table4 --data data -o results`
 
 `ssatom COMMAND --help` tells all about a command.
 """
@@ -71,8 +70,6 @@ app.command("fit", epilog=fit.EPILOG)(fit.fit)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.add_typer(weights.app, name="weights")
-app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
-app.command("benchmark", epilog=benchmark.EPILOG)(benchmark.benchmark)
 
 
 def _show_version(asked: bool) -> None:

@@ -125,7 +125,7 @@ def measure_locality(
     """Find out how far a property reaches, by the layers that its prediction needs.
 
     Hidden states of the encoder's layer n know their surroundings up to n steps along the graph.
-    Joining layers 0, 01, 012 and so on and measuring the error of each tells whether the property
+    Joining layers 0, 01, 012 and so on and measuring the error of each shows whether the property
     is settled nearby, the paper's reading of its Figs. 10 and 11 [1]_.
 
     Parameters

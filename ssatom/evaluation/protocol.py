@@ -23,7 +23,6 @@ import ssatom
 from ssatom.embeddings import resolve_weights
 from ssatom.embeddings.choices import Weights
 from ssatom.evaluation._checks import check_target
-from ssatom.evaluation.datasets import Dataset
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
 from ssatom.evaluation.splits import (
@@ -42,26 +41,26 @@ def evaluate(
     y: Any,
     *,
     groups: Any = None,
-    parts: Any = None,
+    folds: Any = None,
     model: BaseEstimator | None = None,
     n_seeds: int = 5,
     test_size: float = 0.2,
     splits: Sequence[str] | None = None,
     scale: bool = True,
     name: str | None = None,
-    data: Dataset | Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
     weights: Weights = None,
     result_file: str | os.PathLike[str] | None = None,
     keep_predictions: bool = False,
     n_jobs: int | None = None,
     progress_bar: bool = True,
 ) -> EvaluationResult:
-    """Measure how well features tell a property, by the paper's protocol.
+    """Measure how well features predict a property, by the paper's protocol.
 
     For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
     by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
     Beside random splits there are grouped ones, where no group is in both parts: rows of one
-    formula resemble each other, so that random splits flatter.
+    formula resemble each other, so that random splits underestimate the error.
 
     Parameters
     ----------
@@ -73,8 +72,8 @@ def evaluate(
     groups : array-like, shape (n_rows,), default=None
         Such as reduced formulas. Grouped splits also keep groups together in the folds inside
         the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
-    parts : array-like, shape (n_rows,), default=None
-        Folds that the data come with: the one in which each row is tested.
+    folds : array-like, shape (n_rows,), default=None
+        Official folds of the data: the one in which each row is tested.
     model : estimator, default=None
         Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
         `random_state`, if it has one, becomes the seed of the split.
@@ -83,15 +82,15 @@ def evaluate(
     test_size : float, default=0.2
         Share of rows (of groups, for grouped splits) in the test part.
     splits : sequence of {"random", "grouped", "official"}, default=None
-        Kinds of splits; None is the official folds if there are `parts`, and else random ones,
+        Kinds of splits; None is the official folds if there are `folds`, and else random ones,
         and grouped ones if there are groups.
     scale : bool, default=True
         Shift and scale each feature to mean 0 and variance 1 over the training part; structures
         are never scaled.
     name : str, default=None
         What the features are called, for the result file.
-    data : Dataset or mapping, default=None
-        Where rows come from, for the result file: name, target and hash.
+    data : mapping, default=None
+        Where rows come from, for the result file: such as name, target and hash.
     weights : str, path or PretrainedEncoder, default=None
         Weights that made the features, for the result file, as for the featurizers; None means
         here that none did.
@@ -136,14 +135,14 @@ def evaluate(
         features,
         {"y": y},
         groups=groups,
-        parts=parts,
+        folds=folds,
         model=model,
         n_seeds=n_seeds,
         test_size=test_size,
         splits=splits,
         scale=scale,
         name=name,
-        data={"y": data},
+        data=None if data is None else {"y": data},
         weights=weights,
         result_files={} if result_file is None else {"y": result_file},
         keep_predictions=keep_predictions,
@@ -158,14 +157,14 @@ def evaluate_columns(
     targets: Mapping[str, Any],
     *,
     groups: Any = None,
-    parts: Any = None,
+    folds: Any = None,
     model: BaseEstimator | None = None,
     n_seeds: int = 5,
     test_size: float = 0.2,
     splits: Sequence[str] | None = None,
     scale: bool = True,
     name: str | None = None,
-    data: Mapping[str, Dataset | Mapping[str, Any] | None] | None = None,
+    data: Mapping[str, Mapping[str, Any]] | None = None,
     weights: Weights = None,
     result_files: Mapping[str, str | os.PathLike[str]] | None = None,
     keep_predictions: bool = False,
@@ -184,15 +183,15 @@ def evaluate_columns(
     targets : mapping of str to array-like of float, shape (n_rows,)
         Labels by name, all of them known in all rows.
     groups : array-like, shape (n_rows,), default=None
-        As for `evaluate`; so are `parts` to `name`.
-    parts : array-like, shape (n_rows,), default=None
+        As for `evaluate`; so are `folds` to `name`.
+    folds : array-like, shape (n_rows,), default=None
     model : regressor, default=None
     n_seeds : int, default=5
     test_size : float, default=0.2
     splits : sequence of str, default=None
     scale : bool, default=True
     name : str, default=None
-    data : mapping of str to Dataset or mapping, default=None
+    data : mapping of str to mapping, default=None
         By the same names, as for `evaluate`.
     weights : str, path, PretrainedEncoder or None, default=None
         As for `evaluate`.
@@ -228,12 +227,12 @@ def evaluate_columns(
     X, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
     groups = None if groups is None else check_column(groups, len(X), "groups")
-    parts = None if parts is None else check_column(parts, len(X), "parts")
-    kinds = check_kinds(splits, groups, parts)
+    folds = None if folds is None else check_column(folds, len(X), "folds")
+    kinds = check_kinds(splits, groups, folds)
     _check_numbers(n_seeds, test_size)
     model = KernelRidgeCV() if model is None else model
     scaled = scale and X.ndim == 2
-    run = _Run(X, sha256, columns, groups, parts, model, test_size, scaled, keep_predictions)
+    run = _Run(X, sha256, columns, groups, folds, model, test_size, scaled, keep_predictions)
     files = {} if result_files is None else dict(result_files)
     kept = {
         target: EvaluationResult(
@@ -247,7 +246,7 @@ def evaluate_columns(
         for target, file in files.items()
         for split in resume(file, kept[target].identity)
     }
-    counts = {kind: len(np.unique(parts)) if kind == "official" else n_seeds for kind in kinds}
+    counts = {kind: len(np.unique(folds)) if kind == "official" else n_seeds for kind in kinds}
     wanted = [(kind, seed) for kind in kinds for seed in range(counts[kind])]
     jobs = {key: [target for target in columns if (target, *key) not in done] for key in wanted}
     missing = [delayed(run.split)(*key, todo) for key, todo in jobs.items() if todo]
@@ -273,7 +272,7 @@ class _Run:
     sha256: str
     columns: dict[str, np.ndarray]
     groups: np.ndarray | None
-    parts: np.ndarray | None
+    folds: np.ndarray | None
     model: Any
     test_size: float
     scale: bool
@@ -281,7 +280,7 @@ class _Run:
 
     def split(self, kind: str, seed: int, targets: list[str]) -> dict[str, SplitScores]:
         """Scores of one split, for some of the labels."""
-        whole = (len(self.X), self.groups, self.test_size, self.parts)
+        whole = (len(self.X), self.groups, self.test_size, self.folds)
         train, test = split_rows(kind, seed, *whole)
         start = time.perf_counter()
         X_train, X_test = self.X[train], self.X[test]
@@ -324,7 +323,8 @@ class _Run:
             "features_sha256": self.sha256,
             "labels_sha256": _sha256(self.columns[target]),
             "groups_sha256": None if self.groups is None else _sha256(self.groups.astype(str)),
-            "parts_sha256": None if self.parts is None else _sha256(self.parts.astype(str)),
+            # The file format's name for folds.
+            "parts_sha256": None if self.folds is None else _sha256(self.folds.astype(str)),
             "model": type(self.model).__name__,
             "model_params": json.loads(json.dumps(kept, default=repr)),
             "test_size": self.test_size,
@@ -349,7 +349,7 @@ def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list
 
 def _settings(
     name: str | None,
-    data: Dataset | Mapping[str, Any] | None,
+    data: Mapping[str, Any] | None,
     weights: Weights,
     shape: tuple[int, ...],
 ) -> dict[str, Any]:
@@ -360,7 +360,7 @@ def _settings(
         "features": name,
         "n_rows": shape[0],
         "n_features": shape[1] if len(shape) == 2 else None,
-        "data": data.provenance() if isinstance(data, Dataset) else data,
+        "data": data,
         "weights": None if weights is None else made_by,
         "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
         "standard_deviation": "over seeds, n - 1 in the denominator",

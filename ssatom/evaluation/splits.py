@@ -21,7 +21,7 @@ def split_rows(
     n_rows: int,
     groups: np.ndarray | None = None,
     test_size: float = 0.2,
-    parts: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows of one split, the same for all features of one data set.
 
@@ -37,7 +37,7 @@ def split_rows(
         For grouped splits.
     test_size : float, default=0.2
         Share of rows, or of groups, in the test part.
-    parts : ndarray, shape (n_rows,), default=None
+    folds : ndarray, shape (n_rows,), default=None
         For official folds: the fold in which each row is tested.
 
     Returns
@@ -53,7 +53,7 @@ def split_rows(
     (8, 2)
     """
     if kind == "official":
-        tested = parts == np.unique(parts)[seed]  # type: ignore[arg-type]
+        tested = folds == np.unique(folds)[seed]  # type: ignore[arg-type]
         return np.flatnonzero(~tested), np.flatnonzero(tested)
     splitter = (GroupShuffleSplit if kind == "grouped" else ShuffleSplit)(
         1, test_size=test_size, random_state=seed
@@ -102,12 +102,12 @@ def check_column(values: Any, n_rows: int, name: str) -> np.ndarray:
 
 
 def check_kinds(
-    splits: Sequence[str] | None, groups: np.ndarray | None, parts: np.ndarray | None = None
+    splits: Sequence[str] | None, groups: np.ndarray | None, folds: np.ndarray | None = None
 ) -> list[str]:
     """Kinds of splits of a `splits` argument, or a ParameterError."""
-    needed = {"random": True, "grouped": groups is not None, "official": parts is not None}
+    needed = {"random": True, "grouped": groups is not None, "official": folds is not None}
     if splits is None:
-        splits = ["official"] if parts is not None else [k for k in KINDS if needed[k]]
+        splits = ["official"] if folds is not None else [k for k in KINDS if needed[k]]
     kinds = [splits] if isinstance(splits, str) else list(splits)
     if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(KINDS):
         raise ParameterError(
@@ -115,7 +115,7 @@ def check_kinds(
         )
     for kind, source, what in (
         ("grouped", groups, "groups, such as reduced formulas"),
-        ("official", parts, "parts, the fold in which each row is tested"),
+        ("official", folds, "folds, the fold in which each row is tested"),
     ):
         if kind in kinds and source is None:
             raise ParameterError(f"splits has {kind!r}, which needs {what}")

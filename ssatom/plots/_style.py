@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("--", ":", "-.")
-BLUE, RED = "#0072b2", "#c8102e"
-REST = "0.8"  # points that have no name
+RED = "#c8102e"
 MANY = 500  # points from which a cloud becomes a picture inside the SVG
 CAP = 2.5  # half width of the caps of error bars, in points
 
-CHARACTER = 0.085  # width in inches
+_CHARACTER = 0.085  # width in inches
 _TITLE = 0.105  # likewise, in a title
 _ROW = 0.21  # height in inches of a legend's row
 _APART = 0.34  # inches between names that may be slanted by little
@@ -30,12 +29,6 @@ _HANDLE = 0.65  # width in inches of a legend's handle and the space around it
 def mark(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th series: seven of each, both change."""
     return {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-
-
-def mark_of_label(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th of many labels: seven colours to a marker."""
-    marker = MARKERS[i // len(COLORS) % len(MARKERS)]
-    return {"color": COLORS[i % len(COLORS)], "marker": marker}
 
 
 def panels_of(
@@ -64,12 +57,12 @@ def panels_of(
         axes.remove()
     panels = grid[: len(titles)]
     for axes, title in zip(panels, titles, strict=True):
-        axes.set_title(title_within(title, size[0]))
+        axes.set_title(_title_within(title, size[0]))
         dress(axes)
     return figure, panels
 
 
-def title_within(title: str, width: float) -> str:
+def _title_within(title: str, width: float) -> str:
     """A title in as many lines as a panel so many inches wide needs."""
     characters = max(10, int(width / _TITLE))
     return "\n".join(textwrap.fill(line, characters) for line in title.splitlines())
@@ -97,7 +90,7 @@ def legend_below(figure: Figure) -> None:
     handles = dict(sorted(handles.items(), key=lambda item: -_depth(item[1])))
     if handles:
         names = sorted(handles, key=lambda name: not isinstance(handles[name], Container))
-        entry = _HANDLE + CHARACTER * max(map(len, names))
+        entry = _HANDLE + _CHARACTER * max(map(len, names))
         columns = max(1, min(len(names), int(figure.get_figwidth() / entry)))
         # The panels have room for two rows.
         more = max(0, math.ceil(len(names) / columns) - 2)
@@ -119,7 +112,7 @@ def _depth(handle: Any) -> float:
 def name_places(axes: Axes, labels: list[str], width: float) -> None:
     """Names along the x axis, slanted where they would touch in a panel so many inches wide."""
     axes.set_xticks(range(len(labels)), labels)
-    if len(labels) * CHARACTER * (max(map(len, labels)) + 1) > width * 0.85:
+    if len(labels) * _CHARACTER * (max(map(len, labels)) + 1) > width * 0.85:
         axes.tick_params(axis="x", rotation=30 if width * 0.85 / len(labels) > _APART else 55)
         for text in axes.get_xticklabels():
             text.set(horizontalalignment="right", rotation_mode="anchor")
