@@ -1,8 +1,10 @@
-"""How loops are compiled: by numba, when they are first called, and kept on disk where that works."""
+"""How loops are compiled: by numba, when they are first called, and kept on disk if possible."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +28,11 @@ class _ForgivingCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
-            super().save_overload(sig, data)
+            try:
+                super().save_overload(sig, data)
+            except (EOFError, pickle.UnpicklingError):  # The index is damaged; start a new one.
+                self.flush()
+                super().save_overload(sig, data)
         except Exception as error:
             _tell_once(f"{type(error).__name__}: {error}")
 
@@ -54,10 +60,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     callable
     """
     loop = numba.njit(fastmath=_FAST, error_model="numpy", nogil=True)(function)
-    try:
+    with contextlib.suppress(RuntimeError, OSError):  # numba's own where no folder can be written
         loop._cache = _ForgivingCache(function)
-    except (RuntimeError, OSError):
-        pass  # No folder can be written; numba says so with a RuntimeError.
     return loop
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable
@@ -29,7 +30,7 @@ def n_threads() -> int:
 @functools.lru_cache(maxsize=1)
 def _helpers(process: int, count: int) -> ThreadPoolExecutor:
     """Threads of this process; after a fork, the parent's do not exist."""
-    return ThreadPoolExecutor(count, thread_name_prefix="ssatom-kernels")
+    return ThreadPoolExecutor(count, thread_name_prefix=f"ssatom-kernels-{process}")
 
 
 def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
@@ -53,7 +54,7 @@ def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
         n_ranges = max(1, min(threads * _RANGES_PER_THREAD, work // least))
     cuts = np.searchsorted(offsets, np.arange(1, n_ranges) * (work / n_ranges))
     bounds = [0, *cuts.tolist(), n_items]
-    return [(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(bounds) if b > a]
 
 
 def run(work: Callable[[int, int], object], ranges: list[tuple[int, int]]) -> None:

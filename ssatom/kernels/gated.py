@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,7 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 class _ByLoops(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, center, neighbor, edge_attr, matrix, edge_weight, edges):  # type: ignore[override]
+    def forward(ctx, center, neighbor, _attr, matrix, _weight, edges):  # type: ignore[override]
         from ssatom.kernels._gate_loops import forward_loop
 
         width = center.shape[1] // 2

@@ -9,7 +9,6 @@ import numpy as np
 
 from ssatom.exceptions import ParameterError
 
-
 _NO_BOUND = 2**50
 
 
@@ -76,7 +75,7 @@ def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
     >>> import numpy as np
     >>> from ssatom.kernels import expected_pairs
     >>> round(expected_pairs(4, 5.0 * np.eye(3), 5.0))
-    79
+    88
     """
     from ssatom.kernels._lattice_loops import reduced, triangle
 
