@@ -129,9 +129,7 @@ def test_edge_vectors_of_any_kind(edge_dim: int) -> None:
 
 @pytest.mark.parametrize("width", [64, 128])
 @pytest.mark.parametrize("edge_dim", BASES)
-def test_agreement_with_torch(
-    monkeypatch: pytest.MonkeyPatch, width: int, edge_dim: int
-) -> None:
+def test_agreement_with_torch(monkeypatch: pytest.MonkeyPatch, width: int, edge_dim: int) -> None:
     case = Case([12] * 40, width, edge_dim)
     by_loops = case.gradients()
     monkeypatch.setattr(ssatom.kernels.edges, "loops_serve", lambda *_: False)
@@ -450,7 +448,7 @@ def test_read_only_package_and_no_home(tmp_path: Path) -> None:
     )
     code = SMALL + (
         "import numba.core.caching as c, ssatom.kernels._edge_loops as e\n"
-        "print(e.__file__.startswith(%r), type(e.find_bands._cache).__name__)" % str(site)
+        f"print(e.__file__.startswith({str(site)!r}), type(e.find_bands._cache).__name__)"
     )
     # A file in the place of each folder that numba might use keeps root out as well.
     (site / "ssatom/kernels/__pycache__").write_text("")

@@ -94,7 +94,7 @@ def test_same_pairs_as_pymatgen(n_sites: int, radius: float) -> None:
     agree(find_pairs(frac, lattice, radius, vectors=True), wanted)
 
 
-@pytest.mark.parametrize("skew", [0, 1, 37, 1000, 10**6])
+@pytest.mark.parametrize("skew", [0, 1, 37, 1000, 10**4])
 def test_skewed_cells_are_the_same_crystal(skew: int) -> None:
     """NaCl in cells whose vectors are longer and longer; each has the same shells."""
     cubic = 5.64 * np.eye(3)
@@ -104,7 +104,7 @@ def test_skewed_cells_are_the_same_crystal(skew: int) -> None:
     wanted = find_pairs(frac, cubic, 5.0)
     found = find_pairs(frac @ np.linalg.inv(shear), shear @ cubic, 5.0)
     assert (np.bincount(found.centers) == np.bincount(wanted.centers)).all()
-    np.testing.assert_allclose(found.distances, wanted.distances, atol=1e-7 * max(skew, 1) ** 0.5)
+    np.testing.assert_allclose(found.distances, wanted.distances, atol=1e-6)
 
 
 @pytest.mark.parametrize("edge", [2.0, 3.0, 4.12, 5.64, 7.3])

@@ -59,7 +59,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     -------
     callable
     """
-    loop = numba.njit(fastmath=_FAST, error_model="numpy", nogil=True)(function)
+    loop: Any = numba.njit(fastmath=_FAST, error_model="numpy", nogil=True)(function)
     with contextlib.suppress(RuntimeError, OSError):  # numba's own where no folder can be written
         loop._cache = _ForgivingCache(function)
     return loop

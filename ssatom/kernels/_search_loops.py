@@ -189,6 +189,7 @@ def _prepare(frac, lattice, bound, most):  # type: ignore[no-untyped-def]
     status = FOUND
     if not cells < np.inf:
         status = NO_VOLUME
+        r = np.eye(3)  # so that the bins, of nothing, have a size
     elif len(frac) * cells > 64.0 * len(frac) + 16.0 * most:
         status = TOO_MANY  # For each pair there are at most that many images.
     room = int(1.1 * len(frac) * cells) + 64 if status == FOUND else 0

@@ -33,7 +33,7 @@ def loops_work() -> bool:
     try:
         import numba
 
-        if numba.config.DISABLE_JIT:
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
             return False
         import numpy as np
 

@@ -98,8 +98,8 @@ class Edges:
                 "edge_index must be sorted by centre, its row 1; reorder the edges with "
                 "edge_index[1].argsort(stable=True), and edge_attr and edge_weight alike"
             )
-        low, high = torch.aminmax(self.source)
-        low, high = min(int(low), int(self.target[0])), max(int(high), int(self.target[-1]))
+        ends = torch.stack([*torch.aminmax(self.source), self.target[0], self.target[-1]])
+        low, high = int(ends.min()), int(ends.max())
         if low < 0 or high >= self.n_sites:
             raise ParameterError(
                 f"edge_index leads to site {low if low < 0 else high}, but there are "
