@@ -317,7 +317,7 @@ def test_views_and_read_only_arrays() -> None:
 @pytest.mark.parametrize("edge_dim", BASES)
 def test_weighted_sums(edge_dim: int) -> None:
     case = Case([1, 30, 12], 4, edge_dim)
-    for columns in (slice(None), slice(5, None)):
+    for columns in (slice(0, None), slice(5, None)):
         rows = (case.attr * case.weight[:, None])[:, columns].double()
         wanted = rows.new_zeros(case.n_sites, rows.shape[1]).index_add(0, case.index[1], rows)
         assert relative(weighted_sums(edges_of(case), columns), wanted) < 1e-6

@@ -54,7 +54,7 @@ class Edges:
         Neighbour and centre of each edge, sorted by centre.
     edge_attr : Tensor, shape (n_edges, edge_dim)
         Edge vectors.
-    edge_weight : Tensor, shape (n_edges,), default=None
+    edge_weight : Tensor, shape (n_edges,), or None
         Factor of each message; None for 1.
     n_sites : int
         Number of sites.

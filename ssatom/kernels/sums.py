@@ -11,7 +11,7 @@ from ssatom.kernels.edges import Edges
 _WORTH_A_THREAD = 20_000  # edges
 
 
-def weighted_sums(edges: Edges, columns: slice = slice(None)) -> Tensor:
+def weighted_sums(edges: Edges, columns: slice | None = None) -> Tensor:
     """Σ_j w_ij e_ij: the radial distribution of a site, where edge vectors are Gaussians.
 
     Compiled on a CPU in float32, unless a gradient is needed. A site's sum depends on its own
@@ -21,8 +21,8 @@ def weighted_sums(edges: Edges, columns: slice = slice(None)) -> Tensor:
     ----------
     edges : Edges
         The edges with their vectors and weights.
-    columns : slice, default=slice(None)
-        Numbers of the edge vectors that are summed.
+    columns : slice, default=None
+        Numbers of the edge vectors that are summed; None for all.
 
     Returns
     -------
@@ -37,7 +37,8 @@ def weighted_sums(edges: Edges, columns: slice = slice(None)) -> Tensor:
     tensor([[4., 6.],
             [0., 0.]])
     """
-    vectors, weight = edges.attr[:, columns], edges.weight
+    vectors = edges.attr if columns is None else edges.attr[:, columns]
+    weight = edges.weight
     learning = torch.is_grad_enabled() and (vectors.requires_grad or weight.requires_grad)
     if learning or not edges.compiled_for(vectors):
         return edges.sum_by("target", vectors * weight[:, None])
