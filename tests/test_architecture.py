@@ -24,13 +24,14 @@ MAY_IMPORT = {
     "repeatable": "",
     "warn": "",
     "devices": "",
-    "encoder": "",
+    "kernels": "",
+    "encoder": "kernels",
     "plots": "",
     "structures": "",
     "elements": "",
     "training": "",
     "corpora": "structures",
-    "graph": "elements structures",
+    "graph": "kernels elements structures",
     "surroundings": "structures elements graph",
     "masking": "elements graph",
     "tasks": "structures elements graph surroundings masking",
@@ -156,10 +157,12 @@ def top_level(name: str) -> str:
     return name.split(".")[0]
 
 
-@pytest.mark.parametrize("room", ["encoder", "plots", "exceptions", "devices", "training"])
+@pytest.mark.parametrize(
+    "room", ["kernels", "encoder", "plots", "exceptions", "devices", "training"]
+)
 def test_rooms_that_know_no_crystals(room: str) -> None:
     """Neither by themselves nor through a room they import."""
-    assert reachable(room) <= {room, *FOR_ALL}
+    assert reachable(room) <= {room, *FOR_ALL, "kernels"}
     names = {top_level(found.name) for found in IMPORTS if room_of(found.file) == room}
     assert not names & {"pymatgen", "ase", "matminer"}
 
@@ -167,6 +170,11 @@ def test_rooms_that_know_no_crystals(room: str) -> None:
 def test_encoder_is_torch_alone() -> None:
     names = {top_level(found.name) for found in IMPORTS if room_of(found.file) == "encoder"}
     assert names - set(sys.stdlib_module_names) <= {"torch", "torch_geometric", "ssatom"}
+
+
+def test_kernels_are_torch_and_numba_alone() -> None:
+    names = {top_level(found.name) for found in IMPORTS if room_of(found.file) == "kernels"}
+    assert names - set(sys.stdlib_module_names) <= {"torch", "numpy", "numba", "ssatom"}
 
 
 def test_matplotlib_is_imported_when_it_draws() -> None:

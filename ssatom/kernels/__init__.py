@@ -1,0 +1,19 @@
+"""Compiled loops for what takes the time: gated messages, sums over edges, neighbour search."""
+
+from ssatom.kernels.available import loops_serve, loops_work
+from ssatom.kernels.edges import EdgeBands, Edges
+from ssatom.kernels.gated import gated_messages
+from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
+from ssatom.kernels.sums import weighted_sums
+
+__all__ = [
+    "EdgeBands",
+    "Edges",
+    "Pairs",
+    "expected_pairs",
+    "find_pairs",
+    "gated_messages",
+    "loops_serve",
+    "loops_work",
+    "weighted_sums",
+]

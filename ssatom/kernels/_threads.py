@@ -1,0 +1,91 @@
+"""Ranges of one loop on several threads: none of numba's own, which neither fork nor nest.
+
+Whoever calls works too, and threads that are free help. So callers in many threads of joblib or
+dask share one set of helpers, and none of them waits for a helper that never came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+_RANGES_PER_THREAD = 4  # so that threads end together
+
+
+def n_threads() -> int:
+    """Threads that torch may use, and that have a processor."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), processors))
+
+
+@functools.lru_cache(maxsize=1)
+def _helpers(process: int, count: int) -> ThreadPoolExecutor:
+    """Threads of this process; after a fork, the parent's do not exist."""
+    return ThreadPoolExecutor(count, thread_name_prefix=f"ssatom-kernels-{process}")
+
+
+def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
+    """Ranges of items of about equal work.
+
+    Parameters
+    ----------
+    offsets : ndarray of int, shape (n_items + 1,)
+        Work before each item, ascending.
+    least : int
+        Work that is worth a thread.
+
+    Returns
+    -------
+    list of (int, int)
+        First item of each range and the one behind its last.
+    """
+    n_items, work = len(offsets) - 1, int(offsets[-1])
+    n_ranges = 1
+    if (threads := n_threads()) > 1:
+        n_ranges = max(1, min(threads * _RANGES_PER_THREAD, work // least))
+    cuts = np.searchsorted(offsets, np.arange(1, n_ranges) * (work / n_ranges))
+    bounds = [0, *cuts.tolist(), n_items]
+    return [(a, b) for a, b in itertools.pairwise(bounds) if b > a]
+
+
+def run(work: Callable[[int, int], object], ranges: list[tuple[int, int]]) -> None:
+    """Call `work` on every range, on as many threads as torch may use.
+
+    Parameters
+    ----------
+    work : callable
+        Of the first item and the one behind the last. It must not hold Python's lock, and no two
+        ranges may write to one place.
+    ranges : list of (int, int)
+        From `split`.
+    """
+    waiting = deque(ranges)
+
+    def take() -> None:
+        while waiting:
+            try:
+                one = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            work(*one)
+
+    count = min(n_threads(), len(ranges)) - 1
+    helpers: list[Future[None]] = []
+    if count > 0:
+        with contextlib.suppress(RuntimeError):  # no more threads, or Python is about to end
+            pool = _helpers(os.getpid(), n_threads() - 1)
+            for _ in range(count):
+                helpers.append(pool.submit(take))
+    take()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()

@@ -1,0 +1,75 @@
+"""Where compiled loops serve, and where torch does the same."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def loops_work() -> bool:
+    """Whether numba is there and compiles.
+
+    Returns
+    -------
+    bool
+        False with ``NUMBA_DISABLE_JIT=1`` too, since loops in plain Python are far slower than
+        torch.
+
+    Warns
+    -----
+    RuntimeWarning
+        If numba cannot compile; results are the same, and come more slowly.
+
+    Examples
+    --------
+    >>> from ssatom.kernels import loops_work
+    >>> loops_work()
+    True
+    """
+    try:
+        import numba
+
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return False
+        import numpy as np
+
+        from ssatom.kernels._edge_loops import find_bands
+
+        one = np.zeros(1, np.int32)
+        find_bands(np.ones((1, 1), np.float32), one, one.copy())
+    except Exception as error:  # whatever a broken installation raises
+        warnings.warn(
+            f"numba compiles nothing here ({type(error).__name__}: {error}), so that convolutions "
+            "and neighbour searches are several times slower; reinstall numba",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def loops_serve(*tensors: Tensor) -> bool:
+    """Whether compiled loops serve tensors: all float32, all on a CPU.
+
+    Parameters
+    ----------
+    *tensors : Tensor
+        All that a loop would read.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import loops_serve
+    >>> loops_serve(torch.ones(2)), loops_serve(torch.ones(2, dtype=torch.float64))
+    (True, False)
+    """
+    plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+    return plain and loops_work()
