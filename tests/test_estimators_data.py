@@ -93,7 +93,7 @@ def test_warnings_name_the_rows_of_the_user(structures: list, volumes: np.ndarra
         model.predict([structures[0]] * 300 + [thinner])
     for caught, row in ((in_fit, 24), (in_predict, 300)):
         isolated = [w.message for w in caught if "some sites" in str(w.message)]
-        assert [warning.rows for warning in isolated] == [(row,)]
+        assert {warning.rows for warning in isolated} == {(row,)}
 
 
 def test_a_structure_that_a_generator_changes_is_read_again(structures: list) -> None:
