@@ -13,6 +13,8 @@ from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
 
+__all__ = ["DenoiseTask", "DistanceTask"]
+
 
 class _PairHead(nn.Module):
     """Classes of pairs of sites, the same in either order."""
@@ -30,7 +32,7 @@ class _PairHead(nn.Module):
         return self.layers(torch.cat([first + second, first * second], dim=1))
 
 
-class DistanceTask(PretrainingTask):
+class DistanceTask(PretrainingTask, name="distance"):
     """Recover the bin of hidden distances, one class a Gaussian centre, with cross-entropy.
 
     The head sees the last hidden states of the two sites, in either order alike.
@@ -46,8 +48,6 @@ class DistanceTask(PretrainingTask):
     >>> DistanceTask().name
     'distance'
     """
-
-    name = "distance"
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return _PairHead(hidden_dim, graph_config)
@@ -81,7 +81,7 @@ class _NoiseHead(nn.Module):
         return self.layers(torch.cat(pair, dim=1))
 
 
-class DenoiseTask(PretrainingTask):
+class DenoiseTask(PretrainingTask, name="denoise"):
     """Take the noise back from distances, with a Huber loss.
 
     Every site is displaced, its periodic images alike, and the network sees the distances between
@@ -113,7 +113,6 @@ class DenoiseTask(PretrainingTask):
     'denoise(noise=0.1)'
     """
 
-    name = "denoise"
     needs_directions = True
 
     def __init__(self, noise: float = 0.2, *, weight: float = 1.0) -> None:
