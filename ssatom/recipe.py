@@ -8,7 +8,7 @@ at once.
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -225,12 +225,13 @@ class Recipe:
             have no meaning with these `neighbors`.
         """
         values = {
-            name: as_plain(getattr(self, name))
+            name: plain_number(getattr(self, name))
             for name, setting in SETTINGS.items()
             if setting.group != "run"
         }
         if not isinstance(self.tasks, str):
-            values["tasks"] = [str(task) for task in self.tasks]
+            tasks = self.tasks if isinstance(self.tasks, Iterable) else [self.tasks]
+            values["tasks"] = [str(task) for task in tasks]
         values["patience"] = values["patience"] or 0
         if self.neighbors == "smooth":
             for name in _NEAREST_ALONE:
@@ -269,8 +270,19 @@ def value_type(name: str) -> tuple[Any, bool]:
     return (some[0] if len(some) == 1 else kind), len(some) < len(parts)
 
 
-def as_plain(value: Any) -> Any:
-    """Give a NumPy number as Python's, which files can hold; any other value as it is."""
+def plain_number(value: Any) -> Any:
+    """Convert a number of NumPy to Python's, which files can hold.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    object
+        `value` itself if it is no number of NumPy.
+    """
     return value.item() if hasattr(value, "item") else value
 
 

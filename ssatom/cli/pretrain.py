@@ -197,7 +197,7 @@ def pretrain(
         description += (
             f"; {trainer.n_structures:,} structures drawn with random_state {trainer.random_state}"
         )
-    structures = _structures(corpora, folder)
+    structures: Any = _structures(corpora, folder)
     if trainer.n_structures is not None:
         structures = _Counted(structures, sum(map(_count, corpora)))
     kept = f"the epochs that were complete are kept in {folder}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssatom.exceptions import ParameterError
-from ssatom.recipe import DEFAULTS, as_plain
+from ssatom.recipe import DEFAULTS, plain_number
 
 
 def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
@@ -27,7 +27,7 @@ def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
         If the folder is another run's, with what differs, or its settings cannot be read.
     """
     path = folder / "settings.json"
-    mine = json.loads(json.dumps(settings, default=as_plain))
+    mine = json.loads(json.dumps(settings, default=plain_number))
     if path.exists():
         kept = _read(path)
         # A setting that did not exist when the run began has its default there.
