@@ -617,7 +617,8 @@ def test_pretrain_bad_config(
         (["-n", "9"], 2, "has: 7"),
         (["--tasks", "colour"], 2, "allowed:"),
         (["--neighbors", "smooth", "--max-neighbors", "20"], 2, "no meaning"),
-        (["--cutoff", "-1"], 2, "must be a positive number"),
+        (["--cutoff", "-1"], 2, "--cutoff"),
+        (["--cutoff", "0"], 2, "cutoff=0.0 must be a number above 0"),
     ],
 )
 def test_pretrain_errors(options: list[str], code: int, words: str, corpus: Path) -> None:

@@ -82,12 +82,12 @@ class _NoiseHead(nn.Module):
 
 
 class DenoiseTask(PretrainingTask, name="denoise"):
-    """Take the noise back from distances, with a Huber loss.
+    """Predict the noise in distances, with a Huber loss.
 
     Every site is displaced, its periodic images alike, and the network sees the distances between
-    the displaced sites. From the last hidden states of two sites and the distance that was seen,
-    the head tells by how much it is off, in units of its spread. Right is what is off by less
-    than half a unit; always saying zero is right in 38 % of the cases.
+    the displaced sites. From the last hidden states of two sites and their noisy distance, the
+    head predicts the noise in units of its standard deviation. Right is an error below 0.5; a
+    prediction of zero is right in 38 % of the cases.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A task without targets: the units of a layer shall not say the same."""
+"""A task without targets: units of a layer are made uncorrelated."""
 
 from __future__ import annotations
 
