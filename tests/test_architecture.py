@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "repeatable": "",
     "warn": "",
     "devices": "",
+    "recipe": "",
     "kernels": "",
     "encoder": "kernels",
     "plots": "",
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "weights": "encoder elements structures graph",
     "embeddings": "devices structures elements graph weights",
     "pretraining": (
-        "devices encoder structures elements training graph masking tasks weights embeddings"
+        "devices recipe encoder structures elements training graph masking tasks weights embeddings"
     ),
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",

@@ -323,6 +323,7 @@ FROZEN: dict[int, dict[str, Any]] = {
 FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
 FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
 FROZEN[4] = {**FROZEN[3], "card": [*FROZEN[3]["card"], "near_constant"]}
+SIZES = [*FROZEN[3]["encoder"][2:], *FROZEN[3]["graph"]]  # in recipes since format 4
 ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"], 3: []}  # to encoders since
 
 
@@ -335,7 +336,17 @@ def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> 
         for name in ADDED[version]:
             del content["encoder"][name]
         del content["near_constant"]
+        recipe = content["recipe"]
+        recipe["start"], recipe["patience"] = recipe.pop("initialization"), None
+        for name in SIZES:
+            del recipe[name]
+        recipe["epochs_run"] = int(content["metrics"].pop("epochs_run"))
 
+    def never_stops(content: dict[str, Any]) -> None:
+        content["recipe"]["patience"] = 0
+        content["metrics"]["epochs_run"] = 3.0
+
+    rewrite_card(weights_folder / "card.json", never_stops, seal=True)
     expected = load_pretrained(weights_folder)
     rewrite_card(weights_folder / "card.json", as_before, seal=True)
     content = json.loads((weights_folder / "card.json").read_text())

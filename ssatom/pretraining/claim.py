@@ -7,10 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError
+from ssatom.recipe import DEFAULTS, plain_number
 
 
 def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
@@ -29,11 +27,11 @@ def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
         If the folder is another run's, with what differs, or its settings cannot be read.
     """
     path = folder / "settings.json"
-    mine = json.loads(json.dumps(settings, default=as_plain))
+    mine = json.loads(json.dumps(settings, default=plain_number))
     if path.exists():
         kept = _read(path)
-        # Sizes that had not been thought of when a run began are what they were then.
-        kept["encoder"] = EncoderConfig(**kept["encoder"]).to_dict()
+        # A setting that did not exist when the run began has its default there.
+        kept["recipe"] = {k: DEFAULTS.get(k) for k in mine["recipe"]} | kept["recipe"]
         if differing := _differences(kept, mine):
             raise ParameterError(
                 f"checkpoint_dir {folder} holds another run: {differing}; give another folder, or "
@@ -44,11 +42,6 @@ def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}")  # processes side by side may all write
     new.write_text(json.dumps(mine, indent=1))
     os.replace(new, path)
-
-
-def as_plain(value: Any) -> Any:
-    """The value, a NumPy number as Python's, which JSON can hold."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -28,11 +28,20 @@ def _add_radial_units(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_near_constant(content: dict[str, Any]) -> dict[str, Any]:
-    """3 to 4: columns may be left out, of which format 3 does not tell.
+    """3 to 4: columns may be left out, and the recipe has all parameters of the pretrainer.
 
     Radial units, which were densities of neighbours by distance, are coordination numbers now.
     """
-    return {**content, "format_version": 4, "near_constant": {}}
+    encoder = {k: v for k, v in content["encoder"].items() if k not in ("node_dim", "edge_dim")}
+    recipe, metrics = {**content["recipe"], **encoder, **content["graph"]}, content["metrics"]
+    if "start" in recipe:
+        recipe["initialization"] = recipe.pop("start")
+    if "patience" in recipe:
+        recipe["patience"] = recipe["patience"] or 0
+    if "epochs_run" in recipe:
+        metrics = {"epochs_run": float(recipe.pop("epochs_run")), **metrics}
+    new = {"format_version": 4, "recipe": recipe, "metrics": metrics, "near_constant": {}}
+    return {**content, **new}
 
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -66,9 +75,9 @@ class WeightsCard:
     corpus : dict
         What the crystals were, how many, and their terms.
     recipe : dict
-        Settings of the training.
+        Parameters of `MaskedPretrainer`.
     metrics : dict of str to float
-        Losses and accuracies of the epoch that was kept.
+        Losses and accuracies of the epoch that was kept, and how many epochs were run.
     near_constant : dict of str to list of int
         Columns that were constant or nearly so over the corpus, by pooling; no feature is made
         of them.

@@ -320,7 +320,7 @@ def save_pretrained(
     corpus_index : CorpusIndex
         Crystals of the corpus, for `PretrainedEncoder.overlap`.
     recipe : dict
-        Settings of the training.
+        Parameters of `MaskedPretrainer`.
     metrics : dict of str to float
         Of the epoch that was kept.
     curve : DataFrame
