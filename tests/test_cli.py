@@ -657,7 +657,7 @@ def test_durations(text: str | None, seconds: float | None) -> None:
 def test_part_folder_starts_whole(tmp_path: Path) -> None:
     """A run that was cut while the folder was made leaves nothing in the way."""
     (tmp_path / "t.csv.part").mkdir()
-    (tmp_path / "t.csv.part" / "new").write_text('{"lay')
+    (tmp_path / "t.csv.part" / ".ssatom-1-0a").write_text('{"lay')
     with PartFolder(tmp_path / "t.csv.part", {"layers": "012"}) as folder:
         assert folder.files() == []
     with PartFolder(tmp_path / "t.csv.part", {"layers": "012"}) as folder:

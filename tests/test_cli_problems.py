@@ -372,7 +372,7 @@ def test_written_structures_stay_whole(
     def full(*_: Any) -> None:
         raise FULL
 
-    monkeypatch.setattr("ssatom.corpora._write.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="cannot be written .No space left on device."):
         write_structures(path, cells)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before

@@ -200,7 +200,9 @@ def test_file_that_is_no_card(weights_folder: Path, text: bytes) -> None:
 
 
 def test_folder_without_card(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"has no card\.json; a folder of weights is what"):
+    with pytest.raises(
+        WeightsError, match=r"is no folder of weights .it has no card\.json.; give one that"
+    ):
         load_pretrained(tmp_path)
 
 

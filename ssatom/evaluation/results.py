@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.files import differing, json_text, write_text
 from ssatom.warn import warn_user
 
 METRIC_NAMES = ("mae", "mse", "r2", "pcc")
@@ -174,24 +174,9 @@ class EvaluationResult:
             Folders are made as needed.
         """
         content = {"format": _FORMAT, "version": _VERSION, **asdict(self), "n": len(self.splits)}
-        text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_whole(Path(path), text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file at one stroke: a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # as other files, not as temporary ones
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json_text(plain(content), ensure_ascii=False, allow_nan=False))
 
 
 def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
@@ -260,11 +245,9 @@ def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[Sp
     if result is None:
         warn_user(UserWarning(f"'{path}' is half-written; its evaluation is done again"))
         return []
-    wanted = plain(dict(identity))
-    there = result.identity
-    if differing := [key for key in {**wanted, **there} if wanted.get(key) != there.get(key)]:
+    if changed := differing(result.identity, plain(dict(identity))):
         changes = "; ".join(
-            f"{key}: there {there.get(key)!r}, here {wanted.get(key)!r}" for key in differing
+            f"{k}: there {old!r}, here {new!r}" for k, (old, new) in changed.items()
         )
         raise ParameterError(
             f"'{path}' holds the result of another evaluation ({changes}); choose another file, "

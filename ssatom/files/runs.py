@@ -1,0 +1,111 @@
+"""Runs that can be resumed: one process at a time, and only with the settings they began with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ssatom.exceptions import SsatomError
+from ssatom.files.atomic import write_json
+
+Settings = dict[str, Any]
+
+
+class RunLock:
+    """Lock of a folder in which one process works at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+    remedy : str
+        What to do where another process has it.
+
+    Raises
+    ------
+    SsatomError
+        If another process has it.
+    """
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        self._lock = FileLock(path)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise SsatomError(f"another run is at work in {path.parent}; {remedy}") from None
+
+    def release(self) -> None:
+        """Let another process have it."""
+        self._lock.release()
+
+
+def keep_settings(
+    path: Path,
+    settings: Mapping[str, Any],
+    *,
+    default: Callable[[Any], Any] | None = None,
+    upgrade: Callable[[Settings], Settings] = lambda kept: kept,
+    unsaid: Collection[str] = (),
+) -> str:
+    """Write the settings of a run that begins; compare them with those of one that began earlier.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file of the settings, in a folder that exists.
+    settings : mapping
+        Of this run; entries that are mappings are compared entry by entry.
+    default : callable, default=None
+        Makes values plain that JSON does not know.
+    upgrade : callable, default=None
+        From settings that an older version kept to the same in today's words.
+    unsaid : collection of str, default=()
+        Entries whose values are too long to be told.
+
+    Returns
+    -------
+    str
+        How the settings differ; "" if they are the same, or there were none.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ssatom.files import keep_settings
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "settings.json")
+    ...     keep_settings(file, {"layers": "01"}), keep_settings(file, {"layers": "012"})
+    ('', "layers was '01' and is '012'")
+    """
+    mine = json.loads(json.dumps(settings, default=default))
+    if not path.exists():
+        write_json(path, mine)
+        return ""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path} holds no settings")
+    return ", ".join(
+        name if name in unsaid else f"{name} was {old!r} and is {new!r}"
+        for name, (old, new) in differing(upgrade(kept), mine).items()
+    )
+
+
+def differing(kept: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Entries that differ, with both values; those of mappings by their own names."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in {**kept, **mine}:
+        old, new = kept.get(name), mine.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found |= differing(old, new)
+        elif old != new:
+            found[name] = (old, new)
+    return found
