@@ -22,10 +22,10 @@ PACKAGE = Path(ssatom.__file__).parent
 # by all.
 MAY_IMPORT = {
     "exceptions": "",
-    "files": "",
     "validation": "",
     "repeatable": "",
     "warn": "",
+    "files": "",
     "devices": "",
     "kernels": "",
     "encoder": "kernels",

@@ -24,6 +24,7 @@ from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import shortened
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
+from ssatom.embeddings.graphs import find_graphs
 from ssatom.estimators import (
     CGCNNClassifier,
     CGCNNRegressor,
@@ -32,8 +33,8 @@ from ssatom.estimators import (
 )
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
-from ssatom.graph import CrystalGraphConverter, GraphConfig, GraphRemarks
-from ssatom.structures import structure_arrays, structure_key
+from ssatom.graph import GraphConfig
+from ssatom.structures import StructureArrays, iter_arrays, structure_key
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -47,8 +48,10 @@ class Rows:
     ----------
     sources : list of str
         Where each is from.
-    structures : list of Structure
-        The crystals.
+    formulas : list of str
+        Reduced formula of each.
+    arrays : list of StructureArrays
+        The crystals, read once for good.
     targets : list of list
         A float, or a class, for each target of each row.
     problems : list of Problem
@@ -56,7 +59,8 @@ class Rows:
     """
 
     sources: list[str] = field(default_factory=list)
-    structures: list[Structure] = field(default_factory=list)
+    formulas: list[str] = field(default_factory=list)
+    arrays: list[StructureArrays] = field(default_factory=list)
     targets: list[list[Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -73,10 +77,6 @@ class Rows:
         labels = [row[0] for row in self.targets]
         kinds = {type(label) for label in labels}
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
-
-    def formulas(self) -> list[str]:
-        """Reduced formula of each crystal."""
-        return [structure.reduced_formula for structure in self.structures]
 
 
 def read_rows(
@@ -131,10 +131,10 @@ def read_rows(
         for chunk in chunks(items):
             found, problems = apply(chunk, partial(_usable, config=config))
             rows.problems += problems
-            for (record, _), structure in zip(chunk, found, strict=True):
+            for (record, _), arrays in zip(chunk, found, strict=True):
                 number += 1
                 where = f"row {number} ({record.source})"
-                _add(rows, record, structure, targets, where, classify, errors)
+                _add(rows, record, arrays, targets, where, classify, errors)
             bar.update(len(chunk))
     return rows
 
@@ -142,16 +142,16 @@ def read_rows(
 def _add(
     rows: Rows,
     record: StructureRecord,
-    structure: Structure | StructureError,
+    arrays: StructureArrays | StructureError,
     targets: Sequence[str],
     where: str,
     classify: bool,
     errors: str,
 ) -> None:
     """Add a row, or why it is bad."""
-    if isinstance(structure, StructureError):
+    if isinstance(arrays, StructureError):
         if errors == "raise":
-            reason = reason_of(structure, record.source)
+            reason = reason_of(arrays, record.source)
             raise StructureError(f"{where}: {reason}; {_SKIP}")
         return
     values = []
@@ -165,24 +165,22 @@ def _add(
             return
         values.append(value)
     rows.sources.append(record.source)
-    rows.structures.append(structure)
+    rows.formulas.append(record.structure.reduced_formula)  # type: ignore[union-attr]
+    rows.arrays.append(arrays)
     rows.targets.append(values)
 
 
 def _usable(
     structures: list[Structure | StructureError], config: GraphConfig
-) -> Iterator[Structure | StructureError]:
-    """Structures whose graphs can be made, which is found out here, or their errors."""
-    converter, remarks = CrystalGraphConverter(config), GraphRemarks()
-    for i, structure in enumerate(structures):
-        try:
-            if not isinstance(structure, StructureError):
-                arrays = structure_arrays(structure)
-                remarks.note(i, converter.remarks(arrays, converter.candidates(arrays, i)))
-            yield structure
-        except StructureError as error:
-            yield error.with_traceback(None)
-    remarks.warn()
+) -> list[StructureArrays | StructureError]:
+    """Crystals whose graphs can be made, or why not; the graphs stay in the cache for the fit."""
+    rows = list(iter_arrays(structures))
+    good = [i for i, row in enumerate(rows) if isinstance(row, StructureArrays)]
+    graphs = find_graphs([rows[i] for i in good], good, config)  # type: ignore[misc]
+    for i, graph in zip(good, graphs, strict=True):
+        if isinstance(graph, StructureError):
+            rows[i] = graph
+    return rows
 
 
 def _columns(path: Path, targets: Sequence[str], structure_column: str | None) -> list[str]:
@@ -277,7 +275,7 @@ def split_rows(
     """
     from sklearn.model_selection import train_test_split
 
-    keys = np.array([structure_key(structure_arrays(s)) for s in rows.structures], dtype=object)
+    keys = np.array([structure_key(arrays) for arrays in rows.arrays], dtype=object)
     _, first, crystal = np.unique(keys, return_index=True, return_inverse=True)
     n = len(first)
     n_test = max(_MIN_HELD, round(test_size * n))

@@ -65,17 +65,16 @@ def predict_held(
         Columns source, formula, the targets, and what `ssatom predict` gives, where the target's
         own name has "_predicted" at its end.
     """
-    structures = [rows.structures[i] for i in test]
     predicted: list[np.ndarray] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-        for row in predict_rows(model, structures):
+        for row in predict_rows(model, [rows.arrays[i] for i in test]):
             assert not isinstance(row, StructureError)
             predicted.append(row)
     frame = pd.DataFrame(
         {
             "source": [rows.sources[i] for i in test],
-            "formula": [structure.reduced_formula for structure in structures],
+            "formula": [rows.formulas[i] for i in test],
         }
     )
     for name, column in zip(targets, y[test].reshape(len(test), -1).T, strict=True):

@@ -169,7 +169,7 @@ def fit(
         y = rows.y(classify)
         train, test = split_rows(rows, y, target, test_size, random_state)
         reading = time.perf_counter() - started
-        _train(model, [rows.structures[i] for i in train], y[train])
+        _train(model, [rows.arrays[i] for i in train], y[train])
     report: dict[str, Any] = {
         "settings": {
             "targets": target,
@@ -289,8 +289,7 @@ def _write(
     train, test = parts
     started = time.perf_counter()
     held = _validation.predict_held(model, rows, test, targets, y)
-    formulas = rows.formulas()
-    trained = {formulas[i] for i in train}
+    trained = {rows.formulas[i] for i in train}
     if hasattr(model, "classes_"):
         scores = _validation.classification_metrics(held, targets[0], model.classes_, y[train])
         metrics = {targets[0]: scores}
@@ -309,7 +308,7 @@ def _write(
             "left_out": len(rows.bad),
             "train": len(train),
             "test": len(test),
-            "test_formula_in_training": sum(formulas[i] in trained for i in test),
+            "test_formula_in_training": sum(rows.formulas[i] in trained for i in test),
         },
         "left_out": rows.bad,
         "parameters": model.get_params(deep=False),

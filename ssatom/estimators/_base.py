@@ -15,9 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
+from ssatom.embeddings.graphs import convert
 from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows, split
 from ssatom.estimators._divergence import tell_of_diverged, worse_than_mean
-from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import Optimisation, PropertyModule, RowFunction
 from ssatom.estimators._nodes import NodePlan
 from ssatom.estimators._parameters import check_parameters
