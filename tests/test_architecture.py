@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "repeatable": "",
     "warn": "",
     "files": "",
+    "splits": "",
     "devices": "",
     "kernels": "",
     "encoder": "kernels",
@@ -46,9 +47,10 @@ MAY_IMPORT = {
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
     "estimators": (
-        "files devices encoder plots structures elements training graph weights embeddings negnn"
+        "files splits devices encoder plots structures elements training graph weights "
+        "embeddings negnn"
     ),
-    "evaluation": "files plots structures weights embeddings featurizers",
+    "evaluation": "files splits plots structures weights embeddings featurizers",
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)

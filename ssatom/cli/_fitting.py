@@ -34,7 +34,9 @@ from ssatom.estimators import (
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
+from ssatom.splits import hold_out
 from ssatom.structures import StructureArrays, iter_arrays, structure_key
+from ssatom.validation import one_of
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -273,11 +275,8 @@ def split_rows(
     SsatomError
         If crystals are too few, or a target is the same in all that are trained on.
     """
-    from sklearn.model_selection import train_test_split
-
-    keys = np.array([structure_key(arrays) for arrays in rows.arrays], dtype=object)
-    _, first, crystal = np.unique(keys, return_index=True, return_inverse=True)
-    n = len(first)
+    keys = [structure_key(arrays) for arrays in rows.arrays]
+    n = len(set(keys))
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
         raise SsatomError(
@@ -285,17 +284,7 @@ def split_rows(
             f"hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, or a "
             "smaller --test-size"
         )
-    strata = None
-    if y.dtype.kind not in "f":
-        strata = y[np.sort(first)]
-        counts = np.unique(strata, return_counts=True)[1]
-        if counts.min() < 2 or len(counts) > min(n_test, n - n_test):
-            strata = None
-    _, held = train_test_split(
-        np.sort(first), test_size=n_test, random_state=random_state, stratify=strata
-    )
-    tested = np.isin(crystal, crystal[held])
-    train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
+    train, test = hold_out(keys, n_test, random_state, None if y.dtype.kind == "f" else y)
     for name, column in zip(targets, y[train].reshape(len(train), -1).T, strict=True):
         if (column == column[0]).all():
             raise SsatomError(
@@ -356,8 +345,7 @@ def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> 
         "negnn": [NEGNNRegressor, NEGNNClassifier],
         "cgcnn": [CGCNNRegressor, CGCNNClassifier],
     }
-    if estimator not in known:
-        raise ParameterError(f"--estimator: {estimator!r} is unknown; allowed: {', '.join(known)}")
+    one_of("--estimator", estimator, known)
     given = {name: value for name, value in settings.items() if value is not None}
     if estimator == "cgcnn" and (
         wrong := [name for name in ("layers", "weights") if name in given]

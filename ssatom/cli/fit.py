@@ -17,6 +17,7 @@ from ssatom.cli._disk import disk_error, writing
 from ssatom.cli._output import aligned, counted, say
 from ssatom.cli._problems import show_problems, write_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,10 +205,8 @@ def _check(
 ) -> None:
     if classify and len(targets) > 1:
         raise ParameterError("--classify takes one --target; fit one model for each")
-    if not 0 < test_size < 1:
-        raise ParameterError(f"--test-size: {test_size} is not allowed; give a share such as 0.2")
-    if errors not in ("raise", "skip"):
-        raise ParameterError(f"--errors: {errors!r} is unknown; allowed: raise, skip")
+    number("--test-size", test_size, "(0, 1)")
+    one_of("--errors", errors, ("raise", "skip"))
     from ssatom.estimators.storage import check_folder
 
     if check_folder(output) and not overwrite:

@@ -12,13 +12,46 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from ssatom.exceptions import MissingFileError, ParameterError
 from ssatom.files import differing, json_text, write_text
+from ssatom.validation import one_of
 from ssatom.warn import warn_user
 
 METRIC_NAMES = ("mae", "mse", "r2", "pcc")
 """Mean absolute error, mean squared error, R², Pearson correlation coefficient."""
+
+
+def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """The paper's four metrics.
+
+    Parameters
+    ----------
+    y, predictions : ndarray of float, shape (n_rows,)
+        Labels, and what was predicted.
+
+    Returns
+    -------
+    dict of float
+        "mae", "mse", "r2" and "pcc"; the last is NaN where either is constant, R² where there
+        are fewer than two rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.evaluation import score_predictions
+    >>> score_predictions(np.array([0.0, 1.0]), np.array([0.0, 2.0]))["mae"]
+    0.5
+    """
+    constant = np.ptp(y) == 0 or np.ptp(predictions) == 0
+    return {
+        "mae": float(mean_absolute_error(y, predictions)),
+        "mse": float(mean_squared_error(y, predictions)),
+        "r2": float(r2_score(y, predictions)) if len(y) > 1 else np.nan,
+        "pcc": np.nan if constant else float(np.corrcoef(y, predictions)[0, 1]),
+    }
+
 
 _FORMAT = "ssatom-evaluation"
 _VERSION = 1
@@ -124,10 +157,8 @@ class EvaluationResult:
         ParameterError
             If there is no such metric or kind.
         """
-        if metric not in METRIC_NAMES:
-            raise ParameterError(f"metric={metric!r}; allowed: {', '.join(METRIC_NAMES)}")
-        if kind not in self.kinds:
-            raise ParameterError(f"kind={kind!r}; this result has: {', '.join(self.kinds)}")
+        one_of("metric", metric, METRIC_NAMES)
+        one_of("kind", kind, self.kinds)
         return np.array([getattr(split, metric) for split in self.splits if split.kind == kind])
 
     def mean(self, metric: str = "mae", kind: str = "random") -> float:
