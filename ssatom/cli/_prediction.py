@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssatom.devices import resolve_device
 from ssatom.estimators import load_estimator
 from ssatom.estimators.storage import CARD
 from ssatom.exceptions import SsatomError, StructureError
+from ssatom.files import file_sha256
 
 LABELS = ("source", "formula")
 """First columns of a table of predictions."""
@@ -138,8 +138,10 @@ class PredictionJob:
 
     def about(self) -> dict[str, str]:
         """The model and its hash."""
-        digest = hashlib.sha256((self.folder / CARD).read_bytes()).hexdigest()
-        return {"model": self.folder.resolve().name, "model_sha256": digest}
+        return {
+            "model": self.folder.resolve().name,
+            "model_sha256": file_sha256(self.folder / CARD),
+        }
 
     def schema(self) -> pa.Schema:
         """Columns of the table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import metrics
 
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.files import json_text, write_text
 from ssatom.plots import Parity, plot_confusion, plot_parity
 
 FIGURES = {False: "parity.png", True: "confusion.png"}
@@ -88,36 +89,22 @@ def predict_held(
 def regression_metrics(held: pd.DataFrame, target: str, mean: float) -> dict[str, float | None]:
     """Errors of one target; `mean` is that of the training rows."""
     true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
-    errors = np.square(true - predicted)
-    spread = np.square(true - true.mean()).sum()
     return {
-        "mae": float(np.abs(true - predicted).mean()),
-        "rmse": float(np.sqrt(errors.mean())),
-        "r2": float(1 - errors.sum() / spread) if spread > 0 else None,
+        "mae": float(metrics.mean_absolute_error(true, predicted)),
+        "rmse": float(metrics.root_mean_squared_error(true, predicted)),
+        "r2": float(metrics.r2_score(true, predicted)) if np.ptp(true) > 0 else None,
         "mae_of_mean": float(np.abs(true - mean).mean()),
     }
-
-
-def confusion(held: pd.DataFrame, target: str, classes: np.ndarray) -> np.ndarray:
-    """Counts of true (rows) and predicted (columns) classes."""
-    order = {name: i for i, name in enumerate(classes.tolist())}
-    counts = np.zeros((len(classes), len(classes)), dtype=int)
-    known = [name in order for name in held[target]]  # a rare class may have been held out only
-    for true, predicted in held.loc[known, [target, f"{target}_predicted"]].to_numpy().tolist():
-        counts[order[true], order[predicted]] += 1
-    return counts
 
 
 def classification_metrics(
     held: pd.DataFrame, target: str, classes: np.ndarray, trained: np.ndarray
 ) -> dict[str, float | None]:
     """Scores of a classifier; `trained` are the classes of the training rows."""
-    from sklearn.metrics import roc_auc_score
-
     true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
     hits = true == predicted
     areas = [
-        roc_auc_score(true == name, held[f"{target}_probability_{name}"])
+        metrics.roc_auc_score(true == name, held[f"{target}_probability_{name}"])
         for name in classes
         if 0 < (true == name).sum() < len(true)
     ]
@@ -135,7 +122,8 @@ def classification_metrics(
 def draw(held: pd.DataFrame, targets: Sequence[str], model: Any) -> Any:
     """The parity plot, or the confusion matrix."""
     if hasattr(model, "classes_"):
-        counts = confusion(held, targets[0], model.classes_)
+        true, predicted = held[targets[0]], held[f"{targets[0]}_predicted"]
+        counts = metrics.confusion_matrix(true, predicted, labels=model.classes_)
         return plot_confusion(counts, list(map(str, model.classes_)), targets[0])
     panels = {
         name: Parity(
@@ -158,9 +146,8 @@ def write_report(
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     draw(held, targets, model).savefig(folder / FIGURES[classify], dpi=150)
     plot_history(model.history_).savefig(folder / "history.png", dpi=150)
-    text = json.dumps(report, indent=1, ensure_ascii=False, default=str)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(report, FIGURES[classify]), encoding="utf-8")
+    write_text(folder / "report.json", json_text(report, default=str, ensure_ascii=False))
+    write_text(folder / "report.md", _markdown(report, FIGURES[classify]))
 
 
 def _markdown(report: dict[str, Any], figure: str) -> str:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ssatom.cli._disk import disk_error, writing
+from ssatom.cli._options import Device, Overwrite, Progress, StructureColumn, Weights, output_option
 from ssatom.cli._output import aligned, counted, say
 from ssatom.cli._problems import show_problems, write_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.files import file_sha256
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
@@ -62,17 +64,8 @@ def fit(
         list[str],
         typer.Option("--target", "-t", metavar="COLUMN", help="What to predict; may be repeated."),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Model and its report.")
-    ],
-    structure_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of a table that holds the paths.",
-            show_default="structure, path, file, cif, …",
-        ),
-    ] = None,
+    output: Annotated[Path, output_option("FOLDER", "Model and its report.")],
+    structure_column: StructureColumn = None,
     classify: Annotated[
         bool, typer.Option("--classify", help="The target is a class, not a number.")
     ] = False,
@@ -87,14 +80,7 @@ def fit(
         str | None,
         typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER|random",
-            help="Of the embeddings: shipped by name, a folder of your own, or untrained.",
-            show_default="see `ssatom weights list`",
-        ),
-    ] = None,
+    weights: Weights = None,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
     ] = 1,
@@ -112,17 +98,15 @@ def fit(
             show_default="none",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     random_state: Annotated[
         int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
     ] = "raise",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the model in FOLDER.")
-    ] = False,
-    progress: Annotated[bool, typer.Option(help="Show progress.")] = True,
+    overwrite: Overwrite = False,
+    progress: Progress = True,
 ) -> None:
     """Train a model on crystals and their properties, and validate it.
 
@@ -261,14 +245,9 @@ def _save(model: Any, output: Path, targets: list[str]) -> None:
 
 
 def _data(path: Path) -> dict[str, Any]:
-    import hashlib
-
     from ssatom.corpora._names import printable
 
-    digest = None
-    if path.is_file():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path) if path.is_file() else None
     return {"path": printable(str(path)), "sha256": digest}
 
 
