@@ -67,9 +67,27 @@ def split_rows(
 
 
 def check_kinds(
-    splits: Sequence[str] | None, groups: np.ndarray | None, folds: np.ndarray | None = None
+    splits: Sequence[str] | None, groups: np.ndarray | None, folds: np.ndarray | None
 ) -> list[str]:
-    """Kinds of splits of a `splits` argument, or a ParameterError."""
+    """Kinds of splits of a `splits` argument.
+
+    Parameters
+    ----------
+    splits : str, sequence of str or None
+        Kinds; None is the official folds if there are `folds`, and else random ones, and grouped
+        ones if there are `groups`.
+    groups, folds : ndarray, shape (n_rows,), or None
+        One a row.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ParameterError
+        If a kind is unknown or comes twice, or what it needs is not there or all the same.
+    """
     needed = {"random": True, "grouped": groups is not None, "official": folds is not None}
     if splits is None:
         splits = ["official"] if folds is not None else [k for k in KINDS if needed[k]]
@@ -142,12 +160,28 @@ def hold_back(
     seed: int,
     classes: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals for training, and for validation.
+    """Random crystals to train on, and to hold back for validation.
 
     All copies of a crystal go with it; where only a few are different, copies are taken for
     different. At least one crystal is held back and two are left. With `classes`, those of each
     crystal's rows, crystals are sorted by the first of them and taken at equal steps, so that each
     class is held back in its proportion, and the last crystal of a class is left in training.
+
+    Parameters
+    ----------
+    keys : sequence of bytes, length n_crystals
+        What tells crystals apart, as from `structure_key`.
+    fraction : float
+        Share of the different crystals to hold back.
+    seed : int
+        Of the draw.
+    classes : sequence of ndarray, default=None
+        Classes of each crystal's rows.
+
+    Returns
+    -------
+    train, held : ndarray of int
+        Places of crystals, sorted.
     """
     first, crystal = _crystals(keys)
     if len(first) <= _MIN_HELD:

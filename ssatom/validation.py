@@ -25,6 +25,10 @@ def whole_number(name: str, value: Any, least: int) -> int:
     least : int
         The smallest that is allowed.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     ParameterError
@@ -54,6 +58,10 @@ def number(name: str, value: Any, interval: str) -> float:
     interval : str
         Such as "[0, 1)"; "(0, inf)" are the positive numbers.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     ParameterError
@@ -80,6 +88,20 @@ def number(name: str, value: Any, interval: str) -> float:
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """The value, if it is one of those allowed.
 
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        Its value.
+    allowed : iterable
+        What it may be; None and True are themselves alone.
+
+    Returns
+    -------
+    object
+        The value.
+
     Raises
     ------
     ParameterError
@@ -101,6 +123,19 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
 
 def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[str]:
     """A name, or several different ones, as a list.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    values : str or iterable of str
+        Its value.
+    allowed : iterable of str
+        The names there are.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
@@ -127,6 +162,19 @@ def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[st
 
 def column(name: str, values: Any, n_rows: int) -> Any:
     """Values as a NumPy array with one for each row.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    values : array-like, shape (n_rows,)
+        Its value.
+    n_rows : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
 
     Raises
     ------

@@ -91,37 +91,7 @@ def read_rows(
     errors: str,
     progress: bool,
 ) -> Rows:
-    """All rows of use.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Collections.
-    targets : sequence of str
-        Names of properties.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    config : GraphConfig
-        Graphs that each crystal must have.
-    classify : bool
-        Whether targets are classes.
-    errors : {"raise", "skip"}
-        What becomes of the first bad row, or of all.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    Rows
-        In order.
-
-    Raises
-    ------
-    ParameterError
-        If a target is unknown.
-    StructureError, SsatomError
-        At the first row whose structure, or target, cannot be used, with ``errors="raise"``.
-    """
+    """All rows of use."""
     rows = Rows()
     columns = [_columns(path, targets, structure_column) for path in filter(is_table, paths)]
     # All rows of a table have the same columns; elsewhere one may lack what others have.
@@ -251,29 +221,6 @@ def split_rows(
     """Random crystals to train on and to hold out, each with all rows that are copies of it.
 
     Classes are held out in their proportions where there are enough of each.
-
-    Parameters
-    ----------
-    rows : Rows
-        All rows.
-    y : ndarray, shape (n_rows,) or (n_rows, n_targets)
-        Their targets.
-    targets : sequence of str
-        Names of the targets.
-    test_size : float
-        Share of the different crystals to hold out.
-    random_state : int
-        Seed.
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Sorted.
-
-    Raises
-    ------
-    SsatomError
-        If crystals are too few, or a target is the same in all that are trained on.
     """
     keys = [structure_key(arrays) for arrays in rows.arrays]
     n = len(set(keys))
@@ -300,47 +247,14 @@ def _left_out(rows: Rows) -> str:
 
 
 def graphs_of(model: Any) -> GraphConfig:
-    """Graphs of the encoder of an estimator, or those of its network if it has none.
-
-    Parameters
-    ----------
-    model : estimator
-        From `make_estimator`.
-
-    Returns
-    -------
-    GraphConfig
-        Their settings.
-    """
+    """Graphs of the encoder of an estimator, or those of its network if it has none."""
     if "weights" not in model.get_params():
         return GraphConfig()
     return resolve_weights(model.weights, model.random_state).graph_config
 
 
 def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:
-    """The estimator of the command line, refused at once where fitting would refuse it.
-
-    Parameters
-    ----------
-    estimator : {"negnn", "cgcnn"}
-        Which network.
-    classify : bool
-        Whether targets are classes.
-    settings : dict
-        Parameters of the estimator; None for layers and weights of "negnn" means the default.
-
-    Returns
-    -------
-    estimator
-        Not fitted.
-
-    Raises
-    ------
-    ParameterError
-        If it is unknown, a parameter is not allowed, or "cgcnn" is given layers or weights.
-    WeightsError
-        If the weights are unknown or damaged.
-    """
+    """The estimator of the command line, refused at once where fitting would refuse it."""
     known: dict[str, list[Any]] = {
         "negnn": [NEGNNRegressor, NEGNNClassifier],
         "cgcnn": [CGCNNRegressor, CGCNNClassifier],

@@ -56,20 +56,7 @@ def column_names(
 
 
 def predict_rows(model: Any, structures: Any) -> Iterator[np.ndarray | StructureError]:
-    """Numbers of each row: probabilities, or values, each followed by its deviation if any.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    structures : list
-        Structures, or errors in their place.
-
-    Yields
-    ------
-    ndarray of float64, or StructureError
-        Shape (n_classes,), (n_targets,) or (2 * n_targets,).
-    """
+    """Numbers of each row: probabilities, or values, each followed by its deviation if any."""
     if hasattr(model, "classes_"):
         yield from model.iter_predict_proba(structures)
         return

@@ -45,27 +45,7 @@ NAMES = {
 def predict_held(
     model: Any, rows: Rows, test: np.ndarray, targets: Sequence[str], y: np.ndarray
 ) -> pd.DataFrame:
-    """A row for each crystal held out: labels, true values, predictions.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    rows : Rows
-        All rows.
-    test : ndarray of int
-        Those held out.
-    targets : sequence of str
-        Names of the targets.
-    y : ndarray
-        Targets of all rows.
-
-    Returns
-    -------
-    DataFrame
-        Columns source, formula, the targets, and what `ssatom predict` gives, where the target's
-        own name has "_predicted" at its end.
-    """
+    """A row for each crystal held out: labels, true values, predictions."""
     predicted: list[np.ndarray] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
@@ -123,8 +103,9 @@ def draw(held: pd.DataFrame, targets: Sequence[str], model: Any) -> Any:
     """The parity plot, or the confusion matrix."""
     if hasattr(model, "classes_"):
         true, predicted = held[targets[0]], held[f"{targets[0]}_predicted"]
-        counts = metrics.confusion_matrix(true, predicted, labels=model.classes_)
-        return plot_confusion(counts, list(map(str, model.classes_)), targets[0])
+        names = model.classes_  # a rare class may have been held out only, and is left out
+        counts = pd.crosstab(true, predicted).reindex(index=names, columns=names, fill_value=0)
+        return plot_confusion(counts.to_numpy(), list(map(str, model.classes_)), targets[0])
     panels = {
         name: Parity(
             held[name].to_numpy(),

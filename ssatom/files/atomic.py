@@ -19,7 +19,17 @@ def _new_name() -> str:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file or folder is what a process left that was killed while it wrote."""
+    """Whether a file or folder is what a process left that was killed while it wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder; only its name counts.
+
+    Returns
+    -------
+    bool
+    """
     return path.name.startswith(_PREFIX)
 
 
@@ -57,7 +67,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8 in one step, and onto the disk before it replaces the old one."""
+    """Write a text as UTF-8 in one step, and onto the disk before it replaces the old one.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    text : str
+        What it will hold.
+    """
     with replacing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
@@ -65,12 +83,42 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(content: Any, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
-    """JSON that reads well and is the same for equal contents, with a newline at the end."""
+    """JSON that reads well and is the same for equal contents, with a newline at the end.
+
+    Parameters
+    ----------
+    content : object
+        What JSON can hold.
+    default : callable, default=None
+        Makes values plain that JSON does not know.
+    **options : object
+        Of `json.dumps`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ssatom.files import json_text
+    >>> json_text({"layers": [0, 1]}).split()
+    ['{', '"layers":', '[', '0,', '1', ']', '}']
+    """
     return json.dumps(content, indent=1, default=default, **options) + "\n"
 
 
 def write_json(path: Path, content: Any, default: Callable[[Any], Any] | None = None) -> None:
-    """Write `json_text` in one step."""
+    """Write `json_text` in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    content : object
+        What JSON can hold.
+    default : callable, default=None
+        Makes values plain that JSON does not know.
+    """
     write_text(path, json_text(content, default))
 
 

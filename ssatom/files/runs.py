@@ -48,7 +48,7 @@ def keep_settings(
     settings: Mapping[str, Any],
     *,
     default: Callable[[Any], Any] | None = None,
-    upgrade: Callable[[Settings], Settings] = lambda kept: kept,
+    upgrade: Callable[[Settings], Settings] | None = None,
     unsaid: Collection[str] = (),
 ) -> str:
     """Write the settings of a run that begins; compare them with those of one that began earlier.
@@ -93,14 +93,32 @@ def keep_settings(
     kept = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(kept, dict):
         raise ValueError(f"{path} holds no settings")
+    kept = upgrade(kept) if upgrade else kept
     return ", ".join(
         name if name in unsaid else f"{name} was {old!r} and is {new!r}"
-        for name, (old, new) in differing(upgrade(kept), mine).items()
+        for name, (old, new) in differing(kept, mine).items()
     )
 
 
 def differing(kept: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Entries that differ, with both values; those of mappings by their own names."""
+    """Entries that differ.
+
+    Parameters
+    ----------
+    kept, mine : mapping
+        What is compared.
+
+    Returns
+    -------
+    dict of str to tuple
+        Both values by name; those of entries that are mappings by their own names.
+
+    Examples
+    --------
+    >>> from ssatom.files import differing
+    >>> differing({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+    {'c': (2, 3)}
+    """
     found: dict[str, tuple[Any, Any]] = {}
     for name in {**kept, **mine}:
         old, new = kept.get(name), mine.get(name)

@@ -17,13 +17,41 @@ _SEAL = "card_sha256"
 
 
 def file_sha256(path: Path) -> str:
-    """Sha256 of a file."""
+    """Sha256 of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is read in pieces.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(content: Content) -> str:
-    """Sha256 of what a card says, whatever the order in which it is written."""
+    """Sha256 of what a card says, whatever the order in which it is written.
+
+    Parameters
+    ----------
+    content : dict
+        The card, without its own hash.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from ssatom.files import seal
+    >>> seal({"a": 1, "b": 2}) == seal({"b": 2, "a": 1})
+    True
+    """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

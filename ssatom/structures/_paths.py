@@ -197,7 +197,20 @@ def count_in_file(path: str | os.PathLike[str]) -> int:
 
 
 def several_crystals(where: str, names: Sequence[str]) -> StructureFileError:
-    """The error where a file of one crystal is wanted; `names` are those of its data blocks."""
+    """The error of a file that should hold one crystal and holds several.
+
+    Parameters
+    ----------
+    where : str
+        What messages call the file.
+    names : sequence of str
+        Of its data blocks, if it is a CIF file.
+
+    Returns
+    -------
+    StructureFileError
+        To be raised.
+    """
     shown = ", ".join(f"'{name}'" for name in names[:5])
     shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
     blocks = f", {len(names)} data blocks with atoms ({shown})" if names else ""
