@@ -33,13 +33,6 @@ def whole_number(name: str, value: Any, least: int) -> int:
     ------
     ParameterError
         If it is no whole number, or a smaller one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.validation import whole_number
-    >>> whole_number("n_conv", np.int64(3), least=1)
-    3
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
@@ -106,14 +99,6 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     ------
     ParameterError
         If it is none of them.
-
-    Examples
-    --------
-    >>> from ssatom.validation import one_of
-    >>> one_of("level", "atom", ("structure", "site"))
-    Traceback (most recent call last):
-    ...
-    ssatom.exceptions.ParameterError: level='atom' is unknown; allowed: 'structure', 'site'
     """
     known = list(allowed)
     if not any(value is one or (type(value) is type(one) and value == one) for one in known):
@@ -141,12 +126,6 @@ def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[st
     ------
     ParameterError
         If there are none, an unknown one, or one twice.
-
-    Examples
-    --------
-    >>> from ssatom.validation import different_ones_of
-    >>> different_ones_of("kernels", "rbf", ("laplacian", "rbf"))
-    ['rbf']
     """
     known = list(allowed)
     try:

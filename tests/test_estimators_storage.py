@@ -25,7 +25,7 @@ from ssatom import (
     WeightsError,
 )
 from ssatom.estimators import load_estimator, save_estimator, storage
-from ssatom.files import seal
+from ssatom.files.sealed import seal
 from ssatom.weights import list_weights, random_weights
 
 

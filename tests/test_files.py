@@ -7,12 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from ssatom.exceptions import SsatomError, WeightsError
+from ssatom.exceptions import WeightsError
 from ssatom.files import (
     CardFormat,
-    RunLock,
     differing,
     file_sha256,
     filling,
@@ -20,7 +18,6 @@ from ssatom.files import (
     keep_settings,
     replacing,
     write_json,
-    write_text,
 )
 
 FORMAT = CardFormat(
@@ -35,7 +32,7 @@ FORMAT = CardFormat(
 
 def test_a_file_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    write_text(path, "old\n")
+    write_json(path, "old")
 
     def fail() -> None:
         with replacing(path) as new:
@@ -44,7 +41,7 @@ def test_a_file_that_fails_changes_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert path.read_text() == "old\n"
+    assert json.loads(path.read_text()) == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
@@ -57,7 +54,7 @@ def test_any_name_that_the_system_takes(name: str, tmp_path: Path) -> None:
 
 def test_files_have_the_rights_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "usual").write_text("")
-    write_text(tmp_path / "ours", "")
+    write_json(tmp_path / "ours", "")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
@@ -133,13 +130,6 @@ def test_what_is_no_card(text: str | None, words: str, tmp_path: Path) -> None:
         (tmp_path / "card.json").write_text(text)
     with pytest.raises(WeightsError, match=words):
         FORMAT.read(tmp_path / "card.json")
-
-
-def test_one_run_has_the_lock(tmp_path: Path) -> None:
-    with FileLock(tmp_path / "lock"), pytest.raises(SsatomError, match="another run .*; wait"):
-        RunLock(tmp_path / "lock", "wait")
-    RunLock(tmp_path / "lock", "wait").release()
-    RunLock(tmp_path / "lock", "wait").release()
 
 
 def test_settings_that_differ(tmp_path: Path) -> None:

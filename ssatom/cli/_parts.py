@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from ssatom.corpora._read import files_of
 from ssatom.exceptions import SsatomError
-from ssatom.files import RunLock, is_leftover, keep_settings, replacing
+from ssatom.files import is_leftover, keep_settings, replacing
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
 _LOCK = "lock"
@@ -60,7 +61,13 @@ class PartFolder:
                 f"{path} is in the way: it holds no unfinished run; move it elsewhere"
             )
         path.mkdir(exist_ok=True)
-        self._lock = RunLock(path / _LOCK, "let it end, or give another --output")
+        self._lock = FileLock(path / _LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise SsatomError(
+                f"another run is at work in {path}; let it end, or give another --output"
+            ) from None
         try:
             self._begin(settings, restart)
         except BaseException:

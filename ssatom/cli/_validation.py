@@ -14,7 +14,7 @@ from sklearn import metrics
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.exceptions import GraphWarning, StructureError
-from ssatom.files import json_text, write_text
+from ssatom.files import write_json
 from ssatom.plots import Parity, plot_confusion, plot_parity
 
 FIGURES = {False: "parity.png", True: "confusion.png"}
@@ -127,8 +127,8 @@ def write_report(
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     draw(held, targets, model).savefig(folder / FIGURES[classify], dpi=150)
     plot_history(model.history_).savefig(folder / "history.png", dpi=150)
-    write_text(folder / "report.json", json_text(report, default=str, ensure_ascii=False))
-    write_text(folder / "report.md", _markdown(report, FIGURES[classify]))
+    write_json(folder / "report.json", report, default=str, ensure_ascii=False)
+    (folder / "report.md").write_text(_markdown(report, FIGURES[classify]), encoding="utf-8")
 
 
 def _markdown(report: dict[str, Any], figure: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from ssatom.exceptions import MissingFileError, ParameterError
-from ssatom.files import differing, json_text, write_text
+from ssatom.files import differing, write_json
 from ssatom.validation import one_of
 from ssatom.warn import warn_user
 
@@ -207,7 +207,7 @@ class EvaluationResult:
         content = {"format": _FORMAT, "version": _VERSION, **asdict(self), "n": len(self.splits)}
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json_text(plain(content), ensure_ascii=False, allow_nan=False))
+        write_json(path, plain(content), ensure_ascii=False, allow_nan=False)
 
 
 def load_result(path: str | os.PathLike[str]) -> EvaluationResult:

@@ -1,20 +1,16 @@
-"""Files: written in one step, hashes, sealed folders, and runs that can be resumed."""
+"""Files: written in one step, hashes, sealed folders, and the settings of runs that are resumed."""
 
-from ssatom.files.atomic import filling, is_leftover, json_text, replacing, write_json, write_text
-from ssatom.files.runs import RunLock, differing, keep_settings
-from ssatom.files.sealed import CardFormat, file_sha256, seal
+from ssatom.files.atomic import filling, is_leftover, replacing, write_json
+from ssatom.files.runs import differing, keep_settings
+from ssatom.files.sealed import CardFormat, file_sha256
 
 __all__ = [
     "CardFormat",
-    "RunLock",
     "differing",
     "file_sha256",
     "filling",
     "is_leftover",
-    "json_text",
     "keep_settings",
     "replacing",
-    "seal",
     "write_json",
-    "write_text",
 ]

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,60 +66,22 @@ def replacing(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8 in one step, and onto the disk before it replaces the old one.
+def write_json(path: Path, content: Any, **options: Any) -> None:
+    """Write JSON that reads well in one step, and onto the disk before it replaces the old one.
 
     Parameters
     ----------
     path : Path
         The file; its folder must exist.
-    text : str
-        What it will hold.
-    """
-    with replacing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def json_text(content: Any, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
-    """JSON that reads well and is the same for equal contents, with a newline at the end.
-
-    Parameters
-    ----------
     content : object
-        What JSON can hold.
-    default : callable, default=None
-        Makes values plain that JSON does not know.
+        What it will hold.
     **options : object
         Of `json.dumps`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from ssatom.files import json_text
-    >>> json_text({"layers": [0, 1]}).split()
-    ['{', '"layers":', '[', '0,', '1', ']', '}']
     """
-    return json.dumps(content, indent=1, default=default, **options) + "\n"
-
-
-def write_json(path: Path, content: Any, default: Callable[[Any], Any] | None = None) -> None:
-    """Write `json_text` in one step.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder must exist.
-    content : object
-        What JSON can hold.
-    default : callable, default=None
-        Makes values plain that JSON does not know.
-    """
-    write_text(path, json_text(content, default))
+    with replacing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(content, indent=1, **options) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Runs that can be resumed: one process at a time, and only with the settings they began with."""
+"""Runs that are resumed with the settings they began with, and with no others."""
 
 from __future__ import annotations
 
@@ -7,40 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from ssatom.exceptions import SsatomError
 from ssatom.files.atomic import write_json
 
 Settings = dict[str, Any]
-
-
-class RunLock:
-    """Lock of a folder in which one process works at a time.
-
-    Parameters
-    ----------
-    path : Path
-        The lock file.
-    remedy : str
-        What to do where another process has it.
-
-    Raises
-    ------
-    SsatomError
-        If another process has it.
-    """
-
-    def __init__(self, path: Path, remedy: str) -> None:
-        self._lock = FileLock(path)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise SsatomError(f"another run is at work in {path.parent}; {remedy}") from None
-
-    def release(self) -> None:
-        """Let another process have it."""
-        self._lock.release()
 
 
 def keep_settings(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssatom.exceptions import WeightsError
-from ssatom.files.atomic import json_text, write_text
+from ssatom.files.atomic import write_json
 
 Content = dict[str, Any]
 _SEAL = "card_sha256"
@@ -34,24 +34,7 @@ def file_sha256(path: Path) -> str:
 
 
 def seal(content: Content) -> str:
-    """Sha256 of what a card says, whatever the order in which it is written.
-
-    Parameters
-    ----------
-    content : dict
-        The card, without its own hash.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Examples
-    --------
-    >>> from ssatom.files import seal
-    >>> seal({"a": 1, "b": 2}) == seal({"b": 2, "a": 1})
-    True
-    """
+    """Sha256 of what a card says, whatever the order in which it is written."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -85,7 +68,7 @@ class CardFormat:
 
     def write(self, path: Path, content: Content) -> None:
         """Write a card with a hash of its own text."""
-        write_text(path, json_text({**content, _SEAL: seal(content)}))
+        write_json(path, {**content, _SEAL: seal(content)})
 
     def is_card(self, path: Path) -> bool:
         """Whether a file is such a card, whole or not."""

@@ -22,7 +22,7 @@ import ssatom
 from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError
-from ssatom.files import filling, write_text
+from ssatom.files import filling
 from ssatom.graph import GraphConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.structures import check_structures, structure_arrays
@@ -341,5 +341,5 @@ def save_pretrained(
             near_constant=near_constant,
         )
         card.write(new / _CARD)
-        write_text(new / "README.md", render_readme(card))
+        (new / "README.md").write_text(render_readme(card), encoding="utf-8")
     return folder
