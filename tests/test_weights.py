@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def test_file_that_is_no_card(weights_folder: Path, text: bytes) -> None:
 
 
 def test_folder_without_card(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"has no card\.json; a folder of weights is what"):
+    with pytest.raises(WeightsError, match=r"is no folder of weights .it has no card\.json.; give"):
         load_pretrained(tmp_path)
 
 
@@ -281,8 +281,8 @@ def test_older_format_is_upgraded_step_by_step(
         assert "seed" in content["recipe"]
         return {**content, "format_version": now + 2, "corpus": {**content["corpus"], "doi": None}}
 
-    monkeypatch.setattr(card, "FORMAT_VERSION", now + 2)
-    monkeypatch.setattr(card, "UPGRADES", {**card.UPGRADES, now: rename, now + 1: add})
+    upgrades = {**card.UPGRADES, now: rename, now + 1: add}
+    monkeypatch.setattr(card, "FORMAT", replace(card.FORMAT, version=now + 2, upgrades=upgrades))
     loaded = load_pretrained(weights_folder)
     assert loaded.card.format_version == now + 2
     assert loaded.card.recipe["seed"] == 0

@@ -15,9 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
-from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows, split
+from ssatom.embeddings.graphs import convert
+from ssatom.estimators._data import Row, TrainingData, group_by_crystal, read_rows
 from ssatom.estimators._divergence import tell_of_diverged, worse_than_mean
-from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import Optimisation, PropertyModule, RowFunction
 from ssatom.estimators._nodes import NodePlan
 from ssatom.estimators._parameters import check_parameters
@@ -26,6 +26,7 @@ from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
+from ssatom.splits import hold_back
 from ssatom.structures import structure_key
 from ssatom.training import VALIDATION_LOSS, BatchLoader, TrainingConfig, train
 
@@ -123,7 +124,7 @@ class CrystalEstimator(BaseEstimator):
             source = None if data.nodes is not None else plan.make_source()
             basis = GaussianDistanceBasis(plan.graph_config)
             module = PropertyModule(network, source, basis, loss, metric, settings)
-            rows = split(data.keys, self.validation_fraction, seed, classes)
+            rows = hold_back(data.keys, self.validation_fraction, seed, classes)
             budget = self._budget(started, self.n_members - member)
             history, times = self._train(module, data, rows, device, seed, budget)
             histories.append(history)
