@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings import FeatureColumns, parse_pooling
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
 
@@ -89,21 +88,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         self.memory = memory
         self.random_state = random_state
 
-    def feature_labels(self) -> list[str]:
-        """Names of the features, pooling by pooling, layer by layer, then coordination numbers.
-
-        Returns
-        -------
-        list of str
-            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_L1_std_017" where there are
-            several poolings; "ssatom_cgcnn-64x5-mp_L1_017" for weights other than the default.
-        """
-        return self._columns().names
-
-    def _columns(self) -> FeatureColumns:
-        return FeatureColumns(*self._encoder_and_layers(), parse_pooling(self.pooling))
-
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         columns = self._columns()
-        for states in self._embed(rows, columns.weights, columns.poolings):
+        for states in self._embed(rows, columns):
             yield states if isinstance(states, StructureError) else columns.take(states)

@@ -9,18 +9,13 @@ import numpy as np
 
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.featurizers._base import CrystalFeaturizer
-from ssatom.featurizers._orbitals import (
-    N_ORBITALS,
-    N_PERIODS,
-    check_elements,
-    distinct_sites,
-    matminer_matrix,
-    site_matrix,
-)
-from ssatom.structures import StructureArrays, iter_arrays, iter_sites, structure_arrays
+
+# ssatom.featurizers._orbitals is imported in the methods, since it loads matminer's structure
+# featurizers, and with them SymPy and Matplotlib.
 
 _LEVELS = ("structure", "site")
 _EXTRA_ROWS = ("period", "center", None)
+_SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))
 
 
 class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
@@ -102,16 +97,20 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         list of str
             BibTeX, from matminer.
         """
+        from ssatom.featurizers._orbitals import matminer_matrix
+
         return matminer_matrix().citations()
 
     def implementors(self) -> list[str]:
-        """Who wrote the featurizer that this one wraps, and this one.
+        """Authors of matminer's featurizer and of this one.
 
         Returns
         -------
         list of str
             Names.
         """
+        from ssatom.featurizers._orbitals import matminer_matrix
+
         return [*matminer_matrix().implementors(), "The ssatom developers"]
 
     def _check_parameters(self) -> None:
@@ -123,43 +122,14 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
             )
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        from ssatom.featurizers._orbitals import mean_matrix, sites_of, structures_of
+
         self._check_parameters()
-        source = self._structures(rows) if self.level == "structure" else self._sites(rows)
-        for item in source:
+        for item in structures_of(rows) if self.level == "structure" else sites_of(rows):
             try:
-                yield item if isinstance(item, StructureError) else self._row(*item)
+                if isinstance(item, StructureError):
+                    yield item
+                else:
+                    yield mean_matrix(*item, self.extra_row).ravel().astype(np.float32)
             except StructureError as error:
                 yield error.with_traceback(None)
-
-    def _structures(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_arrays(rows)):
-            is_error = isinstance(item, StructureError)
-            yield item if is_error else (item, slice(None), f"structures[{i}]")
-
-    def _sites(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_sites(rows)):
-            if isinstance(item, StructureError):
-                yield item
-            else:
-                yield structure_arrays(item[0]), slice(item[1], item[1] + 1), f"sites[{i}]"
-
-    def _row(self, arrays: StructureArrays, sites: slice, where: str) -> np.ndarray:
-        """Mean matrix of some sites, row by row."""
-        check_elements(arrays, where)
-        distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
-        matrices = [self._matrix(arrays, int(site), where) for site in distinct]
-        return np.average(matrices, axis=0, weights=counts).ravel().astype(np.float32)
-
-    def _matrix(self, arrays: StructureArrays, site: int, where: str) -> np.ndarray:
-        matrix = site_matrix(arrays, site, where)
-        orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
-        if self.extra_row is None:
-            return orbitals
-        if self.extra_row == "period":
-            extra = np.arange(1, N_PERIODS + 1) @ periods
-        else:
-            extra = np.asarray(matminer_matrix().ohvs[int(arrays.numbers[site])])[0, :N_ORBITALS]
-        return np.vstack([orbitals, extra])
-
-
-_SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))

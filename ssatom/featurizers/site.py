@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Structure
 
-from ssatom.embeddings import FeatureColumns
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
-from ssatom.structures import iter_sites
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 
 class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
@@ -82,21 +82,9 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
         self.memory = memory
         self.random_state = random_state
 
-    def feature_labels(self) -> list[str]:
-        """Names of the features, layer by layer, then coordination numbers.
-
-        Returns
-        -------
-        list of str
-            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_cgcnn-64x5-mp_L1_017" for
-            weights other than the default.
-        """
-        return self._columns().names
-
-    def _columns(self) -> FeatureColumns:
-        return FeatureColumns(*self._encoder_and_layers())
-
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        from ssatom.structures import iter_sites
+
         columns = self._columns()
         pairs = iter_sites(rows)
         indices: deque[int] = deque()  # of the structures that were read and not embedded yet
@@ -107,7 +95,7 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
                 indices.append(index)
                 yield structure
 
-        for states in self._embed(structures(), columns.weights, None):
+        for states in self._embed(structures(), columns):
             index = indices.popleft()
             if isinstance(states, StructureError):
                 yield states
