@@ -2,13 +2,16 @@
 
 from ssatom.embeddings.api import graph_embeddings, site_embeddings
 from ssatom.embeddings.cache import clear_cache
-from ssatom.embeddings.choices import parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.choices import parse_layers, resolve_weights
 from ssatom.embeddings.columns import FeatureColumns
 from ssatom.embeddings.engine import embed
+from ssatom.embeddings.pooling import POOLINGS, Pooling, parse_pooling
 from ssatom.embeddings.spread import near_constant_columns
 
 __all__ = [
+    "POOLINGS",
     "FeatureColumns",
+    "Pooling",
     "clear_cache",
     "embed",
     "graph_embeddings",

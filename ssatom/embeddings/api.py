@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings.choices import Weights, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.choices import Weights, parse_layers, resolve_weights
 from ssatom.embeddings.columns import FeatureColumns
 from ssatom.embeddings.engine import embed
+from ssatom.embeddings.pooling import Pooling, parse_pooling
 from ssatom.exceptions import StructureError
 from ssatom.structures import StructureLike
 
@@ -80,7 +81,7 @@ def graph_embeddings(
     layers: str | int | Sequence[int] = "012",
     weights: Weights = None,
     *,
-    pooling: str | Sequence[str] = "mean",
+    pooling: Pooling | Sequence[Pooling] = "mean",
     batch_size: int = 64,
     device: str = "auto",
     memory: Any = None,
@@ -96,9 +97,9 @@ def graph_embeddings(
         Layers whose hidden states are joined.
     weights : str, path, PretrainedEncoder or None, default=None
         Name of a shipped set, a folder, "random", or None for the default set.
-    pooling : str or sequence of str, default="mean"
-        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
-        means that lean towards sites of high, and of low, electronegativity.
+    pooling : str, callable or sequence of them, default="mean"
+        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
     batch_size : int, default=64
         Structures of one forward pass at most; the result does not depend on it.
     device : str, default="auto"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
+
+if TYPE_CHECKING:
+    from ssatom.embeddings import Pooling
 
 
 class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
@@ -27,9 +30,9 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
     weights : str, path, PretrainedEncoder or None, default=None
         Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
         layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
-    pooling : str or tuple of str, default="mean"
-        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
-        means that lean towards sites of high, and of low, electronegativity.
+    pooling : str, callable or tuple of them, default="mean"
+        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
     batch_size : int, default=64
         Structures of one forward pass at most; the result does not depend on it.
     device : str, default="auto"
@@ -72,7 +75,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         layers: str | int | Sequence[int] = "012",
         weights: Any = None,
         *,
-        pooling: str | Sequence[str] = "mean",
+        pooling: Pooling | Sequence[Pooling] = "mean",
         batch_size: int = 64,
         device: str = "auto",
         errors: str = "raise",
