@@ -8,9 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 import ssatom
+from ssatom.corpora import StructureRecord
+from ssatom.embeddings import FeatureColumns
+from ssatom.evaluation import Locality
+from ssatom.negnn import NEGNN
 
 ROOT = Path(ssatom.__file__).parents[1]
 STUB = Path(ssatom.__file__).with_name("__init__.pyi")
@@ -116,6 +122,10 @@ def test_import_of_a_featurizer_costs_little_beside_torch() -> None:
 
 SNIPPET = """
 import ssatom
+from ssatom.corpora import StructureRecord
+from ssatom.embeddings import FeatureColumns
+from ssatom.evaluation import Locality
+from ssatom.negnn import NEGNN
 from ssatom import GraphEmbeddingFeaturizer, MaskedPretrainer, NEGNNRegressor, graph_embeddings
 
 GraphEmbeddingFeaturizer(layers="012", batch_size=32)
@@ -157,3 +167,38 @@ def test_type_checkers_find_misspelt_arguments(tmp_path: Path) -> None:
 
 def test_package_is_marked_as_typed() -> None:
     assert STUB.with_name("py.typed").is_file()
+
+
+# What is shown of objects ------------------------------------------------------------------------
+
+
+def shown() -> dict[str, object]:
+    crystals = ssatom.load_example_crystals()["structure"]
+    weights = ssatom.load_pretrained()
+    graphs = ssatom.CrystalGraphConverter().convert(crystals[:3])
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    model = Ridge(1e-6)
+    result = ssatom.evaluate(X, X[:, 0], n_seeds=2, progress_bar=False, model=model)
+    return {
+        "<PretrainedEncoder 'smooth-128x5-mp': 6 layers of width 128": weights,
+        "CrystalGraphEncoder(EncoderConfig(": weights.encoder,
+        "<WeightsCard 'smooth-128x5-mp': format": weights.card,
+        "NEGNN(NEGNNConfig(": NEGNN(),
+        "<CrystalGraphs: 3 structures, 12 sites, 144 edges>": graphs,
+        "<GraphBatch: 3 structures, 12 sites, 144 edges, cpu>": graphs.to_batch(),
+        "CrystalGraphConverter(GraphConfig(": ssatom.CrystalGraphConverter(),
+        "<EvaluationResult: 2 splits; random: MAE": result,
+        "<SplitScores random 0: 32 + 8 rows, MAE": result.splits[0],
+        "<Locality: layers 0, 01; ": Locality({"0": result, "01": result}),
+        "<StructureRecord 'a.cif': Cu4, 4 sites": StructureRecord("a.cif", crystals[0], {"gap": 1}),
+        "<FeatureColumns: 274 columns, layers [0, 1]": FeatureColumns(weights, [0, 1]),
+        "GraphEmbeddingFeaturizer(weights=<Pre": ssatom.GraphEmbeddingFeaturizer(weights=weights),
+    }
+
+
+def test_objects_show_what_they_are_in_one_line() -> None:
+    for start, value in shown().items():
+        text = repr(value)
+        assert text.startswith(start), text
+        assert "\n" not in text
+        assert len(text) < 200

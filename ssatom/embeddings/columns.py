@@ -41,6 +41,10 @@ class FeatureColumns:
     layers: Sequence[int]
     poolings: tuple[Pooling, ...] | None = None
 
+    def __repr__(self) -> str:
+        layers = list(self.layers)
+        return f"<FeatureColumns: {len(self)} columns, layers {layers} of {self.weights.name!r}>"
+
     @property
     def names(self) -> list[str]:
         """Names of the features, a new list at each call.

@@ -67,6 +67,10 @@ class PretrainedEncoder:
     card: WeightsCard | None = None
     folder: Path | None = None
 
+    def __repr__(self) -> str:
+        sizes = f"{self.n_layers} layers of width {self.hidden_dim}"
+        return f"<PretrainedEncoder {self.name!r}: {sizes}, sha256 {self.sha256[:8]}>"
+
     @property
     def n_layers(self) -> int:
         """Number of hidden states."""
