@@ -1,4 +1,4 @@
-"""Which numbers of an embedding become features, and what they are called."""
+"""The columns of features: which of an embedding's they are, and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine: rows of structures to hidden states, in chunks, with what is cached left out."""
+"""The engine: structures to hidden states, in chunks, computing only what is not cached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERSION = 2  # raise it where the same weights come to give other rows, for the
 _MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
 
 _New = tuple[StructureArrays, Candidates, tuple[str, ...]]
-"""A structure that is to be embedded, its neighbours, and what is odd about its graph."""
+"""A structure to embed, its neighbours, and what is unusual about its graph."""
 
 
 def embed(
@@ -48,7 +48,7 @@ def embed(
         Poolings over the sites; None for the sites themselves. The caches keep no result of a
         function, only the states of the sites that it was given.
     batch_size : int, default=64
-        Structures of one forward pass at most.
+        Largest number of structures in one forward pass.
     device : str, default="auto"
         "auto", "cpu" or "cuda".
     memory : path, joblib.Memory or None, default=None
@@ -65,7 +65,7 @@ def embed(
     Warns
     -----
     GraphWarning
-        Once all is computed, of crystals whose graphs are odd, such as isolated atoms.
+        After the last row, of crystals with unusual graphs, such as isolated atoms.
 
     Raises
     ------

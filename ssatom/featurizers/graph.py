@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
     """Self-supervised features of structures, for scikit-learn and matminer.
 
-    Each structure becomes the hidden states of a pretrained graph network, pooled over its
-    sites and joined over the chosen layers (the paper's GE012 and its kin [1]_). A higher layer
-    sees farther around each site. Weights may hand out coordination numbers too; they come once,
-    after the layers, where any layer from 1 on is chosen. Columns that were constant or nearly so
-    over the pretraining corpus are left out, so that every feature can be scaled.
+    The features are the hidden states of a pretrained graph network, pooled over the sites of the
+    structure and concatenated over the chosen layers (GE012 in the paper [1]_). A higher layer
+    describes a larger environment of each site. With any layer from 1 on, coordination numbers
+    follow the layers if the weights have them. Columns that were nearly constant over the
+    pretraining corpus are left out, so that every feature can be scaled.
 
     Parameters
     ----------
     layers : str of digits, int or sequence of int, default="012"
-        Layers whose hidden states are joined; 0 is the linear embedding of the elements.
+        Layers to concatenate; 0 is the linear embedding of the elements.
     weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
         layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
     pooling : str, callable or tuple of them, default="mean"
         Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
         f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes. In memory they are kept anyway:
-        other `layers`, clones and folds cost next to nothing.
+        Folder of a cache on disk that processes share. The cache in memory is always used, so
+        other `layers`, clones and folds compute nothing again.
     random_state : int, default=0
         Seed of ``weights="random"``.
 

@@ -19,12 +19,12 @@ _SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))
 
 
 class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
-    """matminer's orbital field matrices, of structures or of sites, as features for pipelines.
+    """Orbital field matrices of structures or of sites, computed by matminer.
 
-    The matrix of a site has a row for each orbital of its neighbours (32: s1 and s2, p1 to p6,
-    d1 to d10, f1 to f14) and a column for each of its own; neighbours count by the solid angle
-    of their face of the Voronoi cell over their distance [1]_. A structure has the mean over
-    its sites. Sites that symmetry makes equal are computed once.
+    The matrix of a site has 32 rows, the valence orbitals of its neighbours (s1, s2, p1 to p6, d1
+    to d10, f1 to f14), and 32 columns, its own. The weight of a neighbour is the solid angle of its
+    Voronoi face divided by the distance [1]_. The matrix of a structure is the mean over its sites.
+    Sites that are equal by symmetry are computed once.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         period tags. "center": the site's own orbitals, once, as in the extension OFM1 by the
         matrix's authors [3]_. None: 1024 numbers, equal to matminer's own.
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
 
     Notes
     -----

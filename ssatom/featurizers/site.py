@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
     """Self-supervised features of sites, for scikit-learn and matminer.
 
-    Each pair of a structure and a site index becomes the hidden states of that site in a
-    pretrained graph network, joined over the chosen layers (the paper's NE01 and its kin [1]_).
-    The sites of one structure are computed together, once. Coordination numbers and columns that
-    are left out are as for `GraphEmbeddingFeaturizer`.
+    The features of a pair of structure and site index are the hidden states of that site in a
+    pretrained graph network, concatenated over the chosen layers (NE01 in the paper [1]_). All
+    sites of a structure are computed once, together. Coordination numbers follow, and columns are
+    left out, as in `GraphEmbeddingFeaturizer`.
 
     Parameters
     ----------
     layers : str of digits, int or sequence of int, default="01"
-        Layers whose hidden states are joined; 0 is the linear embedding of the element.
+        Layers to concatenate; 0 is the linear embedding of the element.
     weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
         layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes.
+        Folder of a cache on disk that processes share.
     random_state : int, default=0
         Seed of ``weights="random"``.
 

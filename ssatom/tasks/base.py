@@ -59,6 +59,13 @@ class PretrainingTask(ABC):
     ------
     ParameterError
         If `weight` is not positive.
+
+    Examples
+    --------
+    >>> from ssatom import PretrainingTask
+    >>> from ssatom.tasks import make_tasks
+    >>> [isinstance(task, PretrainingTask) for task in make_tasks("period,group")]
+    [True, True]
     """
 
     name: str

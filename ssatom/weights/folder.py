@@ -57,6 +57,12 @@ class PretrainedEncoder:
         None for random weights.
     folder : Path or None
         Where it was loaded from; None for random weights.
+
+    Examples
+    --------
+    >>> from ssatom import load_pretrained
+    >>> load_pretrained("cgcnn-64x5-mp").n_layers
+    6
     """
 
     name: str
