@@ -1,9 +1,9 @@
-"""What "auto" means on this machine: device and precision; and how to compute in a fork."""
+"""Devices and precisions: which exist on this machine, and what "auto" chooses."""
 
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Callable
 
 import torch
 
@@ -12,13 +12,20 @@ from ssatom.exceptions import ParameterError
 _IMPORTED_IN = os.getpid()
 
 
+_ACCELERATORS: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_bf16_supported}
+"""Kinds of devices beside the CPU, the preferred one first, by PyTorch's name: whether the device
+multiplies bfloat16 matrices in hardware. Another kind is one entry."""
+
+_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+
+
 def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
     """Precision in which edges are computed in training.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
+        "auto" is bfloat16 on a device that multiplies matrices in it, else float32.
     device : str, default="cpu"
         Where training runs.
 
@@ -45,11 +52,12 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
         raise ParameterError(
             f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
         )
-    if device.startswith("cuda"):
-        fast = torch.cuda.is_bf16_supported()
+    kind = device.partition(":")[0]
+    if kind in _ACCELERATORS:
+        fast = _ACCELERATORS[kind]()
     else:
         able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+        fast = any(able.get(flag) for flag in _CPU_FLAGS)
     return torch.bfloat16 if fast else torch.float32
 
 
@@ -59,7 +67,7 @@ def resolve_device(device: str = "auto") -> str:
     Parameters
     ----------
     device : str, default="auto"
-        "auto" is "cuda" where there is one, else "cpu"; "cpu", "cuda" and "cuda:1" mean themselves.
+        "auto" is a GPU where there is one, else "cpu"; "cpu", "cuda" and "cuda:1" mean themselves.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def resolve_device(device: str = "auto") -> str:
     Raises
     ------
     ParameterError
-        If the device is unknown, or not there.
+        If the device is unknown or not on this machine.
 
     Examples
     --------
@@ -77,27 +85,38 @@ def resolve_device(device: str = "auto") -> str:
     >>> resolve_device("cpu")
     'cpu'
     """
-    there = torch.cuda.is_available()
     if device == "auto":
-        return "cuda" if there else "cpu"
-    if not (isinstance(device, str) and re.fullmatch(r"cpu|cuda(:\d+)?", device)):
-        raise ParameterError(f"device={device!r} is unknown; allowed: auto, cpu, cuda")
-    if device != "cpu" and not there:
+        return next((kind for kind in _ACCELERATORS if _count(kind)), "cpu")
+    if device == "cpu":
+        return device
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if kind not in _ACCELERATORS or (device != kind and not index.isdecimal()):
+        allowed = ", ".join(["auto", "cpu", *_ACCELERATORS])
+        raise ParameterError(f"device={device!r} is unknown; allowed: {allowed}")
+    n_devices = _count(kind)
+    if not n_devices:
         raise ParameterError(
             f"device={device!r}: this machine has no GPU that PyTorch can use; give cpu or auto"
         )
-    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+    if index and int(index) >= n_devices:
         raise ParameterError(
-            f"device={device!r}: this machine has {torch.cuda.device_count()} GPUs, counted from 0"
+            f"device={device!r}: this machine has {n_devices} GPUs, counted from 0"
         )
     return device
 
 
-def use_one_thread_in_fork() -> None:
-    """Keep torch to one thread where this process is a fork of the one that imported ssatom.
+def _count(kind: str) -> int:
+    """Number of devices of a kind that PyTorch can use."""
+    module = getattr(torch, kind)
+    # A backend that was built but has no driver is not available.
+    return module.device_count() if getattr(module, "is_available", lambda: True)() else 0
 
-    Such forks are made by matminer's pool, for instance. The threads of the parent's torch are
-    gone there, and waiting for them would hang.
+
+def use_one_thread_in_fork() -> None:
+    """Let torch compute in one thread if this process is a fork of the one that imported ssatom.
+
+    matminer's pool of processes makes such forks. They lack the threads of their parent's torch and
+    would wait for them forever.
 
     Examples
     --------

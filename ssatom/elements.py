@@ -1,4 +1,4 @@
-"""What is known of an element before any learning: period, group and the CGCNN features."""
+"""Tables of the elements: period, group, the CGCNN features and Magpie's properties."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_ATOMIC_NUMBER = 100
 """Heaviest element with CGCNN features (fermium)."""
 
 MASK_NUMBER = 0
-"""Stands where an atomic number would, for a site whose element is hidden."""
+"""Atomic number of a site whose element is hidden."""
 
 PROPERTIES = ("Electronegativity", "CovalentRadius", "NValence", "Row")
-"""Elemental properties of the Magpie table that weigh pairs of sites."""
+"""Magpie properties that weight pairs of sites."""
 
 MAGPIE_PROPERTIES = (
     "Number", "MendeleevNumber", "AtomicWeight", "MeltingT", "Column", "Row", "CovalentRadius",
@@ -29,7 +29,7 @@ MAGPIE_PROPERTIES = (
 )  # fmt: skip
 """The 22 elemental properties of Magpie, whose statistics are its features."""
 
-# In pm, by atomic number from 1; the last four, which are not known, as the element before them.
+# In pm, by atomic number from 1; from Bk on they are not known, and the value of Cm is used.
 _COVALENT_RADII = (
     31, 28, 128, 96, 84, 76, 71, 66, 57, 58, 166, 141, 121, 111, 107, 105, 102, 106, 203, 176,
     170, 160, 153, 139, 139, 132, 126, 124, 132, 122, 122, 120, 119, 120, 120, 116, 220, 195, 190,
@@ -68,7 +68,7 @@ def _periods_and_groups() -> tuple[np.ndarray, np.ndarray]:
 def _lookup(table: np.ndarray, numbers: object) -> np.ndarray:
     numbers = np.asarray(numbers)
     if numbers.size and (numbers.min() < 1 or numbers.max() > MAX_ATOMIC_NUMBER):
-        raise ValueError(
+        raise ParameterError(
             f"atomic numbers must be from 1 to {MAX_ATOMIC_NUMBER}, "
             f"got {numbers.min()} to {numbers.max()}"
         )
@@ -90,7 +90,7 @@ def period_numbers(numbers: object) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If a number is outside 1 to 100.
 
     References
@@ -121,7 +121,7 @@ def group_numbers(numbers: object) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If a number is outside 1 to 100.
 
     References
@@ -153,7 +153,7 @@ def covalent_radii(numbers: object) -> np.ndarray:
     Raises
     ------
     ParameterError
-        If a number is no element of the table.
+        If a number is outside 1 to 100.
 
     References
     ----------
@@ -207,8 +207,8 @@ def atomic_features() -> np.ndarray:
 def distinct_features() -> np.ndarray:
     """The 92 features of `atomic_features`, then one for each element alone.
 
-    With the extra columns a linear map has a vector for each element to learn, so that La and Ce,
-    which share all 92, need not stay the same.
+    The extra columns let a linear map tell elements apart that share all 92 features, such as La
+    and Ce.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def distinct_features() -> np.ndarray:
 
 @cache
 def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
-    """1 and properties of the elements in units of their spread over the elements.
+    """A column of ones, then elemental properties divided by their standard deviation.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
             raise ParameterError(f"properties: no {name!r}; allowed: {', '.join(allowed)}")
         values = [source.get_elemental_property(element, name) for element in elements]
         table[1:, column] = np.array(values, dtype=float) / np.std(values)
-    table.setflags(write=False)  # every caller is given the same one
+    table.setflags(write=False)  # callers share it
     return table
 
 
@@ -274,7 +274,7 @@ def magpie_features() -> np.ndarray:
     -------
     ndarray of float32, shape (101, 114)
         Row Z is the element with atomic number Z; the properties are centred over the elements and
-        in units of their spread. Row 0, the mask, is all zeros.
+        divided by their standard deviation. Row 0, the mask, is all zeros.
 
     References
     ----------
@@ -298,7 +298,7 @@ ELEMENT_FEATURES: dict[str, Callable[[], np.ndarray]] = {
     "distinct": distinct_features,
     "magpie": magpie_features,
 }
-"""Tables of what an encoder is told of the elements, by name."""
+"""Functions that make the table of node vectors, by name."""
 
 
 def element_table_hash(table: np.ndarray) -> str:

@@ -288,6 +288,9 @@ class CrystalGraphEncoder(nn.Module):
             self.outputs = nn.ModuleList(Linear(width, width) for _ in range(config.n_conv))
         self.float()  # whatever torch's default is
 
+    def __repr__(self) -> str:
+        return f"CrystalGraphEncoder({self.config!r})"
+
     def forward(
         self,
         x: Tensor,

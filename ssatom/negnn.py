@@ -118,6 +118,9 @@ class NEGNN(nn.Module):
         self.output = Linear(widths[-1], config.n_outputs)
         self.float()  # whatever torch's default is
 
+    def __repr__(self) -> str:
+        return f"NEGNN({self.config!r})"
+
     def forward(
         self,
         x: Tensor,

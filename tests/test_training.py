@@ -360,6 +360,19 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         resolve_device("cuda:2")
 
 
+def test_another_kind_of_device_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssatom.devices._ACCELERATORS", {"mps": lambda: False})
+    monkeypatch.setattr(torch.mps, "is_available", lambda: True, raising=False)
+    monkeypatch.setattr(torch.mps, "device_count", lambda: 1)
+    assert resolve_device("auto") == resolve_device("mps") == "mps"
+    assert edge_precision("auto", "mps") == torch.float32
+    with pytest.raises(ParameterError, match="'mps:1': this machine has 1 GPUs"):
+        resolve_device("mps:1")
+    for wrong in ("cuda", "mps:", "mps:x", "mps:-1", None, 3):
+        with pytest.raises(ParameterError, match="unknown; allowed: auto, cpu, mps"):
+            resolve_device(wrong)
+
+
 def test_device() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -80,6 +80,11 @@ def test_source_distribution_holds_the_studies(tmp_path):
     assert "examples/paper/studies/printed.csv" in names
 
 
+def test_wheel_has_the_types(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"ssatom/py.typed", "ssatom/__init__.pyi"} <= names
+
+
 def test_installed_wheel_featurizes_with_the_network_cut(wheel, tmp_path):
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)

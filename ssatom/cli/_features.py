@@ -16,6 +16,7 @@ from ssatom.cli._parts import input_stamp
 from ssatom.corpora import StructureRecord
 from ssatom.embeddings import (
     FeatureColumns,
+    Pooling,
     clear_cache,
     embed,
     parse_layers,
@@ -52,7 +53,7 @@ class FeatureJob:
     paths: list[Path]
     weights: PretrainedEncoder
     layers: tuple[int, ...]
-    pooling: tuple[str, ...] | None
+    pooling: tuple[Pooling, ...] | None
     elements: np.ndarray | None
     options: dict[str, Any]
     structure_column: str | None = None

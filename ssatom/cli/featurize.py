@@ -48,7 +48,7 @@ def featurize(
         str | None,
         typer.Option(
             metavar="NAME[,NAME…]",
-            help="Sites to crystal: mean, sum, max, min, std, anion, cation, or several.",
+            help="How sites are pooled: mean, or several such as mean,std,max.",
             show_default="mean",
         ),
     ] = None,

@@ -42,6 +42,12 @@ class StructureRecord(NamedTuple):
     structure: Structure | StructureError
     properties: dict[str, Any]
 
+    def __repr__(self) -> str:
+        what = type(self.structure).__name__
+        if isinstance(self.structure, Structure):
+            what = f"{self.structure.formula}, {len(self.structure)} sites"
+        return f"<StructureRecord {self.source!r}: {what}, properties {list(self.properties)}>"
+
 
 def record_of_row(row: Any, where: str, name: str | None = None) -> StructureRecord:
     """A record from a decoded row of JSON, plain or pymatgen's, nested or not.

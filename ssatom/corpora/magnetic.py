@@ -96,6 +96,9 @@ class MagneticSites:
     warnings: pd.DataFrame
     n_magnetic_sites: int
 
+    def __repr__(self) -> str:
+        return f"<MagneticSites: {len(self.table)} sites, {len(self.dropped)} files dropped>"
+
     @property
     def counts(self) -> dict[str, int]:
         """Number of files by what became of them: "usable", and each reason, also where 0."""

@@ -1,4 +1,4 @@
-"""Embeddings as plain functions, for who needs no transformer."""
+"""Embeddings as plain functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings.choices import Weights, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.choices import Weights, parse_layers, resolve_weights
 from ssatom.embeddings.columns import FeatureColumns
 from ssatom.embeddings.engine import embed
+from ssatom.embeddings.pooling import Pooling, parse_pooling
 from ssatom.exceptions import StructureError
 from ssatom.structures import StructureLike
 
@@ -31,15 +32,15 @@ def site_embeddings(
     structures : iterable of Structure, Atoms or path
         Length n.
     layers : str of digits, int or sequence of int, default="012"
-        Layers whose hidden states are joined.
+        Layers to concatenate.
     weights : str, path, PretrainedEncoder or None, default=None
         Name of a shipped set, a folder, "random", or None for the default set.
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk for other processes and days.
+        Folder of a cache on disk that processes share.
     random_state : int, default=0
         Seed of ``weights="random"``.
 
@@ -80,7 +81,7 @@ def graph_embeddings(
     layers: str | int | Sequence[int] = "012",
     weights: Weights = None,
     *,
-    pooling: str | Sequence[str] = "mean",
+    pooling: Pooling | Sequence[Pooling] = "mean",
     batch_size: int = 64,
     device: str = "auto",
     memory: Any = None,
@@ -93,18 +94,18 @@ def graph_embeddings(
     structures : iterable of Structure, Atoms or path
         Length n.
     layers : str of digits, int or sequence of int, default="012"
-        Layers whose hidden states are joined.
+        Layers to concatenate.
     weights : str, path, PretrainedEncoder or None, default=None
         Name of a shipped set, a folder, "random", or None for the default set.
-    pooling : str or sequence of str, default="mean"
-        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
-        means that lean towards sites of high, and of low, electronegativity.
+    pooling : str, callable or sequence of them, default="mean"
+        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk for other processes and days.
+        Folder of a cache on disk that processes share.
     random_state : int, default=0
         Seed of ``weights="random"``.
 

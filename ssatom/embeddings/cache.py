@@ -1,4 +1,4 @@
-"""Embeddings that were computed before: in memory, bounded in bytes, and on disk if asked."""
+"""Caches of embeddings: in memory, bounded in bytes, and on disk."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _Value = TypeVar("_Value")
 
 
 class CachedRow(NamedTuple):
-    """What is kept of one structure.
+    """The cached result of one structure.
 
     Attributes
     ----------
     states : ndarray of float32, shape (n_rows, n_columns)
         Read-only, since callers share it.
     remarks : tuple of str
-        What was odd about its graph; told at every call.
+        What is unusual about its graph; every call warns of it.
     """
 
     states: np.ndarray
@@ -38,7 +38,7 @@ class CachedRow(NamedTuple):
 
 
 class MemoryCache(Generic[_Value]):
-    """Values by key; the ones longest unused go first when the bound is reached.
+    """Values by key; at the bound, the least recently used are dropped.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class MemoryCache(Generic[_Value]):
             return self._values.get(key)
 
     def put(self, key: Any, value: _Value) -> None:
-        """Keep a value, unless it is larger than the bound. Callers share it."""
+        """Store a value, which callers share, unless it is larger than the bound."""
         with self._lock, suppress(ValueError):
             self._values[key] = value
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all values."""
         with self._lock:
             self._values.clear()
 

@@ -1,4 +1,4 @@
-"""What people choose: layers, pooling, weights."""
+"""The arguments `layers` and `weights`, checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from numbers import Integral
 
-from ssatom.embeddings.pooling import POOLINGS
 from ssatom.exceptions import ParameterError
 from ssatom.weights import PretrainedEncoder, load_pretrained, random_weights
 
@@ -61,40 +60,6 @@ def parse_layers(layers: str | int | Sequence[int], n_layers: int) -> tuple[int,
         raise ParameterError(f"layers={layers!r} names a layer twice; {allowed}")
     if unknown := [x for x in chosen if not 0 <= x < n_layers]:
         raise ParameterError(f"layers={layers!r}: no layer {unknown[0]}; {allowed}")
-    return tuple(chosen)
-
-
-def parse_pooling(pooling: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of a `pooling` argument.
-
-    Parameters
-    ----------
-    pooling : str or sequence of str
-        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation".
-
-    Returns
-    -------
-    tuple of str
-        In the order given.
-
-    Raises
-    ------
-    ParameterError
-        If it is empty, unknown or names one twice.
-
-    Examples
-    --------
-    >>> from ssatom.embeddings import parse_pooling
-    >>> parse_pooling("mean")
-    ('mean',)
-    """
-    allowed = f"allowed: one of {', '.join(POOLINGS)}, or a tuple of different ones"
-    chosen = (pooling,) if isinstance(pooling, str) else pooling
-    if not isinstance(chosen, tuple | list) or not chosen:
-        raise ParameterError(f"pooling={pooling!r} names no pooling; {allowed}")
-    unknown = [name for name in chosen if not (isinstance(name, str) and name in POOLINGS)]
-    if unknown or len(set(chosen)) < len(chosen):
-        raise ParameterError(f"pooling={pooling!r} is unknown or names one twice; {allowed}")
     return tuple(chosen)
 
 

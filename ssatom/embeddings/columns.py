@@ -1,4 +1,4 @@
-"""Which numbers of an embedding become features, and what they are called."""
+"""The columns of features: which of an embedding's they are, and their names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssatom.embeddings.pooling import Pooling, pooling_name
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 
 
@@ -24,7 +25,7 @@ class FeatureColumns:
         The encoder.
     layers : sequence of int
         Layer numbers.
-    poolings : tuple of str, default=None
+    poolings : tuple of str or callable, default=None
         Poolings over sites; None for features of the sites themselves.
 
     Examples
@@ -38,25 +39,29 @@ class FeatureColumns:
 
     weights: PretrainedEncoder
     layers: Sequence[int]
-    poolings: tuple[str, ...] | None = None
+    poolings: tuple[Pooling, ...] | None = None
+
+    def __repr__(self) -> str:
+        layers = list(self.layers)
+        return f"<FeatureColumns: {len(self)} columns, layers {layers} of {self.weights.name!r}>"
 
     @property
     def names(self) -> list[str]:
         """Names of the features, a new list at each call.
 
-        Such as "ssatom_L1_017" or "ssatom_radial_003"; with the pooling where there are several
-        ("ssatom_L1_std_017"), and with the name of weights that are not the default set.
+        Such as "ssatom_L1_017" or "ssatom_radial_003"; with the pooling where there are several or
+        where it is a function ("ssatom_L1_std_017"), and with the name of weights other than the
+        default set.
         """
         start = f"ssatom_{_tag(self.weights)}"
-        several = self.poolings is not None and len(self.poolings) > 1
         return [
-            f"{start}{block}_{pooling + '_' if several else ''}{unit:03d}"
-            for pooling, kept in self._by_pooling()
+            f"{start}{block}_{label}{unit:03d}"
+            for label, kept in zip(self._labels(), self._kept(), strict=True)
             for block, unit in self.weights.describe_columns(kept)
         ]
 
     def __len__(self) -> int:
-        return sum(len(kept) for _, kept in self._by_pooling())
+        return sum(map(len, self._kept()))
 
     def take(self, states: np.ndarray) -> np.ndarray:
         """Features from what `embed` gives for one structure.
@@ -70,17 +75,22 @@ class FeatureColumns:
         -------
         ndarray, shape (n_features,) or (n_sites, n_features)
         """
-        kept = self._by_pooling()
+        kept = self._kept()
         if self.poolings is None:
-            return states[:, kept[0][1]]
-        return np.concatenate([row[of] for row, (_, of) in zip(states, kept, strict=True)])
+            return states[:, kept[0]]
+        return np.concatenate([row[of] for row, of in zip(states, kept, strict=True)])
 
-    def _by_pooling(self) -> list[tuple[str, np.ndarray]]:
+    def _labels(self) -> list[str]:
+        poolings = self.poolings or ("",)
+        if len(poolings) == 1 and isinstance(poolings[0], str):
+            return [""]
+        return [f"{pooling_name(one)}_" for one in poolings]
+
+    def _kept(self) -> list[np.ndarray]:
+        """Columns of each pooling. What is constant over sites is so under any function."""
         columns = self.weights.columns(self.layers)
-        names = ("sites",) if self.poolings is None else self.poolings
-        return [
-            (name, columns[~np.isin(columns, self.weights.near_constant(name))]) for name in names
-        ]
+        kinds = [one if isinstance(one, str) else "sites" for one in self.poolings or ("sites",)]
+        return [columns[~np.isin(columns, self.weights.near_constant(kind))] for kind in kinds]
 
 
 def _tag(weights: PretrainedEncoder) -> str:

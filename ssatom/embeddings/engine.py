@@ -1,18 +1,18 @@
-"""The engine: rows of structures to hidden states, in chunks, with what is cached left out."""
+"""The engine: structures to hidden states, in chunks, computing only what is not cached."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
-from ssatom.embeddings.pooling import pool, pooling_key
+from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import Candidates, CrystalGraphConverter, CrystalGraphs, GraphRemarks
@@ -52,7 +52,7 @@ def embed(
     structures: Iterable[StructureLike | StructureError],
     weights: PretrainedEncoder,
     *,
-    pooling: tuple[str, ...] | None = None,
+    pooling: tuple[Pooling, ...] | None = None,
     batch_size: int = 64,
     device: str = "auto",
     memory: Any = None,
@@ -66,10 +66,11 @@ def embed(
         May be a generator; it is read in chunks.
     weights : PretrainedEncoder
         The encoder.
-    pooling : tuple of str, default=None
-        Poolings over the sites; None for the sites themselves.
+    pooling : tuple of str or callable, default=None
+        Poolings over the sites; None for the sites themselves. The caches keep no result of a
+        function, only the states of the sites that it was given.
     batch_size : int, default=64
-        Structures of one forward pass at most.
+        Largest number of structures in one forward pass.
     device : str, default="auto"
         "auto", "cpu" or "cuda".
     memory : path, joblib.Memory or None, default=None
@@ -86,7 +87,7 @@ def embed(
     Warns
     -----
     GraphWarning
-        Once all is computed, of crystals whose graphs are odd, such as isolated atoms.
+        After the last row, of crystals with unusual graphs, such as isolated atoms.
 
     Raises
     ------
@@ -127,18 +128,23 @@ class _Engine:
     def __init__(
         self,
         weights: PretrainedEncoder,
-        pooling: tuple[str, ...] | None,
+        pooling: tuple[Pooling, ...] | None,
         batch_size: int,
         device: str,
         disk: DiskCache | None,
     ) -> None:
-        self.pooling = pooling
+        # A function may change under its name, so its results are not cached: the states of the
+        # sites are, and all poolings are done after.
+        names = tuple(one for one in pooling or () if isinstance(one, str))
+        self.cached_pooling = names if names and len(names) == len(pooling or ()) else None
+        self.late_pooling = pooling if self.cached_pooling is None else None
         self.batch_size = batch_size
         self.device = device
         self.disk = disk
         self.n_columns = weights.n_columns
         made_by = f"{weights.sha256} {weights.graph_config} {_VERSION}".encode()
-        self.prefix = hashlib.sha256(made_by).digest()[:16] + pooling_key(pooling or ("sites",))
+        kind = pooling_key(self.cached_pooling or ("sites",))
+        self.prefix = hashlib.sha256(made_by).digest()[:16] + kind
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.states = SiteStates(weights, device)
 
@@ -148,13 +154,24 @@ class _Engine:
         remarks = GraphRemarks()
         while chunk := list(islice(rows, _CHUNK)):
             places = list(islice(indices, len(chunk)))
-            for place, row in zip(places, self._chunk(chunk, places), strict=True):
+            rows_of_chunk = self._chunk(chunk, places)
+            for place, source, row in zip(places, chunk, rows_of_chunk, strict=True):
                 if isinstance(row, StructureError):
                     yield row
                 else:
                     remarks.note(place, row.remarks)
-                    yield row.states
+                    yield self._pooled(row.states, cast(StructureArrays, source), place)
         remarks.warn()
+
+    def _pooled(self, states: np.ndarray, arrays: StructureArrays, place: int) -> np.ndarray:
+        if self.late_pooling is None:
+            return states
+        count = np.array([len(states)])
+        try:
+            return pool(states, arrays.numbers, count, self.late_pooling)[0]
+        except Exception as error:  # of a user's function
+            error.add_note(f"ssatom pooled the sites of structures[{place}]")
+            raise
 
     def _chunk(
         self, rows: list[StructureArrays | StructureError], places: list[int]
@@ -220,8 +237,8 @@ class _Engine:
         return self.converter.assemble([r.arrays for r in rows], [r.candidates for r in rows])
 
     def _split(self, states: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
-        if self.pooling is None:
+        if self.cached_pooling is None:
             for end, count in zip(np.cumsum(graphs.site_counts), graphs.site_counts, strict=True):
                 yield states[end - count : end].copy()
             return
-        yield from pool(states, graphs.numbers, graphs.site_counts, self.pooling)
+        yield from pool(states, graphs.numbers, graphs.site_counts, self.cached_pooling)

@@ -1,44 +1,147 @@
-"""From the sites of structures to the structures."""
+"""Poolings: from the sites of structures to the structures.
+
+A pooling is one entry of `POOLINGS`. What else names poolings, such as messages, takes them from
+there.
+"""
+
+# ruff: noqa: ARG001  (all poolings have one signature)
 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 
 import numpy as np
 
 from ssatom.elements import property_table
+from ssatom.exceptions import ParameterError
 
-POOLINGS = ("mean", "sum", "max", "min", "std", "anion", "cation")
-"""Ways to go from the sites of a structure to the structure."""
+Pooling = str | Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Name of `POOLINGS`, or a function of one structure: f(states, numbers) → pooled states."""
 
-_PULL = {"anion": 0.5, "cation": -0.5}  # per spread of the elements' electronegativities
+# Weight of a site's electronegativity, in units of its standard deviation over the elements.
+_TILTS = {"anion": 0.5, "cation": -0.5}
 
 
-def pool(
-    hidden: np.ndarray, numbers: np.ndarray, counts: np.ndarray, poolings: tuple[str, ...]
-) -> np.ndarray:
-    """Pooled hidden states of structures.
+def _sum(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(states, np.cumsum(counts) - counts)
 
-    "anion" and "cation" are means under weights exp(±χ / 2σ), where χ is the electronegativity of
-    a site's element and σ its spread over the elements: the one leans towards the sites that take
-    electrons, the other towards those that give them.
+
+def _mean(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _sum(states, numbers, counts) / counts[:, None]
+
+
+def _max(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.maximum.reduceat(states, np.cumsum(counts) - counts)
+
+
+def _min(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.minimum.reduceat(states, np.cumsum(counts) - counts)
+
+
+def _std(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    # The difference of squares would leave rounding where all sites are equal.
+    deviations = states - np.repeat(_mean(states, numbers, counts), counts, axis=0)
+    return np.sqrt(_mean(np.square(deviations), numbers, counts))
+
+
+def _tilted(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray, name: str) -> np.ndarray:
+    """Mean under weights exp(±χ / 2σ): χ of a site's element, σ over the elements."""
+    weights = _weights_of_elements(name)[numbers][:, None]
+    return _sum(weights * states, numbers, counts) / _sum(weights, numbers, counts)
+
+
+@cache
+def _weights_of_elements(name: str) -> np.ndarray:
+    """By atomic number, shape (101,)."""
+    electronegativity = property_table(("Electronegativity",))[:, 1]
+    return np.exp(_TILTS[name] * (electronegativity - electronegativity.mean()))
+
+
+POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "mean": _mean,
+    "sum": _sum,
+    "max": _max,
+    "min": _min,
+    "std": _std,
+    "anion": partial(_tilted, name="anion"),  # a mean that leans to electronegative sites
+    "cation": partial(_tilted, name="cation"),  # a mean that leans to electropositive sites
+}
+"""Functions f(states, numbers, counts) by name: states of shape (n_sites, n_columns) in float64,
+atomic numbers, and the number of sites of each structure; to shape (n_structures, n_columns)."""
+
+
+def parse_pooling(pooling: Pooling | Sequence[Pooling]) -> tuple[Pooling, ...]:
+    """Poolings of a `pooling` argument, checked.
 
     Parameters
     ----------
-    hidden : ndarray, shape (n_sites, n_columns)
-        Hidden states of the sites, structure by structure.
+    pooling : str, callable, or sequence of them
+        Names of `POOLINGS`, or functions of one structure.
+
+    Returns
+    -------
+    tuple of str or callable
+        In the order given.
+
+    Raises
+    ------
+    ParameterError
+        If it is empty or unknown, or two poolings have one name.
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import parse_pooling
+    >>> parse_pooling("mean")
+    ('mean',)
+    """
+    allowed = f"allowed: {', '.join(POOLINGS)}, a function, or a tuple of different ones"
+    found = (pooling,) if isinstance(pooling, str) or callable(pooling) else pooling
+    if not isinstance(found, tuple | list) or not found:
+        raise ParameterError(f"pooling={pooling!r} names no pooling; {allowed}")
+    for one in found:
+        if not callable(one) and not (isinstance(one, str) and one in POOLINGS):
+            raise ParameterError(f"pooling={pooling!r}: {one!r} is unknown; {allowed}")
+    names = [pooling_name(one) for one in found]
+    if len(set(names)) < len(names):
+        raise ParameterError(f"pooling={pooling!r} has two poolings of one name; {allowed}")
+    return tuple(found)
+
+
+def pooling_name(pooling: Pooling) -> str:
+    """Name of a pooling in the names of columns: that of a function is its ``__name__``."""
+    if isinstance(pooling, str):
+        return pooling
+    function = pooling.func if isinstance(pooling, partial) else pooling
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def pool(
+    states: np.ndarray, numbers: np.ndarray, counts: np.ndarray, poolings: Iterable[Pooling]
+) -> np.ndarray:
+    """Pooled states of structures.
+
+    Parameters
+    ----------
+    states : ndarray, shape (n_sites, n_columns)
+        States of the sites, structure by structure.
     numbers : ndarray of int, shape (n_sites,)
         Atomic numbers of the sites.
     counts : ndarray of int, shape (n_structures,)
         Sites of each structure, at least one.
-    poolings : tuple of str
-        Of `POOLINGS`.
+    poolings : iterable of str or callable
+        Names of `POOLINGS`, or functions of one structure.
 
     Returns
     -------
-    ndarray of float32, shape (n_structures, n_pooling, n_columns)
+    ndarray of float32, shape (n_structures, n_poolings, n_columns)
         In the order of `poolings`.
+
+    Raises
+    ------
+    ParameterError
+        If a function returns anything but finite numbers of shape (n_columns,).
 
     Examples
     --------
@@ -49,41 +152,51 @@ def pool(
     >>> pooled.ravel().round(2)
     array([0.5 , 0.86], dtype=float32)
     """
-    starts = np.cumsum(counts) - counts
-    pooled = [_pool_one(hidden, numbers, starts, counts, name) for name in poolings]
+    exact = states.astype(np.float64)  # a mean must not depend on the number of cells given
+    pooled = [
+        POOLINGS[one](exact, numbers, counts)
+        if isinstance(one, str)
+        else _pool_with(one, states, numbers, counts)
+        for one in poolings
+    ]
     return np.stack(pooled, axis=1).astype(np.float32)
 
 
-def _pool_one(
-    hidden: np.ndarray, numbers: np.ndarray, starts: np.ndarray, counts: np.ndarray, name: str
+def _pool_with(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    states: np.ndarray,
+    numbers: np.ndarray,
+    counts: np.ndarray,
 ) -> np.ndarray:
-    if name in ("max", "min"):
-        return {"max": np.maximum, "min": np.minimum}[name].reduceat(hidden, starts)
-    # In float64: a mean must not depend on the number of cells that were given.
-    hidden = hidden.astype(np.float64)
-    if name in _PULL:
-        weights = _pulls(name)[numbers][:, None]
-        return np.add.reduceat(weights * hidden, starts) / np.add.reduceat(weights, starts)
-    total = np.add.reduceat(hidden, starts)
-    if name == "sum":
-        return total
-    mean = total / counts[:, None]
-    if name == "mean":
-        return mean
-    # The difference of squares would leave rounding where all sites are equal.
-    deviations = hidden - np.repeat(mean, counts, axis=0)
-    return np.sqrt(np.add.reduceat(np.square(deviations), starts) / counts[:, None])
+    """A user's function, structure by structure."""
+    ends = np.cumsum(counts)
+    parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    return np.array([_checked(function, states[part], numbers[part]) for part in parts])
 
 
-@cache
-def _pulls(name: str) -> np.ndarray:
-    """Weights of the elements by atomic number, shape (101,)."""
-    electronegativity = property_table(("Electronegativity",))[:, 1]
-    return np.exp(_PULL[name] * (electronegativity - electronegativity.mean()))
+def _checked(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    states: np.ndarray,
+    numbers: np.ndarray,
+) -> np.ndarray:
+    n_columns = states.shape[1]
+    given = f"pooling={pooling_name(function)}, given states of shape {states.shape}"
+    expected = f"it must return finite numbers of shape ({n_columns},), one a column"
+    result = function(states, numbers)
+    try:
+        pooled = np.asarray(result, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{given}, returned {type(result).__name__}; {expected}") from None
+    if pooled.shape != (n_columns,):
+        raise ParameterError(f"{given}, returned an array of shape {pooled.shape}; {expected}")
+    if not np.isfinite(pooled).all():
+        raise ParameterError(f"{given}, returned NaN or infinity; {expected}")
+    return pooled
 
 
-def pooling_key(poolings: tuple[str, ...]) -> bytes:
-    """What tells poolings apart in a cache, the weights of the elements included."""
-    pulls = [_pulls(name).tobytes() for name in poolings if name in _PULL]
-    digest = hashlib.sha256(b"".join(pulls)).digest()[:8] if pulls else b""
-    return ",".join(poolings).encode() + digest
+def pooling_key(poolings: Iterable[str]) -> bytes:
+    """What tells named poolings apart in a cache, the weights of the elements included."""
+    names = tuple(poolings)
+    tables = [_weights_of_elements(name).tobytes() for name in names if name in _TILTS]
+    digest = hashlib.sha256(b"".join(tables)).digest()[:8] if tables else b""
+    return ",".join(names).encode() + digest

@@ -1,4 +1,4 @@
-"""Columns without a spread that a scaler can divide by."""
+"""Columns that are nearly constant, which a scaler cannot divide by."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 64
 def near_constant_columns(
     weights: PretrainedEncoder, graphs: CrystalGraphs
 ) -> dict[str, list[int]]:
-    """Columns that are constant or nearly so over a collection of crystals.
+    """Columns that are nearly constant over a collection of crystals.
 
     A column that differs from zero in few crystals, such as the minimum over sites of a unit
     after ReLU, has next to no standard deviation over most small data sets, so that a scaler
@@ -33,7 +33,7 @@ def near_constant_columns(
     weights : PretrainedEncoder
         The encoder.
     graphs : CrystalGraphs
-        Ordinary crystals, some thousands; of more than 5,000 so many are drawn.
+        Some thousands of ordinary crystals; of more, 5,000 are drawn at random.
 
     Returns
     -------

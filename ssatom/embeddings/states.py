@@ -1,4 +1,4 @@
-"""From graphs to the numbers that an encoder hands out, site by site."""
+"""Forward pass from graphs to the states of all sites."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SiteStates:
     Parameters
     ----------
     weights : PretrainedEncoder
-        The encoder. It is shared and stays where it is; another device is given a copy.
+        The encoder. It stays on its device; another device uses a copy.
     device : str, default="cpu"
         Where to compute.
 
@@ -43,7 +43,7 @@ class SiteStates:
 
     @torch.inference_mode()
     def __call__(self, graphs: CrystalGraphs) -> np.ndarray:
-        """Numbers of all sites.
+        """States of all sites.
 
         Parameters
         ----------

@@ -41,6 +41,9 @@ class Locality:
     results: Mapping[str, EvaluationResult]
     unit: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Locality: layers {', '.join(self.results)}; {self.reading}>"
+
     @property
     def n_steps(self) -> int:
         """Steps along the graph that features have to see; see `reading`."""

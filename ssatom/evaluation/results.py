@@ -97,6 +97,10 @@ class SplitScores:
     test_rows: list[int] | None = None
     predictions: list[float] | None = None
 
+    def __repr__(self) -> str:
+        rows = f"{self.n_train} + {self.n_test} rows"
+        return f"<SplitScores {self.kind} {self.seed}: {rows}, MAE {self.mae:.4g}>"
+
     @property
     def key(self) -> tuple[str, int]:
         """Kind and seed."""
@@ -131,6 +135,13 @@ class EvaluationResult:
     identity: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     splits: list[SplitScores] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        scores = "; ".join(
+            f"{kind}: MAE {self.mean(kind=kind):.4g} ± {self.std(kind=kind):.2g}"
+            for kind in self.kinds
+        )
+        return f"<EvaluationResult: {len(self.splits)} splits{'; ' * bool(scores)}{scores}>"
 
     @property
     def kinds(self) -> list[str]:

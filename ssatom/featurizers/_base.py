@@ -1,4 +1,4 @@
-"""What all featurizers share: both contracts, over one method that turns rows into features."""
+"""Base class of the featurizers: the contracts of scikit-learn and matminer."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ssatom.exceptions import ParameterError, StructureError
 from ssatom.warn import warn_user
 
 _ERRORS = ("raise", "nan")
-_MAX_REASONS = 20  # that one warning spells out
+_MAX_REASONS = 20  # in one warning
 
 
 class CrystalFeaturizer(BaseFeaturizer):
-    """Base of the featurizers: a scikit-learn transformer that is a matminer featurizer too.
+    """Base of the featurizers: a scikit-learn transformer and a matminer featurizer.
 
     A subclass stores its arguments in ``__init__``, `errors` among them, and defines
-    `_features`, `feature_labels`, `citations` and `implementors`. Nothing is learned by
-    fitting and nothing is kept on the instance, so changed parameters count at once.
+    `_features`, `feature_labels`, `citations` and `implementors`. Fitting learns nothing and sets
+    no attribute: as for scikit-learn's vectorizers of text, the input has no columns to count, so
+    there is neither `n_features_in_` nor `feature_names_in_`.
 
-    matminer's base class is a scikit-learn transformer already; it is the only base, since the
-    mixins of scikit-learn cannot be put before it.
+    matminer's base class is the only base: it is a scikit-learn transformer already, and the mixins
+    of scikit-learn cannot stand before it.
     """
 
     errors: str
 
     @abstractmethod
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
-        """One item for each of `rows`, in order: its features, float32, or why there are none.
+        """The features of each row as float32, or its error, in order.
 
-        Parameters that are not allowed are refused when the first item is asked for, also
-        where there are no rows.
+        Wrong parameters are refused before the first item, also if there are no rows.
         """
 
     @abstractmethod
@@ -47,7 +47,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         Returns
         -------
         list of str
-            A new list at each call: matminer appends to it.
+            A new list at each call, since matminer appends to it.
         """
 
     def fit(self, X: Any, y: Any = None) -> CrystalFeaturizer:
@@ -187,7 +187,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         Returns
         -------
         bool
-            Found out by trying, which is fast.
+            Found by computing the features.
         """
         rows = [entry[0] if len(entry) == 1 else entry]
         [(_, error)] = self._rows(rows, ignore_errors=True)
@@ -195,11 +195,11 @@ class CrystalFeaturizer(BaseFeaturizer):
 
     @property
     def n_jobs(self) -> int:
-        """Always 1: batches in one process are faster than matminer's pool of processes."""
+        """Number of processes, always 1: batches in one process are faster than a pool."""
         return 1
 
     def set_n_jobs(self, n_jobs: int) -> None:
-        """Accepted since matminer's tools call it, and without effect; see `n_jobs`."""
+        """Does nothing; matminer's tools call it."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -213,7 +213,7 @@ class CrystalFeaturizer(BaseFeaturizer):
     def _rows(
         self, rows: Any, *, ignore_errors: bool
     ) -> Iterator[tuple[np.ndarray, StructureError | None]]:
-        """Features of each row and its error, raised or turned to NaN as `errors` says."""
+        """Features of each row with its error; `errors` decides between raising and NaN."""
         if self.errors not in _ERRORS:
             raise ParameterError(f"errors={self.errors!r} is unknown; allowed: 'raise', 'nan'")
         failed: dict[int, StructureError] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import spglib
@@ -11,11 +13,18 @@ from pymatgen.core import Element, Site, Structure
 
 from ssatom.embeddings.cache import MemoryCache
 from ssatom.exceptions import StructureError
-from ssatom.structures import StructureArrays, overlap_error, structure_key
+from ssatom.structures import (
+    StructureArrays,
+    iter_arrays,
+    iter_sites,
+    overlap_error,
+    structure_arrays,
+    structure_key,
+)
 from ssatom.warn import ignore_for_good
 
 N_ORBITALS = 32
-"""s1, s2, p1 to p6, d1 to d10 and f1 to f14: filled how far, in the valence shells."""
+"""Valence orbitals s1, s2, p1 to p6, d1 to d10 and f1 to f14."""
 
 N_PERIODS = 7
 _MIN_DISTANCE = 0.3  # Å
@@ -27,6 +36,58 @@ _CACHE: MemoryCache[np.ndarray] = MemoryCache(64 * 2**20, lambda array: array.nb
 def matminer_matrix() -> OrbitalFieldMatrix:
     """matminer's featurizer with period tags, made once: it builds a table of elements."""
     return OrbitalFieldMatrix(period_tag=True)
+
+
+_Part = tuple[StructureArrays, slice, str]
+"""A structure, the sites whose mean is asked for, and what messages call it."""
+
+
+def structures_of(rows: Any) -> Iterator[_Part | StructureError]:
+    """Structures with all their sites."""
+    for i, row in enumerate(iter_arrays(rows)):
+        yield row if isinstance(row, StructureError) else (row, slice(None), f"structures[{i}]")
+
+
+def sites_of(rows: Any) -> Iterator[_Part | StructureError]:
+    """Structures with one site each, from pairs of structure and site index."""
+    for i, row in enumerate(iter_sites(rows)):
+        if isinstance(row, StructureError):
+            yield row
+        else:
+            yield structure_arrays(row[0]), slice(row[1], row[1] + 1), f"sites[{i}]"
+
+
+def mean_matrix(
+    arrays: StructureArrays, sites: slice, where: str, extra_row: str | None
+) -> np.ndarray:
+    """Mean matrix of some sites of a structure.
+
+    Returns
+    -------
+    ndarray of float64, shape (33, 32) or (32, 32)
+        The latter without `extra_row`.
+
+    Raises
+    ------
+    StructureError
+        If an element has no orbitals in matminer, atoms overlap or there is no Voronoi cell.
+    """
+    check_elements(arrays, where)
+    distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
+    matrices = [_with_row(arrays, int(site), where, extra_row) for site in distinct]
+    return np.average(matrices, axis=0, weights=counts)
+
+
+def _with_row(arrays: StructureArrays, site: int, where: str, extra_row: str | None) -> np.ndarray:
+    matrix = site_matrix(arrays, site, where)
+    orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
+    if extra_row is None:
+        return orbitals
+    if extra_row == "period":
+        extra = np.arange(1, N_PERIODS + 1) @ periods
+    else:
+        extra = np.asarray(matminer_matrix().ohvs[int(arrays.numbers[site])])[0, :N_ORBITALS]
+    return np.vstack([orbitals, extra])
 
 
 def check_elements(arrays: StructureArrays, where: str) -> None:

@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssatom.embeddings import FeatureColumns, parse_pooling
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
+
+if TYPE_CHECKING:
+    from ssatom.embeddings import Pooling
 
 
 class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
     """Self-supervised features of structures, for scikit-learn and matminer.
 
-    Each structure becomes the hidden states of a pretrained graph network, pooled over its
-    sites and joined over the chosen layers (the paper's GE012 and its kin [1]_). A higher layer
-    sees farther around each site. Weights may hand out coordination numbers too; they come once,
-    after the layers, where any layer from 1 on is chosen. Columns that were constant or nearly so
-    over the pretraining corpus are left out, so that every feature can be scaled.
+    The features are the hidden states of a pretrained graph network, pooled over the sites of the
+    structure and concatenated over the chosen layers (GE012 in the paper [1]_). A higher layer
+    describes a larger environment of each site. With any layer from 1 on, coordination numbers
+    follow the layers if the weights have them. Columns that were nearly constant over the
+    pretraining corpus are left out, so that every feature can be scaled.
 
     Parameters
     ----------
     layers : str of digits, int or sequence of int, default="012"
-        Layers whose hidden states are joined; 0 is the linear embedding of the elements.
+        Layers to concatenate; 0 is the linear embedding of the elements.
     weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
         layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
-    pooling : str or tuple of str, default="mean"
-        One or several of "mean", "sum", "max", "min", "std", "anion" and "cation"; the last two are
-        means that lean towards sites of high, and of low, electronegativity.
+    pooling : str, callable or tuple of them, default="mean"
+        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes. In memory they are kept anyway:
-        other `layers`, clones and folds cost next to nothing.
+        Folder of a cache on disk that processes share. The cache in memory is always used, so
+        other `layers`, clones and folds compute nothing again.
     random_state : int, default=0
         Seed of ``weights="random"``.
 
@@ -73,7 +75,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         layers: str | int | Sequence[int] = "012",
         weights: Any = None,
         *,
-        pooling: str | Sequence[str] = "mean",
+        pooling: Pooling | Sequence[Pooling] = "mean",
         batch_size: int = 64,
         device: str = "auto",
         errors: str = "raise",
@@ -89,21 +91,7 @@ class GraphEmbeddingFeaturizer(EmbeddingFeaturizer):
         self.memory = memory
         self.random_state = random_state
 
-    def feature_labels(self) -> list[str]:
-        """Names of the features, pooling by pooling, layer by layer, then coordination numbers.
-
-        Returns
-        -------
-        list of str
-            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_L1_std_017" where there are
-            several poolings; "ssatom_cgcnn-64x5-mp_L1_017" for weights other than the default.
-        """
-        return self._columns().names
-
-    def _columns(self) -> FeatureColumns:
-        return FeatureColumns(*self._encoder_and_layers(), parse_pooling(self.pooling))
-
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         columns = self._columns()
-        for states in self._embed(rows, columns.weights, columns.poolings):
+        for states in self._embed(rows, columns):
             yield states if isinstance(states, StructureError) else columns.take(states)

@@ -9,27 +9,22 @@ import numpy as np
 
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.featurizers._base import CrystalFeaturizer
-from ssatom.featurizers._orbitals import (
-    N_ORBITALS,
-    N_PERIODS,
-    check_elements,
-    distinct_sites,
-    matminer_matrix,
-    site_matrix,
-)
-from ssatom.structures import StructureArrays, iter_arrays, iter_sites, structure_arrays
+
+# ssatom.featurizers._orbitals is imported in the methods, since it loads matminer's structure
+# featurizers, and with them SymPy and Matplotlib.
 
 _LEVELS = ("structure", "site")
 _EXTRA_ROWS = ("period", "center", None)
+_SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))
 
 
 class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
-    """matminer's orbital field matrices, of structures or of sites, as features for pipelines.
+    """Orbital field matrices of structures or of sites, computed by matminer.
 
-    The matrix of a site has a row for each orbital of its neighbours (32: s1 and s2, p1 to p6,
-    d1 to d10, f1 to f14) and a column for each of its own; neighbours count by the solid angle
-    of their face of the Voronoi cell over their distance [1]_. A structure has the mean over
-    its sites. Sites that symmetry makes equal are computed once.
+    The matrix of a site has 32 rows, the valence orbitals of its neighbours (s1, s2, p1 to p6, d1
+    to d10, f1 to f14), and 32 columns, its own. The weight of a neighbour is the solid angle of its
+    Voronoi face divided by the distance [1]_. The matrix of a structure is the mean over its sites.
+    Sites that are equal by symmetry are computed once.
 
     Parameters
     ----------
@@ -41,7 +36,7 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         period tags. "center": the site's own orbitals, once, as in the extension OFM1 by the
         matrix's authors [3]_. None: 1024 numbers, equal to matminer's own.
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
 
     Notes
     -----
@@ -102,16 +97,20 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         list of str
             BibTeX, from matminer.
         """
+        from ssatom.featurizers._orbitals import matminer_matrix
+
         return matminer_matrix().citations()
 
     def implementors(self) -> list[str]:
-        """Who wrote the featurizer that this one wraps, and this one.
+        """Authors of matminer's featurizer and of this one.
 
         Returns
         -------
         list of str
             Names.
         """
+        from ssatom.featurizers._orbitals import matminer_matrix
+
         return [*matminer_matrix().implementors(), "The ssatom developers"]
 
     def _check_parameters(self) -> None:
@@ -123,43 +122,14 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
             )
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        from ssatom.featurizers._orbitals import mean_matrix, sites_of, structures_of
+
         self._check_parameters()
-        source = self._structures(rows) if self.level == "structure" else self._sites(rows)
-        for item in source:
+        for item in structures_of(rows) if self.level == "structure" else sites_of(rows):
             try:
-                yield item if isinstance(item, StructureError) else self._row(*item)
+                if isinstance(item, StructureError):
+                    yield item
+                else:
+                    yield mean_matrix(*item, self.extra_row).ravel().astype(np.float32)
             except StructureError as error:
                 yield error.with_traceback(None)
-
-    def _structures(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_arrays(rows)):
-            is_error = isinstance(item, StructureError)
-            yield item if is_error else (item, slice(None), f"structures[{i}]")
-
-    def _sites(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_sites(rows)):
-            if isinstance(item, StructureError):
-                yield item
-            else:
-                yield structure_arrays(item[0]), slice(item[1], item[1] + 1), f"sites[{i}]"
-
-    def _row(self, arrays: StructureArrays, sites: slice, where: str) -> np.ndarray:
-        """Mean matrix of some sites, row by row."""
-        check_elements(arrays, where)
-        distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
-        matrices = [self._matrix(arrays, int(site), where) for site in distinct]
-        return np.average(matrices, axis=0, weights=counts).ravel().astype(np.float32)
-
-    def _matrix(self, arrays: StructureArrays, site: int, where: str) -> np.ndarray:
-        matrix = site_matrix(arrays, site, where)
-        orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
-        if self.extra_row is None:
-            return orbitals
-        if self.extra_row == "period":
-            extra = np.arange(1, N_PERIODS + 1) @ periods
-        else:
-            extra = np.asarray(matminer_matrix().ohvs[int(arrays.numbers[site])])[0, :N_ORBITALS]
-        return np.vstack([orbitals, extra])
-
-
-_SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Structure
 
-from ssatom.embeddings import FeatureColumns
 from ssatom.exceptions import StructureError
 from ssatom.featurizers._embedding import EmbeddingFeaturizer
-from ssatom.structures import iter_sites
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 
 class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
     """Self-supervised features of sites, for scikit-learn and matminer.
 
-    Each pair of a structure and a site index becomes the hidden states of that site in a
-    pretrained graph network, joined over the chosen layers (the paper's NE01 and its kin [1]_).
-    The sites of one structure are computed together, once. Coordination numbers and columns that
-    are left out are as for `GraphEmbeddingFeaturizer`.
+    The features of a pair of structure and site index are the hidden states of that site in a
+    pretrained graph network, concatenated over the chosen layers (NE01 in the paper [1]_). All
+    sites of a structure are computed once, together. Coordination numbers follow, and columns are
+    left out, as in `GraphEmbeddingFeaturizer`.
 
     Parameters
     ----------
     layers : str of digits, int or sequence of int, default="01"
-        Layers whose hidden states are joined; 0 is the linear embedding of the element.
+        Layers to concatenate; 0 is the linear embedding of the element.
     weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for the paper's untrained network (64 numbers a
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
         layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
     batch_size : int, default=64
-        Structures of one forward pass at most; the result does not depend on it.
+        Largest number of structures in one forward pass; the result does not depend on it.
     device : str, default="auto"
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU if there is one), "cpu" or "cuda".
     errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give it NaN and warn once of all.
+        Raise at the first bad row, or give NaN for bad rows and warn once.
     memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes.
+        Folder of a cache on disk that processes share.
     random_state : int, default=0
         Seed of ``weights="random"``.
 
@@ -82,21 +82,9 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
         self.memory = memory
         self.random_state = random_state
 
-    def feature_labels(self) -> list[str]:
-        """Names of the features, layer by layer, then coordination numbers.
-
-        Returns
-        -------
-        list of str
-            Such as "ssatom_L1_017" and "ssatom_radial_003"; "ssatom_cgcnn-64x5-mp_L1_017" for
-            weights other than the default.
-        """
-        return self._columns().names
-
-    def _columns(self) -> FeatureColumns:
-        return FeatureColumns(*self._encoder_and_layers())
-
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        from ssatom.structures import iter_sites
+
         columns = self._columns()
         pairs = iter_sites(rows)
         indices: deque[int] = deque()  # of the structures that were read and not embedded yet
@@ -107,7 +95,7 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
                 indices.append(index)
                 yield structure
 
-        for states in self._embed(structures(), columns.weights, None):
+        for states in self._embed(structures(), columns):
             index = indices.popleft()
             if isinstance(states, StructureError):
                 yield states

@@ -42,6 +42,10 @@ class GraphBatch(NamedTuple):
     n_structures: int
     directions: Tensor | None = None
 
+    def __repr__(self) -> str:
+        sizes = f"{self.n_structures} structures, {len(self.numbers)} sites"
+        return f"<GraphBatch: {sizes}, {len(self.distances)} edges, {self.numbers.device}>"
+
     def to(self, device: torch.device | str) -> GraphBatch:
         """The batch with every tensor on `device`."""
         tensors = {k: x.to(device) for k, x in self._asdict().items() if isinstance(x, Tensor)}
@@ -101,6 +105,10 @@ class CrystalGraphs:
     distances: np.ndarray
     edge_weights: np.ndarray
     directions: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self)} structures, {len(self.numbers)} sites, {len(self.distances)} edges"
+        return f"<CrystalGraphs: {sizes}>"
 
     def __len__(self) -> int:
         return len(self.site_counts)

@@ -60,6 +60,9 @@ class CrystalGraphConverter:
         self.config = config or GraphConfig()
         self.directions = directions
 
+    def __repr__(self) -> str:
+        return f"CrystalGraphConverter({self.config!r}, directions={self.directions})"
+
     def convert(self, structures: Iterable[StructureLike]) -> CrystalGraphs:
         """Graphs of structures.
 

@@ -1,4 +1,8 @@
-"""Figures from arrays and tables. Matplotlib is imported when the first one is drawn."""
+"""Figures from arrays and tables.
+
+Each function returns a Matplotlib figure that is independent of pyplot, so nothing needs closing.
+Matplotlib is imported when the first one is drawn.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssatom.exceptions import ParameterError
+
 
 class Measured(NamedTuple):
     """A mean and its standard deviation, which is NaN where nobody knows it."""
@@ -18,10 +20,10 @@ class Measured(NamedTuple):
 def mapping(data: Any, where: str) -> dict[Any, Any]:
     """A mapping, a Series or a DataFrame (by columns) as a dictionary with entries."""
     if not hasattr(data, "items"):
-        raise ValueError(f"{where} needs a mapping, got {type(data).__name__}")
+        raise ParameterError(f"{where} needs a mapping, got {type(data).__name__}")
     found = dict(data.items())
     if not found:
-        raise ValueError(f"{where} is empty; there is nothing to draw")
+        raise ParameterError(f"{where} is empty; there is nothing to draw")
     return found
 
 
@@ -53,7 +55,7 @@ def _measured_series(values: Any, where: str) -> dict[Any, Measured]:
     }
     found = {label: value for label, value in found.items() if not np.isnan(value.mean)}
     if not found:
-        raise ValueError(f"{where} has no value that is a number")
+        raise ParameterError(f"{where} has no value that is a number")
     return found
 
 
@@ -63,7 +65,7 @@ def _measured(value: Any, where: str) -> Measured:
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape not in ((1,), (2,)) or np.isinf(numbers).any() or (numbers[1:] < 0).any():
-        raise ValueError(
+        raise ParameterError(
             f"{where} needs a finite mean, or a pair of a mean and a standard deviation from 0 up; "
             f"got {value!r}"
         )
@@ -77,7 +79,7 @@ def number(value: Any, where: str) -> float:
     except (TypeError, ValueError):
         found = float("nan")
     if not np.isfinite(found):
-        raise ValueError(f"{where} needs a finite number, got {value!r}")
+        raise ParameterError(f"{where} needs a finite number, got {value!r}")
     return found
 
 
@@ -92,7 +94,7 @@ def of_each(value: Any, titles: Mapping[str, Any], name: str) -> dict[str, Any]:
         return dict.fromkeys(titles, value)
     found = {str(title): one for title, one in value.items()}
     if set(found) != set(titles):
-        raise ValueError(f"{name} needs an entry for each of {list(titles)}, got {list(found)}")
+        raise ParameterError(f"{name} needs an entry for each of {list(titles)}, got {list(found)}")
     return found
 
 
@@ -103,12 +105,12 @@ def vector(values: Any, where: str, length: int | None = None) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.empty(())
     if array.ndim != 1 or not len(array):
-        raise ValueError(f"{where} needs numbers in one dimension, got {_short(values)}")
+        raise ParameterError(f"{where} needs numbers in one dimension, got {_short(values)}")
     if length is not None and len(array) != length:
-        raise ValueError(f"{where} needs {length} entries, one a row, got {len(array)}")
+        raise ParameterError(f"{where} needs {length} entries, one a row, got {len(array)}")
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
-        raise ValueError(
+        raise ParameterError(
             f"{where} needs finite numbers; entry {bad[0]} is {array[bad[0]]} "
             f"({len(bad)} such of {len(array)}); leave such rows out"
         )
@@ -119,7 +121,7 @@ def names(values: Any, where: str, length: int) -> np.ndarray:
     """One text a row."""
     array = np.asarray(values)
     if array.shape != (length,):
-        raise ValueError(f"{where} needs {length} labels, one a row, got shape {array.shape}")
+        raise ParameterError(f"{where} needs {length} labels, one a row, got shape {array.shape}")
     return array.astype(str)
 
 

@@ -1,4 +1,4 @@
-"""How far predicted uncertainties can be believed."""
+"""Predicted uncertainties against observed errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssatom.exceptions import ParameterError
 from ssatom.plots._checks import mapping, vector
 from ssatom.plots._style import legend_below, mark, panels_of, with_unit
 
@@ -38,12 +39,11 @@ def plot_calibration(models: Mapping[str, tuple[Any, Any, Any]], *, unit: str) -
     Returns
     -------
     Figure
-        Two panels; on the diagonals, uncertainties are right. Independent of pyplot, so nothing
-        needs closing.
+        Two panels; on the diagonals, uncertainties are right.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is nothing to draw, lengths differ, or a standard deviation is not positive.
 
     References
@@ -89,7 +89,7 @@ def _errors(triple: tuple[Any, Any, Any], name: str) -> tuple[np.ndarray, np.nda
     """Absolute errors and predicted standard deviations of a model."""
     where = f"models[{name!r}]"
     if not isinstance(triple, tuple | list) or len(triple) != 3:
-        raise ValueError(
+        raise ParameterError(
             f"{where} needs true values, predictions and standard deviations; "
             f"got {type(triple).__name__}"
         )
@@ -98,7 +98,7 @@ def _errors(triple: tuple[Any, Any, Any], name: str) -> tuple[np.ndarray, np.nda
     std = vector(triple[2], f"standard deviations of {where}", len(y))
     if (std <= 0).any():
         row = int(np.flatnonzero(std <= 0)[0])
-        raise ValueError(
+        raise ParameterError(
             f"standard deviations of {where} need to be positive; that of row {row} is {std[row]}"
         )
     return np.abs(y - predictions), std

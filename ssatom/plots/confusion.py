@@ -1,22 +1,24 @@
-"""Classes given to rows, beside their true ones."""
+"""Predicted against true classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ssatom.exceptions import ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_confusion(counts: np.ndarray, classes: Sequence[str], name: str = "class") -> Figure:
-    """How many rows of each class were given which class.
+def plot_confusion(counts: Any, classes: Sequence[str], name: str = "class") -> Figure:
+    """Number of rows of each true class by predicted class.
 
     Parameters
     ----------
-    counts : ndarray of int, shape (n_classes, n_classes)
+    counts : array-like of int, shape (n_classes, n_classes)
         Rows are true classes, columns predicted ones.
     classes : sequence of str
         Their names.
@@ -26,12 +28,11 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], name: str = "clas
     Returns
     -------
     Figure
-        A matrix with the counts, shaded by the share of each true class. Independent of pyplot,
-        so nothing needs closing.
+        A matrix with the counts, shaded by the share of each true class.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If `counts` is no square of as many rows as there are classes.
 
     Examples
@@ -43,9 +44,12 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], name: str = "clas
     """
     from matplotlib.figure import Figure
 
+    counts = np.asarray(counts)
     n = len(classes)
     if counts.shape != (n, n) or n == 0:
-        raise ValueError(f"counts has shape {counts.shape}; with {n} classes it must be {(n, n)}")
+        raise ParameterError(
+            f"counts has shape {counts.shape}; with {n} classes it must be {(n, n)}"
+        )
     side = 2.4 + 0.6 * n
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()

@@ -1,9 +1,10 @@
-"""Courses of trainings, epoch by epoch."""
+"""Training curves, epoch by epoch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ssatom.exceptions import ParameterError
 from ssatom.plots._style import COLORS, dress
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLES = {"train": "--", "validation": "-"}
-_QUANTITIES = {"loss": "loss", "accuracy": "accuracy"}
 
 
 def plot_curves(history: pd.DataFrame) -> Figure:
@@ -28,12 +28,11 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Two panels; the dotted line is the epoch whose weights are kept. Independent of pyplot,
-        so nothing needs closing.
+        Two panels; the dotted line is the epoch whose weights are kept.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is no epoch or no task in the table.
 
     Examples
@@ -48,29 +47,23 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     >>> plot_curves(history).axes[1].get_ylabel()
     'accuracy'
     """
-    from matplotlib.figure import Figure
-
     prefix, suffix = "validation_", "_accuracy"
     tasks = [
         name.removeprefix(prefix).removesuffix(suffix)
         for name in map(str, history)
         if name.startswith(prefix) and name.endswith(suffix)
     ]
-    if not tasks or history.empty:
-        raise ValueError(
-            "history needs at least one epoch, and columns such as 'validation_group_accuracy'; "
-            f"got {len(history)} rows of {list(history.columns)}"
-        )
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    best = history["epoch"].iloc[int(history["validation_loss"].argmin())]
-    for axes, (quantity, label) in zip(figure.subplots(1, 2), _QUANTITIES.items(), strict=True):
-        _draw(axes, history, tasks, quantity)
+    losses = [f"{stage}_{task}_loss" for task in tasks for stage in _STYLES]
+    _check(history, ["epoch", "validation_loss", *(losses or ["validation_group_accuracy"])])
+    figure, panels = _two_panels(["loss", "accuracy"])
+    best = _best_epoch(history)
+    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+        for i, task in enumerate(tasks):
+            _draw(axes, history, f"{task}_{quantity}", COLORS[i % len(COLORS)], f"{task}, ")
         axes.axvline(best, color="0.5", linestyle=":", linewidth=1, label="epoch kept")
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        dress(axes)
-    figure.axes[1].set_ylim(0, 1)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+        axes.locator_params(axis="x", integer=True)
+    panels[1].set_ylim(0, 1)
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     return figure
 
@@ -88,12 +81,11 @@ def plot_history(history: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Two panels; dotted lines are the epochs whose networks are kept. Independent of pyplot,
-        so nothing needs closing.
+        Two panels; dotted lines are the epochs whose networks are kept.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is no epoch, or no column of losses.
 
     Examples
@@ -105,48 +97,54 @@ def plot_history(history: pd.DataFrame) -> Figure:
     >>> plot_history(history).axes[1].get_ylabel()
     'mean absolute error'
     """
-    from matplotlib.figure import Figure
-
     labels = {"loss": "loss", "mae": "mean absolute error", "accuracy": "accuracy"}
+    _check(history, ["epoch", "validation_loss"])
     quantities = [name for name in labels if f"validation_{name}" in history]
-    if history.empty or "loss" not in quantities:
-        raise ValueError(
-            "history needs at least one epoch and the column 'validation_loss'; "
-            f"got {len(history)} rows of {list(history.columns)}"
-        )
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    figure, panels = _two_panels([labels[name] for name in quantities])
+    members = history["member"] if "member" in history else history["epoch"] * 0
     for axes, quantity in zip(panels, quantities, strict=True):
-        _draw_members(axes, history, quantity)
+        for i, (_, rows) in enumerate(history.groupby(members)):
+            color = COLORS[i % len(COLORS)]
+            _draw(axes, rows, quantity, color, "" if i == 0 else None)
+            axes.axvline(_best_epoch(rows), color=color, linestyle=":", linewidth=1)
         if quantity != "accuracy" and (history[f"validation_{quantity}"] > 0).all():
             axes.set_yscale("log")
-        axes.set(xlabel="epoch", ylabel=labels[quantity])
-        dress(axes)
     panels[0].legend(frameon=False)
     return figure
 
 
-def _draw_members(axes: Axes, history: pd.DataFrame, quantity: str) -> None:
-    members = history["member"] if "member" in history else history["epoch"] * 0
-    for i, (_, rows) in enumerate(history.groupby(members)):
-        color = COLORS[i % len(COLORS)]
-        for stage, style in _STYLES.items():
-            if f"{stage}_{quantity}" in rows:
-                label = stage.replace("train", "training") if i == 0 else None
-                values = rows[f"{stage}_{quantity}"]
-                axes.plot(rows["epoch"], values, color=color, linestyle=style, label=label)
-        best = rows["epoch"].iloc[int(rows["validation_loss"].to_numpy().argmin())]
-        axes.axvline(best, color=color, linestyle=":", linewidth=1)
+def _check(history: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in history]
+    if missing or history.empty:
+        raise ParameterError(
+            f"history needs at least one epoch and the columns {columns}; "
+            f"got {len(history)} rows of {list(history.columns)}"
+        )
 
 
-def _draw(axes: Axes, history: pd.DataFrame, tasks: list[str], quantity: str) -> None:
-    for i, task in enumerate(tasks):
-        for stage, style in _STYLES.items():
+def _two_panels(ylabels: list[str]) -> tuple[Figure, list[Axes]]:
+    """Panels over the epochs; one alone where there is one quantity."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = list(figure.subplots(1, len(ylabels), squeeze=False)[0])
+    for axes, label in zip(panels, ylabels, strict=True):
+        axes.set(xlabel="epoch", ylabel=label)
+        dress(axes)
+    return figure, panels
+
+
+def _best_epoch(rows: pd.DataFrame) -> float:
+    return rows["epoch"].iloc[int(rows["validation_loss"].to_numpy().argmin())]
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: str, color: str, name: str | None) -> None:
+    """Lines of training and validation; without a name they are not in the legend."""
+    for stage, style in _STYLES.items():
+        if f"{stage}_{quantity}" in rows:
+            label = None if name is None else name + stage.replace("train", "training")
+            marker = "o" if len(rows) == 1 else None
+            values = rows[f"{stage}_{quantity}"]
             axes.plot(
-                history["epoch"],
-                history[f"{stage}_{task}_{quantity}"],
-                color=COLORS[i % len(COLORS)],
-                linestyle=style,
-                marker="o" if len(history) == 1 else None,
-                label=f"{task}, {stage.replace('train', 'training')}",
+                rows["epoch"], values, color=color, linestyle=style, marker=marker, label=label
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ssatom.exceptions import ParameterError
 from ssatom.plots._checks import Measured, labels_of, mapping, measured_panels, number, of_each
 from ssatom.plots._style import (
     CAP,
@@ -53,11 +54,11 @@ def plot_layer_errors(
     Returns
     -------
     Figure
-        Independent of pyplot, so nothing needs closing.
+        One panel a title.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is nothing to draw, a value is neither a number nor a pair of them, or a
         reference is no number or of no panel.
 
@@ -121,7 +122,7 @@ def _references(references: Mapping[str, Any] | None, titles: list[str]) -> dict
     found = given if several else dict.fromkeys(titles, given)
     unknown = sorted(set(found) - set(titles))
     if unknown:
-        raise ValueError(f"references are given for {unknown}, but the panels are {titles}")
+        raise ParameterError(f"references are given for {unknown}, but the panels are {titles}")
     return {
         title: {
             str(name): number(value, f"reference {name!r}")

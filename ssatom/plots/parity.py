@@ -1,4 +1,4 @@
-"""Predictions against what they should be."""
+"""Predicted against true values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ssatom.exceptions import ParameterError
 from ssatom.plots._checks import mapping, names, vector
 from ssatom.plots._style import (
     COLORS,
@@ -74,11 +75,11 @@ def plot_parity(
     Returns
     -------
     Figure
-        One square panel each. Independent of pyplot, so nothing needs closing.
+        One square panel a title.
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is nothing to draw, lengths differ, a number is not finite, a standard deviation
         is negative, a bound not positive, or a labelled row not there.
 
@@ -95,7 +96,7 @@ def plot_parity(
         for title, panel in mapping(panels, "panels").items()
     }
     if any(not bound > 0 for bound in bounds):
-        raise ValueError(f"bounds need to be positive errors, got {tuple(bounds)}")
+        raise ParameterError(f"bounds need to be positive errors, got {tuple(bounds)}")
     grouped = [group for p in checked.values() if p.groups is not None for group in p.groups]
     marks = {name: mark(i) for i, name in enumerate(dict.fromkeys(grouped))}
     figure, axes = panels_of(checked, size=(4.5, 4.6), square=True)
@@ -115,7 +116,7 @@ def plot_parity(
 
 def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
     if not isinstance(panel, tuple | list) or not 2 <= len(panel) <= len(Parity._fields):
-        raise ValueError(
+        raise ParameterError(
             f"{where} needs a Parity or a pair of true values and predictions; "
             f"got {type(panel).__name__}"
         )
@@ -124,11 +125,11 @@ def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
     n = len(y)
     std = None if given.std is None else vector(given.std, f"std of {where}", n)
     if std is not None and (std < 0).any():
-        raise ValueError(f"std of {where} needs numbers from 0 up, got {std.min()}")
+        raise ParameterError(f"std of {where} needs numbers from 0 up, got {std.min()}")
     labels = {} if given.labels is None else dict(given.labels)
     missing = [row for row in labels if not (isinstance(row, int | np.integer) and 0 <= row < n)]
     if missing:
-        raise ValueError(f"labels of {where} name rows {missing}; there are rows 0 to {n - 1}")
+        raise ParameterError(f"labels of {where} name rows {missing}; there are rows 0 to {n - 1}")
     return Parity(
         y,
         vector(given.predictions, f"predictions of {where}", n),

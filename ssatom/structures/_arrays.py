@@ -44,6 +44,9 @@ class StructureArrays(NamedTuple):
     numbers: np.ndarray
     frac_coords: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<StructureArrays: {len(self.numbers)} sites>"
+
 
 def structure_arrays(structure: IStructure, where: str = "structure") -> StructureArrays:
     """Lattice, atomic numbers and fractional coordinates of a structure, checked.

@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 import numpy as np
-from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError
@@ -17,6 +16,7 @@ from ssatom.structures._convert import (
     ALLOWED,
     ARRAY_OF_SITES,
     StructureLike,
+    is_atoms,
     to_arrays,
     to_structure,
 )
@@ -230,7 +230,9 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
     example = "[structure, ...]" if n_columns == 1 else "[(structure, 0), ...]"
     if container is None:
         raise StructureError(f"{name} is None; give a list, such as {example}")
-    if isinstance(container, IStructure | Atoms | IMolecule | str | bytes | os.PathLike):
+    if isinstance(container, IStructure | IMolecule | str | bytes | os.PathLike) or (
+        is_atoms(container)
+    ):
         raise StructureError(
             f"{name} is one {_kind(container)} where a list belongs; give {example}"
         )

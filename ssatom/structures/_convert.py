@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, TypeAlias, cast
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
-from ase import Atoms
 from pymatgen.core import IMolecule, IStructure, Lattice, Site, Structure
 
 from ssatom.exceptions import StructureError
@@ -19,6 +19,9 @@ from ssatom.structures._arrays import (
     structure_arrays,
 )
 from ssatom.structures._paths import arrays_from_file, shorten, structure_from_file
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
 
@@ -68,11 +71,17 @@ def _read(row: Any, where: str) -> tuple[Structure, str]:
     if isinstance(row, str | os.PathLike):
         path, where = _path(row, where)
         return structure_from_file(path, where), where
-    if isinstance(row, Atoms):
+    if is_atoms(row):
         return structure_from_atoms(row, where), where
     if isinstance(row, IStructure):
         return cast(Structure, row), where
     raise StructureError(f"{where} is {_describe(row)}")
+
+
+def is_atoms(value: Any) -> bool:
+    """Whether a value is ASE's Atoms, found out without importing ASE."""
+    module = sys.modules.get("ase.atoms")  # there if any Atoms are
+    return module is not None and isinstance(value, module.Atoms)
 
 
 def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:

@@ -110,6 +110,10 @@ class WeightsCard:
     metrics: dict[str, float]
     near_constant: dict[str, list[int]]
 
+    def __repr__(self) -> str:
+        n = self.corpus.get("n_structures", "?")
+        return f"<WeightsCard {self.name!r}: format {self.format_version}, {n} structures>"
+
     def write(self, path: Path) -> None:
         """Write the card as JSON, sealed with a hash of its own text."""
         FORMAT.write(path, asdict(self))

@@ -39,6 +39,9 @@ class CorpusIndex:
         self.formulas = formulas
         self.volumes = volumes
 
+    def __repr__(self) -> str:
+        return f"<CorpusIndex: {len(self)} structures>"
+
     def __len__(self) -> int:
         return len(self.formulas)
 

@@ -58,6 +58,12 @@ class PretrainedEncoder:
         None for random weights.
     folder : Path or None
         Where it was loaded from; None for random weights.
+
+    Examples
+    --------
+    >>> from ssatom import load_pretrained
+    >>> load_pretrained("cgcnn-64x5-mp").n_layers
+    6
     """
 
     name: str
@@ -67,6 +73,10 @@ class PretrainedEncoder:
     sha256: str
     card: WeightsCard | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        sizes = f"{self.n_layers} layers of width {self.hidden_dim}"
+        return f"<PretrainedEncoder {self.name!r}: {sizes}, sha256 {self.sha256[:8]}>"
 
     @property
     def n_layers(self) -> int:

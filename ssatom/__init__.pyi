@@ -1,0 +1,84 @@
+"""The public names, for `lazy_loader` and for type checkers."""
+
+from .corpora import (
+    MagneticSites,
+    load_example_crystals,
+    load_magnetic_sites,
+    read_structures,
+    write_structures,
+)
+from .embeddings import clear_cache, graph_embeddings, site_embeddings
+from .encoder import CrystalGraphEncoder, EncoderConfig
+from .estimators import (
+    CGCNNClassifier,
+    CGCNNRegressor,
+    NEGNNClassifier,
+    NEGNNRegressor,
+    load_estimator,
+    save_estimator,
+)
+from .evaluation import KernelRidgeCV, evaluate, measure_locality
+from .exceptions import (
+    GraphWarning,
+    MissingFileError,
+    ParameterError,
+    SsatomError,
+    StructureError,
+    StructureFileError,
+    StructureWarning,
+    TrainingWarning,
+    WeightsError,
+)
+from .featurizers import (
+    GraphEmbeddingFeaturizer,
+    OrbitalFieldMatrixTransformer,
+    SelfSupervisedSiteFeaturizer,
+)
+from .graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
+from .pretraining import MaskedPretrainer
+from .tasks import PretrainingTask
+from .weights import PretrainedEncoder, list_weights, load_pretrained
+
+__all__ = [
+    "CGCNNClassifier",
+    "CGCNNRegressor",
+    "CrystalGraphConverter",
+    "CrystalGraphEncoder",
+    "CrystalGraphs",
+    "EncoderConfig",
+    "GraphConfig",
+    "GraphEmbeddingFeaturizer",
+    "GraphWarning",
+    "KernelRidgeCV",
+    "MagneticSites",
+    "MaskedPretrainer",
+    "MissingFileError",
+    "NEGNNClassifier",
+    "NEGNNRegressor",
+    "OrbitalFieldMatrixTransformer",
+    "ParameterError",
+    "PretrainedEncoder",
+    "PretrainingTask",
+    "SelfSupervisedSiteFeaturizer",
+    "SsatomError",
+    "StructureError",
+    "StructureFileError",
+    "StructureWarning",
+    "TrainingWarning",
+    "WeightsError",
+    "clear_cache",
+    "evaluate",
+    "graph_embeddings",
+    "list_weights",
+    "load_estimator",
+    "load_example_crystals",
+    "load_magnetic_sites",
+    "load_pretrained",
+    "measure_locality",
+    "read_structures",
+    "save_estimator",
+    "site_embeddings",
+    "write_structures",
+]
+
+__version__: str
