@@ -365,6 +365,7 @@ def test_memory(structures: list, volumes: np.ndarray, tmp_path: Path, fitted: d
     assert_array_equal(model.predict(structures), expected)
 
 
+@pytest.mark.slow
 def test_estimators_do_not_hang_in_forks() -> None:
     program = """
         import multiprocessing

@@ -99,6 +99,7 @@ def threads_of_torch() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_any_number_of_torch_threads_gives_the_same_bits(
     name: str, serial: dict, threads_of_torch: Callable[[int], None]

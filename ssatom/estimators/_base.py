@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -92,9 +93,7 @@ class CrystalEstimator(BaseEstimator):
 
     # Training
 
-    def _fit(
-        self, X: Any, targets: np.ndarray, weights: np.ndarray, objective: Objective
-    ) -> None:
+    def _fit(self, X: Any, targets: np.ndarray, weights: np.ndarray, objective: Objective) -> None:
         """Train all members and set the attributes of a fitted estimator."""
         use_one_thread_in_fork()
         features = self._node_features()
@@ -113,9 +112,11 @@ class CrystalEstimator(BaseEstimator):
             basis = GaussianDistanceBasis(features.graph_config)
             module = PropertyModule(network, encoder, basis, objective, settings)
             folds = split(data.keys, self.validation_fraction, seed, classes)
-            history = self._train(module, data, folds, seed, self._budget(started, member))
+            loaders = self._loaders(data, folds, seed)
+            history = self._train(module, loaders, seed, self._budget(started, member))
             histories.append(history.assign(member=member))
-            times_worse.append(times_worse_than_mean(history, objective, data, folds))
+            n_steps = len(loaders[0])
+            times_worse.append(times_worse_than_mean(history, objective, data, folds, n_steps))
             members.append(module.cpu().eval().requires_grad_(False))
         self.history_: pd.DataFrame = pd.concat(histories, ignore_index=True)
         self.best_epochs_ = [_best_epoch(history) for history in histories]
@@ -127,34 +128,33 @@ class CrystalEstimator(BaseEstimator):
         self.graph_config_ = features.graph_config
         self.precision_ = str(settings.edge_dtype).removeprefix("torch.")
         self.seconds_ = time.monotonic() - started
-        self._tuned_encoders = [m.encoder for m in members] if features.trained else []
+        self._tuned_encoders = [m.encoder for m in members if m.encoder and features.trained]
         self.networks_: list[NEGNN] = [module.network for module in members]
         warn_of_diverged(times_worse, self.learning_rate, self.gradient_clip)
+
+    def _loaders(
+        self, data: TrainingData, folds: tuple[np.ndarray, np.ndarray], seed: int
+    ) -> tuple[BatchLoader, BatchLoader]:
+        """Batches for training and for validation."""
+        # A few crystals in one step an epoch would learn next to nothing.
+        largest = min(self.batch_size, max(_SMALL_BATCH, len(folds[0]) // _STEPS))
+        loaders = []
+        for chosen, size, shuffle in zip(
+            folds, (largest, self.batch_size), (True, False), strict=True
+        ):
+            # Equal batches: a last one of a few crystals would be mostly noise.
+            equal = math.ceil(len(chosen) / math.ceil(len(chosen) / size))
+            loaders.append(BatchLoader(data.batch, chosen, equal, shuffle=shuffle, seed=seed))
+        return loaders[0], loaders[1]
 
     def _train(
         self,
         module: PropertyModule,
-        data: TrainingData,
-        folds: tuple[np.ndarray, np.ndarray],
+        loaders: tuple[BatchLoader, BatchLoader],
         seed: int,
         time_budget: float | None,
     ) -> pd.DataFrame:
         """Train one member; its history."""
-        # A few crystals in one step an epoch would learn next to nothing.
-        batch_size = min(self.batch_size, max(_SMALL_BATCH, len(folds[0]) // _STEPS))
-        train_loader, validation_loader = (
-            BatchLoader(
-                data.batch,
-                chosen,
-                # Equal batches: a last one of a few crystals would be mostly noise.
-                -(-len(chosen) // -(-len(chosen) // size)),
-                shuffle=shuffle,
-                seed=seed,
-            )
-            for chosen, size, shuffle in zip(
-                folds, (batch_size, self.batch_size), (True, False), strict=True
-            )
-        )
         config = TrainingConfig(
             max_epochs=self.max_epochs,
             patience=self.patience,
@@ -164,7 +164,7 @@ class CrystalEstimator(BaseEstimator):
             random_state=seed,
             progress_bar=self.progress_bar,
         )
-        history = train(module, train_loader, validation_loader, config)
+        history = train(module, *loaders, config)
         if not np.isfinite(history[VALIDATION_LOSS].min()):
             raise ParameterError(
                 f"training diverged at learning_rate={self.learning_rate!r}: the validation loss "

@@ -76,7 +76,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         self._check_parameters()
         targets = check_continuous(y)
         weights = check_sample_weight(sample_weight, len(targets))
-        columns = targets.reshape(len(targets), -1)
+        columns = targets[:, None] if targets.ndim == 1 else targets
         refuse_constant(columns[weights > 0])
         scaler = StandardScaler().fit(columns, sample_weight=weights)
         scaled = ((columns - scaler.mean_) / scaler.scale_).astype(np.float32)
