@@ -18,10 +18,11 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the warnings and what makes results repeat may be imported by all.
+# The errors, the warnings, shared docstrings and what makes results repeat may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
     "repeatable": "",
+    "shared_docs": "",
     "warn": "",
     "devices": "",
     "kernels": "",
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "repeatable", "warn"}
+FOR_ALL = {"exceptions", "repeatable", "shared_docs", "warn"}
 
 
 class Import(NamedTuple):

@@ -16,7 +16,8 @@ from ssatom.warn import warn_user
 
 _FACTOR, _CHANCE = 2.0, 32.0  # allowed: 2 + 32 / n times the loss of the mean, n held back
 _SETTLED = 50  # steps after which running means and variances are those of the data
-_OVERSHOOT = 10.0  # training losses that the first steps reach without divergence
+_OVERSHOOT = 10.0  # times the loss of the mean that training reaches in its first steps
+_OVERFLOW = 1e10  # times the loss of the mean: no training that goes on reaches it
 
 
 def times_worse_than_mean(
@@ -32,7 +33,7 @@ def times_worse_than_mean(
     training or the validation crystals or for a target of one standard deviation, whichever is
     largest: targets near the mean make no bad network. Until `_SETTLED` steps, of `n_steps` an
     epoch, validation normalises by running means that are still far from those of the data, so
-    the training loss has to be high too.
+    the training loss has to be high too, or the validation loss beyond all reason.
     """
     of_mean = []
     for crystals in folds:
@@ -43,8 +44,9 @@ def times_worse_than_mean(
     best = history.iloc[int(history[VALIDATION_LOSS].argmin())]
     times = float(best[VALIDATION_LOSS]) / max(of_mean)
     settled = best["epoch"] * n_steps >= _SETTLED
-    high = settled or not history["train_loss"].iloc[-1] <= _OVERSHOOT * max(of_mean)
-    return times if high and times > _FACTOR + _CHANCE / len(folds[1]) else 0.0
+    high = not history["train_loss"].iloc[-1] <= _OVERSHOOT * max(of_mean)
+    sure = settled or high or times > _OVERFLOW
+    return times if sure and times > _FACTOR + _CHANCE / len(folds[1]) else 0.0
 
 
 def warn_of_diverged(times: Sequence[float], rate: float, clip: float | None) -> None:
