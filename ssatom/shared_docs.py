@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from textwrap import indent
+from textwrap import dedent, indent
 from typing import Any, TypeVar
 
 _PLACE = re.compile(r"^( *)\{([\w, ]+)\}$", re.MULTILINE)
@@ -48,8 +48,8 @@ class SharedDocs:
     def __init__(self, *texts: str) -> None:
         self.entries: dict[str, str] = {}
         for text in texts:
-            for entry in re.split(r"^(?=\S)", inspect.cleandoc(text), flags=re.MULTILINE):
-                if entry:
+            for entry in re.split(r"^(?=\S)", dedent(text), flags=re.MULTILINE):
+                if entry.strip():
                     self.entries[_NAME.search(entry)[0]] = entry.rstrip()  # type: ignore[index]
 
     def __call__(self, documented: _Documented) -> _Documented:
