@@ -71,7 +71,7 @@ def _describe(name: str, folder: Path) -> str:
         copy = shutil.copy(drawn, folder / f"{name}.png")
         curve = _CURVE.format(file=Path(copy).name, name=name)
     title = f"{name} (default)" if name == DEFAULT_WEIGHTS else name
-    recipe = {k: v for k, v in card.recipe.items() if k not in ("tasks", "epochs_run")}
+    recipe = {k: v for k, v in card.recipe.items() if k != "tasks"}
     rows = [
         _ROW.format(
             task=task,
@@ -87,7 +87,7 @@ def _describe(name: str, folder: Path) -> str:
         graphs=GraphConfig(**card.graph).describe(),
         **card.corpus,
         recipe=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.items()),
-        epochs_run=card.recipe["epochs_run"],
+        epochs_run=f"{card.metrics['epochs_run']:.0f}",
         sha=card.files["encoder.safetensors"],
         rows="\n".join(rows),
         curve=curve,

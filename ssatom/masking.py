@@ -1,4 +1,4 @@
-"""Corruption of a batch: what the network may not see and has to recover."""
+"""Corruption of a batch: the elements and distances that are hidden from the encoder."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class MaskedBatch(NamedTuple):
     noised_distances : Tensor of float32, shape (n_edges,), or None
         Distances as the network sees them, Å, where a task displaced the sites.
     drawn_edges : Tensor of int64, shape (n_drawn,), or None
-        Edges whose noise is to be told.
+        Edges whose noise is to be predicted.
     targets : dict of str to Tensor
-        By name of the task, what it computed from the uncorrupted structures: one row a site or
-        one a structure.
+        Targets by name of the task, from the uncorrupted structures: one row for each site or
+        each structure.
     """
 
     graphs: GraphBatch
@@ -52,7 +52,7 @@ class MaskedBatch(NamedTuple):
         return self.graphs.distances if self.noised_distances is None else self.noised_distances
 
     def visible_weight(self, config: GraphConfig) -> Tensor:
-        """Factors of the messages, which tell of distances no more than may be seen.
+        """Factors of the messages, without information on hidden distances.
 
         Parameters
         ----------
@@ -77,15 +77,15 @@ class MaskedBatch(NamedTuple):
 class MaskNodesAndEdges:
     """Hide the elements of some sites and some distances to them.
 
-    A distance is hidden in all edges that would give it away: both directions, and every
-    periodic image at the same distance between the same two sites.
+    A distance is hidden in all edges that have it: in both directions, and for every periodic
+    image at the same distance between the same two sites.
 
     Parameters
     ----------
     mask_fraction : float, default=0.15
-        Chance of a site to be masked.
+        Probability that the element of a site is hidden.
     hidden_edge_fraction : float, default=0.5
-        Chance of a distance to be hidden, where it touches a masked site.
+        Probability that a distance is hidden, for distances of masked sites.
 
     Raises
     ------
@@ -145,7 +145,7 @@ class MaskNodesAndEdges:
 
     @staticmethod
     def _distinct_distances(graphs: GraphBatch, edges: Tensor) -> tuple[Tensor, int]:
-        """Number the distances of `edges`, one number for all edges that tell the same."""
+        """Number the distances of `edges`, one number for all edges with the same distance."""
         source, target = graphs.edge_index.index_select(1, edges)
         low, high = torch.minimum(source, target), torch.maximum(source, target)
         rounded = (graphs.distances[edges] * 100).round().long()  # 0.01 Å

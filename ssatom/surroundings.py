@@ -1,4 +1,4 @@
-"""What surrounds a site, counted from the structure alone: how far, of what, at which angles."""
+"""Neighbourhood of a site: radial distributions, coordination and bond angles."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def smear(distances: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
     array([[1.   , 0.607, 0.   ]])
     """
     smeared = np.exp(-(((distances[:, None] - grid) / width) ** 2) / 2)
-    # A scaler would blow the farthest tails of Gaussians up to the size of true features.
+    # A scaler would enlarge the farthest tails of Gaussians to the size of true features.
     smeared[smeared < _TAIL] = 0.0
     return smeared
 
@@ -48,7 +48,7 @@ def smear(distances: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
 def radial_distributions(
     arrays: StructureArrays, table: np.ndarray, grid: np.ndarray, width: float
 ) -> np.ndarray:
-    """Radial distribution around each site, weighed by the elements of the pairs.
+    """Radial distribution around each site, weighted by the elements of each pair.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ import ssatom
 from ssatom.elements import atomic_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.graph import GraphConfig
+from ssatom.recipe import Recipe
 from ssatom.structures import structure_arrays
 from ssatom.weights import CorpusIndex, save_pretrained
 
@@ -123,7 +124,7 @@ def make_weights() -> Callable[..., Path]:
             element_features=torch.from_numpy(atomic_features().copy()),
             corpus={"description": "test crystals", "n_structures": len(known), "terms": "none"},
             corpus_index=CorpusIndex.of([structure_arrays(s) for s in known]),
-            recipe={"max_epochs": 0, "random_state": seed},
+            recipe=Recipe(hidden_dim=4, n_conv=2, random_state=seed).to_dict(),
             metrics={"validation_loss": 1.25, "validation_period_accuracy": 0.5},
             curve=pd.DataFrame({"epoch": [1], "validation_loss": [1.25]}),
             near_constant={},

@@ -18,39 +18,46 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the warnings, shared docstrings and what makes results repeat may be imported by all.
+# The errors, the rules of parameters, the warnings, shared docstrings and what makes results
+# repeat may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
+    "validation": "",
     "repeatable": "",
     "shared_docs": "",
     "warn": "",
+    "files": "",
+    "splits": "",
     "devices": "",
+    "recipe": "",
     "kernels": "",
     "encoder": "kernels",
     "plots": "",
     "structures": "",
     "elements": "",
     "training": "",
-    "corpora": "structures",
+    "corpora": "files structures",
     "graph": "kernels elements structures",
     "surroundings": "structures elements graph",
     "masking": "elements graph",
     "tasks": "structures elements graph surroundings masking",
-    "weights": "encoder elements structures graph",
+    "weights": "files encoder elements structures graph",
     "embeddings": "devices structures elements graph weights",
     "pretraining": (
-        "devices encoder structures elements training graph masking tasks weights embeddings"
+        "files devices recipe encoder structures elements training graph masking tasks weights "
+        "embeddings"
     ),
     "featurizers": "structures weights embeddings",
     "negnn": "encoder",
     "estimators": (
-        "devices encoder plots structures elements training graph weights embeddings negnn"
+        "files splits devices encoder plots structures elements training graph weights "
+        "embeddings negnn"
     ),
-    "evaluation": "plots structures weights embeddings featurizers",
+    "evaluation": "files splits plots structures weights embeddings featurizers",
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "repeatable", "shared_docs", "warn"}
+FOR_ALL = {"exceptions", "repeatable", "shared_docs", "validation", "warn"}
 
 
 class Import(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from typer.testing import CliRunner, Result
 from ssatom import load_example_crystals
 from ssatom.cli import _items, app
 from ssatom.corpora import read_structures, write_structures
+from ssatom.embeddings import clear_cache
 from ssatom.estimators import load_estimator, save_estimator
 from ssatom.exceptions import StructureError
+from ssatom.graph import CrystalGraphConverter
+from ssatom.structures import _convert
 from ssatom.weights import load_pretrained
 
 N = 24
@@ -245,6 +249,35 @@ def test_sites_that_the_encoder_sees_alone_are_told(
     assert ("cifs/sparse.vasp" in result.stderr) == told
 
 
+@pytest.mark.parametrize(
+    ("options", "searches"),
+    [
+        (["--weights", "random"], 1),
+        (["--weights", "smooth-64x3-mp"], 2),  # once for each of the two kinds of graphs
+        (["--estimator", "cgcnn"], 1),
+    ],
+)
+def test_each_crystal_is_read_and_searched_once(
+    options: list[str], searches: int, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear_cache()
+    counts: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments, **more)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(_convert, "structure_arrays")
+    count(CrystalGraphConverter, "candidates")
+    assert run("fit", data, "-t", "volume", *QUICK, *options, "-o", "m").exit_code == 0
+    assert counts == {"structure_arrays": N, "candidates": searches * N}
+
+
 # --- what is bad --------------------------------------------------------------------------------
 
 
@@ -292,14 +325,14 @@ def test_bad_rows(case: str, data: Path) -> None:
         (["-t", "kind"], 1, ["row 1 (cifs/0.cif)", "--classify"]),
         (["-t", "volume", "--classify"], 1, ["which is no class"]),
         (["-t", "volume", "-t", "kind", "--classify"], 2, ["one --target"]),
-        (["-t", "volume", "--test-size", 1], 2, ["share such as 0.2"]),
+        (["-t", "volume", "--test-size", 1], 2, ["must be a number in (0, 1)"]),
         (
             ["-t", "volume", "--test-size", 0.95],
             1,
             ["24 different crystals of use (0 rows were left out)"],
         ),
-        (["-t", "volume", "--errors", "ignore"], 2, ["raise, skip"]),
-        (["-t", "volume", "--estimator", "svm"], 2, ["negnn, cgcnn"]),
+        (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
+        (["-t", "volume", "--estimator", "svm"], 2, ["'negnn', 'cgcnn'"]),
         (["-t", "volume", "--estimator", "cgcnn"], 2, ["--weights is for", "no encoder"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
         (["-t", "volume", "--device", "tpu"], 2, ["auto, cpu, cuda"]),

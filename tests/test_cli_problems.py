@@ -164,6 +164,29 @@ def test_names_that_are_no_utf8(data: Path) -> None:
         assert rf"{data}/Gr\xfcn.cif" in [row["source"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_without_any_crystal_there_is_no_table(suffix: str, data: Path) -> None:
+    Path("bad").mkdir()
+    for i in range(3):
+        Path(f"bad/{i}.cif").write_text("data_x")
+    assert featurize("bad", "-o", f"x.{suffix}").exit_code == 3
+    assert sorted(os.listdir()) == ["bad", f"x.{suffix}.problems.csv"]
+    assert len(problems(f"x.{suffix}.problems.csv")) == 3
+    result = featurize("bad", "-o", f"x.{suffix}")
+    assert result.exit_code == 3
+    assert "none, since no structure could be used" in result.stdout
+    assert featurize(data, "-o", f"x.{suffix}").exit_code == 0
+    assert sorted(os.listdir()) == ["bad", f"x.{suffix}"]
+    # The table of other crystals would be taken for the new one.
+    assert featurize("bad", "-o", f"x.{suffix}", "--overwrite").exit_code == 3
+    assert not Path(f"x.{suffix}").exists()
+
+
+def test_sites_that_no_crystal_has_are_an_empty_table(data: Path) -> None:
+    assert featurize(data, "-o", "x.csv", "--sites", "Fe").exit_code == 0
+    assert len(Path("x.csv").read_text().splitlines()) == 1
+
+
 # --- fit ----------------------------------------------------------------------------------------
 
 
@@ -372,7 +395,7 @@ def test_written_structures_stay_whole(
     def full(*_: Any) -> None:
         raise FULL
 
-    monkeypatch.setattr("ssatom.corpora._write.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="cannot be written .No space left on device."):
         write_structures(path, cells)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before

@@ -644,7 +644,7 @@ def test_bad_rows_of_tables(table: Path) -> None:
     assert messages[0].startswith("data.csv:2 'gone': there is no file 'no.cif' in ")
     assert isinstance(bad[0].structure, MissingFileError)
     assert bad[0].properties == {"gap": 1}
-    words = ["names no structure file", "2 cells under 3 columns", "holds several structures"]
+    words = ["names no structure file", "2 cells under 3 columns", "holds several crystals"]
     for text, message in zip(
         [*words, "is a table", "Structure.from_str(text"], messages[1:], strict=True
     ):

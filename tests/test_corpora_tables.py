@@ -280,3 +280,19 @@ def test_a_path_that_cannot_be_asked_for(tmp_path: Path) -> None:
         read_structures(tmp_path / ("x" * 300 + ".cif"))
     with pytest.raises(MissingFileError):
         read_structures(tmp_path / "nothing.cif")
+
+
+def test_a_file_of_several_crystals_says_how_to_choose(folder: Path) -> None:
+    """As it does in a list of paths."""
+    text = (folder / "0.cif").read_text()
+    blocks = [text.replace("data_", f"data_{name}_", 1) for name in ("a", "b", "c")]
+    (folder / "several.cif").write_text("\n".join(blocks))
+    frame = '1\nLattice="4 0 0 0 4 0 0 0 4" pbc="T T T"\nPo 0 0 0\n'
+    (folder / "several.extxyz").write_text(2 * frame)
+    path = table(folder, "id,path\none,several.cif\n,several.cif\nthree,several.extxyz\n")
+    named, unnamed, frames = errors(path)
+    assert "t.csv:2 'one' 'several.cif': this file holds several crystals, 3 data blocks" in named
+    assert "('a_" in named
+    assert "put the one that is meant into a file of its own, or read them all with" in named
+    assert unnamed.count("several.cif") == 1
+    assert "'several.extxyz': this file holds several crystals; put the one" in frames

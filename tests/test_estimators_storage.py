@@ -25,8 +25,8 @@ from ssatom import (
     WeightsError,
 )
 from ssatom.estimators import load_estimator, save_estimator, storage
+from ssatom.files.sealed import seal
 from ssatom.weights import list_weights, random_weights
-from ssatom.weights.card import seal
 
 
 @pytest.fixture

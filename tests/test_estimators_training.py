@@ -29,9 +29,9 @@ from ssatom import (
 )
 from ssatom.embeddings import resolve_weights
 from ssatom.estimators import _base
-from ssatom.estimators._data import split
 from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.graph import GraphConfig
+from ssatom.splits import hold_back
 from ssatom.structures import structure_key
 from ssatom.training import BatchLoader
 
@@ -81,7 +81,7 @@ def test_history_and_the_best_epoch(corpus: list) -> None:
     best = history.loc[history["validation_loss"].idxmin()]
     assert model.best_epochs_ == [best["epoch"]]
     seed = np.random.RandomState(0).randint(2**31 - 1, size=1)[0]
-    held = split([structure_key(s) for s in corpus[:60]], 0.1, seed)[1]
+    held = hold_back([structure_key(s) for s in corpus[:60]], 0.1, seed)[1]
     errors = np.abs(model.predict([corpus[i] for i in held]) - y[held])
     assert errors.mean() == pytest.approx(best["validation_mae"], rel=0.02)  # bfloat16 edges
 

@@ -214,7 +214,7 @@ def test_labels_and_groups_that_cannot_be_used(data):
         model.fit(X, np.where(np.arange(83) == 2, np.nan, y))
     with pytest.raises(ParameterError, match="82 values for 83 rows"):
         model.fit(X, y[1:])
-    with pytest.raises(ParameterError, match="one group a row"):
+    with pytest.raises(ParameterError, match="allowed is one a row"):
         model.fit(X, y, groups=[1, 2])
     with pytest.raises(ParameterError, match="cv=10 with 3 groups"):
         model.fit(X, y, groups=np.arange(83) % 3)

@@ -126,9 +126,9 @@ def test_means_and_deviations_are_over_seeds(data):
     assert list(summary.index) == result.kinds == ["random", "grouped"]
     assert len(result.to_frame()) == 4
     assert math.isnan(run(data, n_seeds=1).std())
-    with pytest.raises(ParameterError, match="allowed: mae, mse, r2, pcc"):
+    with pytest.raises(ParameterError, match="allowed: 'mae', 'mse', 'r2', 'pcc'"):
         result.mean("rmse")
-    with pytest.raises(ParameterError, match="this result has: random, grouped"):
+    with pytest.raises(ParameterError, match="unknown; allowed: 'random', 'grouped'"):
         result.mean(kind="temporal")
 
 

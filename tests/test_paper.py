@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from reproduce import app
 from ssatom import MaskedPretrainer, load_example_crystals
+from ssatom.embeddings import FeatureColumns
 from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
 from ssatom.graph import GraphConfig
@@ -214,16 +215,9 @@ def test_an_interrupted_study_goes_on_where_it_stopped(data, tmp_path, monkeypat
     assert not (tmp_path / "table3.json").exists()
     assert len(list(tmp_path.glob("splits-quick/paper_magmom/magmom/*.json"))) == 2
     file = run("table3", data, tmp_path, quick=True)
-    width = load_pretrained().hidden_dim
-    assert fitted == [
-        2 * width,
-        2 * width,
-        3 * width,
-        3 * width,
-        *3 * [4 * width],
-        *2 * [5 * width],
-        *2 * [6 * width],
-    ]
+    weights = load_pretrained()
+    widths = [len(FeatureColumns(weights, range(n))) for n in range(2, 7)]
+    assert fitted == np.repeat(widths, [2, 2, 3, 2, 2]).tolist()
     assert len(read_report(file)["results"]["magmom"]) == 5
 
 
@@ -240,9 +234,10 @@ def test_features_of_sets(data, tmp_path):
     context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
     crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
     width = context.encoder.hidden_dim
-    assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width)
-    assert context.features(crystals, FeatureSet("02", pooling=IONS)).shape == (40, 6 * width)
-    assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width)
+    several = len(FeatureColumns(context.encoder, [0, 2], ("mean", "anion", "cation")))
+    assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width + 18)
+    assert context.features(crystals, FeatureSet("02", pooling=IONS)).shape == (40, several)
+    assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width + 18)
     first = FeatureSet("0")
     both = context.features(crystals, JoinedFeatures((first, EF)))
     np.testing.assert_array_equal(both[:, :width], context.features(crystals, first))

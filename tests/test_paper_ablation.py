@@ -11,6 +11,7 @@ from data_files import write_all
 
 from ssatom.evaluation import split_rows
 from ssatom.pretraining import MaskedPretrainer
+from ssatom.pretraining.plan import make_plan
 from ssatom.weights import DEFAULT_WEIGHTS, random_weights
 from studies import ablation
 from studies import validation_errors as validation
@@ -73,7 +74,19 @@ def test_recipes_differ_in_name_and_settings() -> None:
     assert len(set(settings)) == len(settings)
     for recipe in RECIPES:
         if recipe.settings is not None:
-            MaskedPretrainer(**recipe.settings)._check_settings()
+            make_plan(MaskedPretrainer(**recipe.settings))
+
+
+def test_results_of_earlier_versions_are_found() -> None:
+    keys = {recipe.name: recipe.key for recipe in RECIPES}
+    assert (keys["random"], keys[PAPER]) == ("None", "{}")
+    assert keys["nearest"] == (
+        "{'graph_config': GraphConfig(neighbors='nearest', max_neighbors=12, cutoff=8.0, "
+        "shell_tolerance=0.01, basis_step=0.2, basis_width=0.2), 'n_conv': 3, "
+        "'element_features': 'magpie', 'start': 'random', "
+        "'tasks': 'element,group,period,denoise,radial'}"
+    )
+    assert len(set(keys.values())) == len(RECIPES)
 
 
 def test_nothing_is_trained_twice(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

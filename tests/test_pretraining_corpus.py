@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from ssatom import GraphConfig, MaskedPretrainer, load_example_crystals
+from ssatom import MaskedPretrainer, load_example_crystals
 from ssatom.tasks import TASKS
 
 N_STRUCTURES = 2000
@@ -40,7 +40,8 @@ def history() -> pd.DataFrame:
         residual=True,
         radial_units=8,
         element_features="distinct",
-        graph_config=GraphConfig(neighbors="smooth", cutoff=5.0),
+        neighbors="smooth",
+        cutoff=5.0,
         max_epochs=6,
         learning_rate=0.005,
         validation_fraction=0.1,

@@ -1,4 +1,4 @@
-"""Encoders before their first step: what the radial start promises."""
+"""Untrained encoders, and what the radial initialization gives them."""
 
 from __future__ import annotations
 
@@ -56,19 +56,22 @@ def test_units_sum_a_property_near_one_distance(encoder: CrystalGraphEncoder) ->
     assert seen == set(range(5, 26))  # 1 to 5 Å
 
 
-def test_a_radial_start_trains_and_is_told_apart(corpus: list[Structure], tmp_path: str) -> None:
+def test_a_radial_initialization_trains_and_is_told_apart(
+    corpus: list[Structure], tmp_path: str
+) -> None:
     settings = {
-        "graph_config": GRAPH,
+        "neighbors": "smooth",
+        "cutoff": 5.0,
         "element_features": "magpie",
         "n_conv": 2,
         "max_epochs": 1,
         "checkpoint_dir": tmp_path,
         "progress_bar": False,
     }
-    trained = MaskedPretrainer(start="radial", **settings).fit(corpus[:24])
+    trained = MaskedPretrainer(initialization="radial", **settings).fit(corpus[:24])
     assert trained.element_features_.shape == (101, 114)
-    assert trained.settings()["start"] == "radial"
-    with pytest.raises(ParameterError, match=r"start was 'radial' and is 'random'"):
+    assert trained.recipe_["initialization"] == "radial"
+    with pytest.raises(ParameterError, match=r"initialization was 'radial' and is 'random'"):
         MaskedPretrainer(**settings).fit(corpus[:24])
     with pytest.raises(ParameterError, match="element_features was 'magpie' and is 'cgcnn'"):
         MaskedPretrainer(**{**settings, "element_features": "cgcnn"}).fit(corpus[:24])
@@ -77,14 +80,19 @@ def test_a_radial_start_trains_and_is_told_apart(corpus: list[Structure], tmp_pa
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"start": "radical"}, "one of random, radial"),
+        ({"initialization": "radical"}, "one of random, radial"),
         ({"element_features": "cgcnn"}, "give element_features='magpie'"),
         ({"hidden_dim": 32}, "hidden_dim of at least 44"),
         ({"residual": True}, "no residual layers"),
         ({"element_features": "none"}, "one of cgcnn, distinct, magpie"),
     ],
 )
-def test_impossible_starts_are_refused(settings: dict, words: str) -> None:
-    defaults = {"start": "radial", "element_features": "magpie", "graph_config": GRAPH}
+def test_impossible_initializations_are_refused(settings: dict, words: str) -> None:
+    defaults = {
+        "initialization": "radial",
+        "element_features": "magpie",
+        "neighbors": "smooth",
+        "cutoff": 5.0,
+    }
     with pytest.raises(ParameterError, match=words):
         MaskedPretrainer(**{**defaults, **settings}).fit([])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
+from ssatom import MaskedPretrainer
 from ssatom.elements import property_table
 from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphConverter, GraphBatch, GraphConfig
@@ -32,7 +34,11 @@ from ssatom.tasks import (
     PretrainingTask,
     RadialTask,
     RedundancyTask,
+    TaskResult,
+    base,
+    classify,
     make_tasks,
+    regress,
 )
 
 NONE = torch.empty(0, dtype=torch.long)
@@ -426,11 +432,155 @@ def test_wrong_names_of_tasks(text: str, message: str) -> None:
 
 
 def test_task_of_ones_own_needs_no_init() -> None:
-    class Mine(PeriodTask):
-        name = "mine"
-
+    class Mine(PeriodTask, name="mine"):
         def __init__(self, depth: int) -> None:
             self.depth = depth
 
     assert Mine(3).weight == 1.0
     assert str(Mine(3)) == "mine(depth=3)"
+
+
+# A task of one's own ---------------------------------------------------------------------------
+
+
+def make_task(name: str | None = "own", base: type = PretrainingTask, **members: object) -> type:
+    """A task with both methods, and others as given; None leaves a method out."""
+    methods = {
+        "make_head": lambda self, hidden_dim, graph_config: nn.Linear(hidden_dim, 1),
+        "evaluate": lambda self, head, hidden, masked: regress(
+            head(hidden[-1]), masked.targets[self.name]
+        ),
+        "compute_targets": lambda self, arrays: np.ones((len(arrays.numbers), 1)),
+        "target_rows": "site",
+        **members,
+    }
+    kept = {key: value for key, value in methods.items() if value is not None}
+    return types.new_class(
+        "Own", (base,), {"name": name} if name else {}, lambda ns: ns.update(kept)
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_tasks_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssatom.tasks.base.TASKS", dict(TASKS))
+    monkeypatch.setattr("ssatom.tasks.names.TASKS", base.TASKS)
+
+
+def pretrain(corpus: list[Structure], task: object, **settings: object) -> MaskedPretrainer:
+    sizes = {"hidden_dim": 8, "n_conv": 2, "max_epochs": 1, "progress_bar": False}
+    return MaskedPretrainer(task, **{**sizes, **settings}).fit(corpus[:12])
+
+
+def test_a_task_registers_its_own_name(corpus: list[Structure]) -> None:
+    own = make_task()
+    fitted = pretrain(corpus, "period,own(weight=0.5)")
+    assert fitted.recipe_["tasks"] == ["period", "own(weight=0.5)"]
+    assert "validation_own_accuracy" in fitted.history_
+    assert pretrain(corpus, own()).recipe_["tasks"] == ["own"]
+    again = make_task()  # as a cell of a notebook that is run twice
+    assert isinstance(make_tasks("own")[0], again)
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"make_head": None}, "task Own lacks the method make_head"),
+        ({"evaluate": None}, "task Own lacks the method evaluate"),
+        ({"compute_targets": None}, "task Own lacks the method compute_targets"),
+        ({"make_head": None, "evaluate": None}, "lacks the method make_head and evaluate"),
+        ({"target_rows": None}, "target_rows=None must be 'site' or 'structure'"),
+        ({"target_rows": "sites"}, "target_rows='sites' must be 'site' or 'structure'"),
+        ({"name": "period"}, "'period' is that of ssatom.tasks.elements.PeriodTask"),
+        ({"name": "my task"}, "name='my task' must be an identifier"),
+        ({"name": 3}, "name=3 must be an identifier"),
+    ],
+)
+def test_incomplete_tasks_are_refused(members: dict, words: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        make_task(**members)
+
+
+def test_a_task_without_a_name_is_refused() -> None:
+    unnamed = make_task(None, PeriodTask, target_rows=None, compute_targets=None)
+    with pytest.raises(
+        ParameterError, match=r"Own has no name.*class Own\(PeriodTask, name='mine'"
+    ):
+        make_tasks([unnamed()])
+    with pytest.raises(ParameterError, match=r"give the name with the class.*name='mine'\)"):
+        types.new_class("Own", (PeriodTask,), {}, lambda ns: ns.update(name="mine"))
+
+
+ZERO = torch.zeros(())
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"make_head": lambda *_: None}, "make_head must return a torch.nn.Module; got None"),
+        ({"make_head": lambda *_: [1]}, "make_head must return a torch.nn.Module; got list"),
+        ({"compute_targets": lambda *_: None}, "compute_targets must return an array"),
+        ({"compute_targets": lambda *_: [[1.0]]}, "got list"),
+        ({"compute_targets": lambda *_: np.ones(2)}, "one row for each site; got ndarray of shape"),
+        ({"compute_targets": lambda *_: np.ones((99, 1))}, "shape (2, k), one row for each site"),
+        ({"compute_targets": lambda *_: np.array([["Cu"]])}, "an array of numbers"),
+        (
+            {"compute_targets": lambda *_: np.ones((9, 1)), "target_rows": "structure"},
+            "(1, k), one row for the structure; got ndarray of shape (9, 1)",
+        ),
+        (
+            {"compute_targets": lambda _, a: np.full((len(a.numbers), 1), np.nan)},
+            "finite numbers of at most 65504",
+        ),
+        ({"compute_targets": lambda _, a: np.full((len(a.numbers), 1), 1e6)}, "largest 1e+06"),
+        (
+            {"compute_targets": lambda _, a: np.ones((len(a.numbers), len(a.numbers)))},
+            "rows of one length for all structures",
+        ),
+        ({"corrupt": lambda *_: None}, "corrupt must return a MaskedBatch; got None"),
+        (
+            {"corrupt": lambda _, m, g: m._replace(noised_distances=torch.ones(3))},
+            "noised_distances of shape",
+        ),
+        ({"evaluate": lambda *_: None}, "evaluate must return a TaskResult; got None"),
+        ({"evaluate": lambda *_: ZERO}, "evaluate must return a TaskResult; got Tensor"),
+        (
+            {"evaluate": lambda _, head, h, m: TaskResult(head(h[-1])[:, 0], ZERO, 1)},
+            "a loss of shape (), a float tensor; got Tensor of shape",
+        ),
+        ({"evaluate": lambda *_: TaskResult(0.5, ZERO, 1)}, "a loss of shape ()"),
+        ({"evaluate": lambda *_: TaskResult(ZERO, ZERO, 1)}, "a loss with a gradient"),
+        (
+            {"evaluate": lambda _, head, h, m: TaskResult(h[-1].sum(), torch.ones(3), 1)},
+            "correct as a number",
+        ),
+        (
+            {"evaluate": lambda _, head, h, m: TaskResult(h[-1].sum(), 1, None)},
+            "n_items as a number or a tensor of shape (); got None",
+        ),
+        (
+            {"make_head": lambda _, width, config: nn.Linear(width, 2)},
+            "must have the same shape; look at the head's last layer",
+        ),
+        (
+            {"evaluate": lambda _, head, h, m: classify(head(h[-1]), m.targets["own"])},
+            "must have the shapes (n_items, n_classes) and (n_items,)",
+        ),
+    ],
+)
+def test_wrong_results_of_tasks_are_refused(
+    corpus: list[Structure], members: dict, words: str
+) -> None:
+    own = make_task(**members)
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        pretrain(corpus, own())
+
+
+@pytest.mark.parametrize("tasks", [PeriodTask, [PeriodTask], [3], ["period", None], 5])
+def test_what_is_no_task_is_refused(tasks: object) -> None:
+    with pytest.raises(ParameterError, match="tasks must be names or objects of tasks; got"):
+        make_tasks(tasks)
+
+
+def test_one_task_needs_no_list() -> None:
+    task = PeriodTask()
+    assert make_tasks(task) == [task]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def test_file_that_is_no_card(weights_folder: Path, text: bytes) -> None:
 
 
 def test_folder_without_card(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"has no card\.json; a folder of weights is what"):
+    with pytest.raises(WeightsError, match=r"is no folder of weights .it has no card\.json.; give"):
         load_pretrained(tmp_path)
 
 
@@ -281,8 +281,8 @@ def test_older_format_is_upgraded_step_by_step(
         assert "seed" in content["recipe"]
         return {**content, "format_version": now + 2, "corpus": {**content["corpus"], "doi": None}}
 
-    monkeypatch.setattr(card, "FORMAT_VERSION", now + 2)
-    monkeypatch.setattr(card, "UPGRADES", {**card.UPGRADES, now: rename, now + 1: add})
+    upgrades = {**card.UPGRADES, now: rename, now + 1: add}
+    monkeypatch.setattr(card, "FORMAT", replace(card.FORMAT, version=now + 2, upgrades=upgrades))
     loaded = load_pretrained(weights_folder)
     assert loaded.card.format_version == now + 2
     assert loaded.card.recipe["seed"] == 0
@@ -323,6 +323,7 @@ FROZEN: dict[int, dict[str, Any]] = {
 FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
 FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
 FROZEN[4] = {**FROZEN[3], "card": [*FROZEN[3]["card"], "near_constant"]}
+SIZES = [*FROZEN[3]["encoder"][2:], *FROZEN[3]["graph"]]  # in recipes since format 4
 ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"], 3: []}  # to encoders since
 
 
@@ -335,7 +336,17 @@ def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> 
         for name in ADDED[version]:
             del content["encoder"][name]
         del content["near_constant"]
+        recipe = content["recipe"]
+        recipe["start"], recipe["patience"] = recipe.pop("initialization"), None
+        for name in SIZES:
+            del recipe[name]
+        recipe["epochs_run"] = int(content["metrics"].pop("epochs_run"))
 
+    def never_stops(content: dict[str, Any]) -> None:
+        content["recipe"]["patience"] = 0
+        content["metrics"]["epochs_run"] = 3.0
+
+    rewrite_card(weights_folder / "card.json", never_stops, seal=True)
     expected = load_pretrained(weights_folder)
     rewrite_card(weights_folder / "card.json", as_before, seal=True)
     content = json.loads((weights_folder / "card.json").read_text())

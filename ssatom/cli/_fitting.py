@@ -24,6 +24,7 @@ from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import shortened
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
+from ssatom.embeddings.graphs import find_graphs
 from ssatom.estimators import (
     CGCNNClassifier,
     CGCNNRegressor,
@@ -32,8 +33,10 @@ from ssatom.estimators import (
 )
 from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
-from ssatom.graph import CrystalGraphConverter, GraphConfig, GraphRemarks
-from ssatom.structures import structure_arrays, structure_key
+from ssatom.graph import GraphConfig
+from ssatom.splits import hold_out
+from ssatom.structures import StructureArrays, iter_arrays, structure_key
+from ssatom.validation import one_of
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -47,8 +50,10 @@ class Rows:
     ----------
     sources : list of str
         Where each is from.
-    structures : list of Structure
-        The crystals.
+    formulas : list of str
+        Reduced formula of each.
+    arrays : list of StructureArrays
+        The crystals, read once for good.
     targets : list of list
         A float, or a class, for each target of each row.
     problems : list of Problem
@@ -56,7 +61,8 @@ class Rows:
     """
 
     sources: list[str] = field(default_factory=list)
-    structures: list[Structure] = field(default_factory=list)
+    formulas: list[str] = field(default_factory=list)
+    arrays: list[StructureArrays] = field(default_factory=list)
     targets: list[list[Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -74,10 +80,6 @@ class Rows:
         kinds = {type(label) for label in labels}
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
 
-    def formulas(self) -> list[str]:
-        """Reduced formula of each crystal."""
-        return [structure.reduced_formula for structure in self.structures]
-
 
 def read_rows(
     paths: Sequence[Path],
@@ -89,37 +91,7 @@ def read_rows(
     errors: str,
     progress: bool,
 ) -> Rows:
-    """All rows of use.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Collections.
-    targets : sequence of str
-        Names of properties.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    config : GraphConfig
-        Graphs that each crystal must have.
-    classify : bool
-        Whether targets are classes.
-    errors : {"raise", "skip"}
-        What becomes of the first bad row, or of all.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    Rows
-        In order.
-
-    Raises
-    ------
-    ParameterError
-        If a target is unknown.
-    StructureError, SsatomError
-        At the first row whose structure, or target, cannot be used, with ``errors="raise"``.
-    """
+    """All rows of use."""
     rows = Rows()
     columns = [_columns(path, targets, structure_column) for path in filter(is_table, paths)]
     # All rows of a table have the same columns; elsewhere one may lack what others have.
@@ -131,10 +103,10 @@ def read_rows(
         for chunk in chunks(items):
             found, problems = apply(chunk, partial(_usable, config=config))
             rows.problems += problems
-            for (record, _), structure in zip(chunk, found, strict=True):
+            for (record, _), arrays in zip(chunk, found, strict=True):
                 number += 1
                 where = f"row {number} ({record.source})"
-                _add(rows, record, structure, targets, where, classify, errors)
+                _add(rows, record, arrays, targets, where, classify, errors)
             bar.update(len(chunk))
     return rows
 
@@ -142,16 +114,16 @@ def read_rows(
 def _add(
     rows: Rows,
     record: StructureRecord,
-    structure: Structure | StructureError,
+    arrays: StructureArrays | StructureError,
     targets: Sequence[str],
     where: str,
     classify: bool,
     errors: str,
 ) -> None:
     """Add a row, or why it is bad."""
-    if isinstance(structure, StructureError):
+    if isinstance(arrays, StructureError):
         if errors == "raise":
-            reason = reason_of(structure, record.source)
+            reason = reason_of(arrays, record.source)
             raise StructureError(f"{where}: {reason}; {_SKIP}")
         return
     values = []
@@ -165,24 +137,22 @@ def _add(
             return
         values.append(value)
     rows.sources.append(record.source)
-    rows.structures.append(structure)
+    rows.formulas.append(record.structure.reduced_formula)  # type: ignore[union-attr]
+    rows.arrays.append(arrays)
     rows.targets.append(values)
 
 
 def _usable(
     structures: list[Structure | StructureError], config: GraphConfig
-) -> Iterator[Structure | StructureError]:
-    """Structures whose graphs can be made, which is found out here, or their errors."""
-    converter, remarks = CrystalGraphConverter(config), GraphRemarks()
-    for i, structure in enumerate(structures):
-        try:
-            if not isinstance(structure, StructureError):
-                arrays = structure_arrays(structure)
-                remarks.note(i, converter.remarks(arrays, converter.candidates(arrays, i)))
-            yield structure
-        except StructureError as error:
-            yield error.with_traceback(None)
-    remarks.warn()
+) -> list[StructureArrays | StructureError]:
+    """Crystals whose graphs can be made, or why not; the graphs stay in the cache for the fit."""
+    rows = list(iter_arrays(structures))
+    good = [i for i, row in enumerate(rows) if isinstance(row, StructureArrays)]
+    graphs = find_graphs([rows[i] for i in good], good, config)  # type: ignore[misc]
+    for i, graph in zip(good, graphs, strict=True):
+        if isinstance(graph, StructureError):
+            rows[i] = graph
+    return rows
 
 
 def _columns(path: Path, targets: Sequence[str], structure_column: str | None) -> list[str]:
@@ -251,35 +221,9 @@ def split_rows(
     """Random crystals to train on and to hold out, each with all rows that are copies of it.
 
     Classes are held out in their proportions where there are enough of each.
-
-    Parameters
-    ----------
-    rows : Rows
-        All rows.
-    y : ndarray, shape (n_rows,) or (n_rows, n_targets)
-        Their targets.
-    targets : sequence of str
-        Names of the targets.
-    test_size : float
-        Share of the different crystals to hold out.
-    random_state : int
-        Seed.
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Sorted.
-
-    Raises
-    ------
-    SsatomError
-        If crystals are too few, or a target is the same in all that are trained on.
     """
-    from sklearn.model_selection import train_test_split
-
-    keys = np.array([structure_key(structure_arrays(s)) for s in rows.structures], dtype=object)
-    _, first, crystal = np.unique(keys, return_index=True, return_inverse=True)
-    n = len(first)
+    keys = [structure_key(arrays) for arrays in rows.arrays]
+    n = len(set(keys))
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
         raise SsatomError(
@@ -287,17 +231,7 @@ def split_rows(
             f"hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, or a "
             "smaller --test-size"
         )
-    strata = None
-    if y.dtype.kind not in "f":
-        strata = y[np.sort(first)]
-        counts = np.unique(strata, return_counts=True)[1]
-        if counts.min() < 2 or len(counts) > min(n_test, n - n_test):
-            strata = None
-    _, held = train_test_split(
-        np.sort(first), test_size=n_test, random_state=random_state, stratify=strata
-    )
-    tested = np.isin(crystal, crystal[held])
-    train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
+    train, test = hold_out(keys, n_test, random_state, None if y.dtype.kind == "f" else y)
     for name, column in zip(targets, y[train].reshape(len(train), -1).T, strict=True):
         if (column == column[0]).all():
             raise SsatomError(
@@ -313,53 +247,19 @@ def _left_out(rows: Rows) -> str:
 
 
 def graphs_of(model: Any) -> GraphConfig:
-    """Graphs of the encoder of an estimator, or those of its network if it has none.
-
-    Parameters
-    ----------
-    model : estimator
-        From `make_estimator`.
-
-    Returns
-    -------
-    GraphConfig
-        Their settings.
-    """
+    """Graphs of the encoder of an estimator, or those of its network if it has none."""
     if "weights" not in model.get_params():
         return GraphConfig()
     return resolve_weights(model.weights, model.random_state).graph_config
 
 
 def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:
-    """The estimator of the command line, refused at once where fitting would refuse it.
-
-    Parameters
-    ----------
-    estimator : {"negnn", "cgcnn"}
-        Which network.
-    classify : bool
-        Whether targets are classes.
-    settings : dict
-        Parameters of the estimator; None for layers and weights of "negnn" means the default.
-
-    Returns
-    -------
-    estimator
-        Not fitted.
-
-    Raises
-    ------
-    ParameterError
-        If it is unknown, a parameter is not allowed, or "cgcnn" is given layers or weights.
-    WeightsError
-        If the weights are unknown or damaged.
-    """
+    """The estimator of the command line, refused at once where fitting would refuse it."""
     known: dict[str, list[Any]] = {
         "negnn": [NEGNNRegressor, NEGNNClassifier],
         "cgcnn": [CGCNNRegressor, CGCNNClassifier],
     }
-    if estimator not in known:
-        raise ParameterError(f"--estimator: {estimator!r} is unknown; allowed: {', '.join(known)}")
+    one_of("--estimator", estimator, known)
     given = {name: value for name, value in settings.items() if value is not None}
     if estimator == "cgcnn" and (
         wrong := [name for name in ("layers", "weights") if name in given]

@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 
 from ssatom.corpora._read import files_of
 from ssatom.exceptions import SsatomError
+from ssatom.files import is_leftover, keep_settings, replacing
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
-_LOCK, _NEW = "lock", "new"
+_LOCK = "lock"
 _NOTES = b"ssatom"
 
 
@@ -68,7 +69,7 @@ class PartFolder:
                 f"another run is at work in {path}; let it end, or give another --output"
             ) from None
         try:
-            self._begin(json.loads(json.dumps(settings)), restart)
+            self._begin(settings, restart)
         except BaseException:
             self._lock.release()
             raise
@@ -76,17 +77,18 @@ class PartFolder:
     def _begin(self, settings: dict[str, Any], restart: bool) -> None:
         """Make the folder a run's of these settings, if it is not already."""
         kept = self.path / _SETTINGS
-        if kept.exists() and (differing := _differences(kept, settings)):
-            if not restart:
-                raise SsatomError(
-                    f"{self.path} holds an unfinished run with other settings ({differing}); give "
-                    "the same command as then to go on with it, or --overwrite to start anew"
-                )
+        try:
+            changes = keep_settings(kept, settings, unsaid=("inputs",))
+        except ValueError:
+            raise SsatomError(f"{kept} is damaged; delete the folder to start anew") from None
+        if changes and not restart:
+            raise SsatomError(
+                f"{self.path} holds an unfinished run with other settings ({changes}); give the "
+                "same command as then to go on with it, or --overwrite to start anew"
+            )
+        if changes:
             self._clear()
-        if not kept.exists():
-            new = self.path / _NEW  # a cut here leaves no settings half written
-            new.write_text(json.dumps(settings, indent=1))
-            os.replace(new, kept)
+            keep_settings(kept, settings)
 
     def __enter__(self) -> Self:
         return self
@@ -98,17 +100,12 @@ class PartFolder:
         """Write one more part. A cut while writing leaves no part at all."""
         notes = {**notes, "n_rows": len(table)}
         table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
-        new = self.path / _NEW
-        try:
+        with replacing(self.path / f"{len(self.files()):06d}.arrow") as new:  # noqa: SIM117
             with (
                 pa.OSFile(os.fsencode(new), "wb") as sink,
                 pa.ipc.new_file(sink, table.schema) as writer,
             ):
                 writer.write_table(table)
-        except OSError:
-            new.unlink(missing_ok=True)  # a disk that is full gets its room back
-            raise
-        os.replace(new, self.path / f"{len(self.files()):06d}.arrow")
 
     def files(self) -> list[Path]:
         """Finished parts, in order."""
@@ -156,21 +153,9 @@ def _is_ours(path: Path) -> bool:
     """Whether the folder is a run's, or one that was cut before it began."""
     if not path.is_dir():
         return False
-    names = {file.name for file in path.iterdir()}
-    return _SETTINGS in names or names <= {_LOCK, _NEW}
-
-
-def _differences(kept: Path, settings: dict[str, Any]) -> str:
-    """How settings differ from those kept, as words; "" if they do not."""
-    try:
-        old = dict(json.loads(kept.read_text()))
-    except (ValueError, TypeError):
-        raise SsatomError(f"{kept} is damaged; delete the folder to start anew") from None
-    return ", ".join(
-        key if key == "inputs" else f"{key} was {old.get(key)!r} and is {settings.get(key)!r}"
-        for key in {**old, **settings}
-        if old.get(key) != settings.get(key)
-    )
+    files = list(path.iterdir())
+    names = {file.name for file in files if not is_leftover(file)}
+    return _SETTINGS in names or names <= {_LOCK}
 
 
 def input_stamp(path: Path, structure_column: str | None = None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssatom.devices import resolve_device
 from ssatom.estimators import load_estimator
 from ssatom.estimators.storage import CARD
 from ssatom.exceptions import SsatomError, StructureError
+from ssatom.files import file_sha256
 
 LABELS = ("source", "formula")
 """First columns of a table of predictions."""
@@ -56,20 +56,7 @@ def column_names(
 
 
 def predict_rows(model: Any, structures: Any) -> Iterator[np.ndarray | StructureError]:
-    """Numbers of each row: probabilities, or values, each followed by its deviation if any.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    structures : list
-        Structures, or errors in their place.
-
-    Yields
-    ------
-    ndarray of float64, or StructureError
-        Shape (n_classes,), (n_targets,) or (2 * n_targets,).
-    """
+    """Numbers of each row: probabilities, or values, each followed by its deviation if any."""
     if hasattr(model, "classes_"):
         yield from model.iter_predict_proba(structures)
         return
@@ -138,8 +125,10 @@ class PredictionJob:
 
     def about(self) -> dict[str, str]:
         """The model and its hash."""
-        digest = hashlib.sha256((self.folder / CARD).read_bytes()).hexdigest()
-        return {"model": self.folder.resolve().name, "model_sha256": digest}
+        return {
+            "model": self.folder.resolve().name,
+            "model_sha256": file_sha256(self.folder / CARD),
+        }
 
     def schema(self) -> pa.Schema:
         """Columns of the table."""

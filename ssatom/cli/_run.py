@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -45,36 +45,17 @@ def run_to_table(
     job: Job,
     output: Path,
     describe: Callable[[Done], list[tuple[str, str]]],
-    *,
     label: str,
+    *,
     overwrite: bool,
     progress: bool,
-    started: float,
 ) -> None:
     """Compute all rows, going on where an earlier run was cut, write the table and report.
 
-    Parameters
-    ----------
-    job : Job
-        What to compute.
-    output : Path
-        The table; the parts are kept beside it until it is written.
-    describe : callable
-        From what was done to lines of the summary, as pairs of name and text.
-    label : str
-        Of the progress bar.
-    overwrite : bool
-        Whether to start anew where parts of other settings are.
-    progress : bool
-        Whether to show a progress bar.
-    started : float
-        When the command started, as from ``time.perf_counter()``.
-
-    Raises
-    ------
-    Exit
-        With code 130 if stopped by hand, 3 if some crystals could not be used.
+    `describe` turns what was done into lines of the summary, as pairs of name and text. Ends with
+    exit code 130 if it was stopped by hand, 3 if some crystals could not be used.
     """
+    started = time.perf_counter()
     with _claim(output, job, overwrite) as parts:
         try:
             n_resumed = _fill(job, output, parts, label, progress)
@@ -91,7 +72,8 @@ def run_to_table(
     )
     rows = [("resumed", f"after {counted(n_resumed, 'structure')}")] if n_resumed else []
     rows += describe(Done(*counts))
-    rows += [("seconds", f"{time.perf_counter() - started:.1f}"), ("output", str(output))]
+    written = str(output) if _is_of_use(notes) else "none, since no structure could be used"
+    rows += [("seconds", f"{time.perf_counter() - started:.1f}"), ("output", written)]
     say(aligned(rows))
     show_problems(problems, n_records, file=listed)
     if any(problem.kind == ERROR for problem in problems):
@@ -155,18 +137,28 @@ def _total(parts: PartFolder, key: str) -> int:
     return sum(note[key] for note in parts.notes())
 
 
+def _is_of_use(notes: list[dict[str, Any]]) -> bool:
+    """Whether there is anything to put into a table."""
+    return not notes or any(note["n_good"] for note in notes)
+
+
 def _write(output: Path, job: Job, parts: PartFolder, problems: list[Problem]) -> None:
+    """Write the table and that of problems; the old ones go, also where nothing replaces them."""
     from ssatom.cli._tables import WRITERS
 
     table, listed = parts.path / "table", parts.path / "problems"
+    new = {}
     try:
         if problems:
             write_problems(listed, problems)
-        WRITERS[output.suffix](table, parts, job.schema(), job.about())
+            new[listed] = problems_file(output)
+        if _is_of_use(list(parts.notes())):
+            WRITERS[output.suffix](table, parts, job.schema(), job.about())
+            new[table] = output
     except BaseException:
         for file in (table, listed):  # a disk that is full gets its room back
             file.unlink(missing_ok=True)
         raise
-    if not problems:
-        problems_file(output).unlink(missing_ok=True)
-    parts.finish(({listed: problems_file(output)} if problems else {}) | {table: output})
+    for file in {output, problems_file(output)} - set(new.values()):
+        file.unlink(missing_ok=True)
+    parts.finish(new)

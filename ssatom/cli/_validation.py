@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import metrics
 
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.files import write_json
 from ssatom.plots import Parity, plot_confusion, plot_parity
 
 FIGURES = {False: "parity.png", True: "confusion.png"}
@@ -44,38 +45,17 @@ NAMES = {
 def predict_held(
     model: Any, rows: Rows, test: np.ndarray, targets: Sequence[str], y: np.ndarray
 ) -> pd.DataFrame:
-    """A row for each crystal held out: labels, true values, predictions.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    rows : Rows
-        All rows.
-    test : ndarray of int
-        Those held out.
-    targets : sequence of str
-        Names of the targets.
-    y : ndarray
-        Targets of all rows.
-
-    Returns
-    -------
-    DataFrame
-        Columns source, formula, the targets, and what `ssatom predict` gives, where the target's
-        own name has "_predicted" at its end.
-    """
-    structures = [rows.structures[i] for i in test]
+    """A row for each crystal held out: labels, true values, predictions."""
     predicted: list[np.ndarray] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-        for row in predict_rows(model, structures):
+        for row in predict_rows(model, [rows.arrays[i] for i in test]):
             assert not isinstance(row, StructureError)
             predicted.append(row)
     frame = pd.DataFrame(
         {
             "source": [rows.sources[i] for i in test],
-            "formula": [structure.reduced_formula for structure in structures],
+            "formula": [rows.formulas[i] for i in test],
         }
     )
     for name, column in zip(targets, y[test].reshape(len(test), -1).T, strict=True):
@@ -89,36 +69,22 @@ def predict_held(
 def regression_metrics(held: pd.DataFrame, target: str, mean: float) -> dict[str, float | None]:
     """Errors of one target; `mean` is that of the training rows."""
     true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
-    errors = np.square(true - predicted)
-    spread = np.square(true - true.mean()).sum()
     return {
-        "mae": float(np.abs(true - predicted).mean()),
-        "rmse": float(np.sqrt(errors.mean())),
-        "r2": float(1 - errors.sum() / spread) if spread > 0 else None,
+        "mae": float(metrics.mean_absolute_error(true, predicted)),
+        "rmse": float(metrics.root_mean_squared_error(true, predicted)),
+        "r2": float(metrics.r2_score(true, predicted)) if np.ptp(true) > 0 else None,
         "mae_of_mean": float(np.abs(true - mean).mean()),
     }
-
-
-def confusion(held: pd.DataFrame, target: str, classes: np.ndarray) -> np.ndarray:
-    """Counts of true (rows) and predicted (columns) classes."""
-    order = {name: i for i, name in enumerate(classes.tolist())}
-    counts = np.zeros((len(classes), len(classes)), dtype=int)
-    known = [name in order for name in held[target]]  # a rare class may have been held out only
-    for true, predicted in held.loc[known, [target, f"{target}_predicted"]].to_numpy().tolist():
-        counts[order[true], order[predicted]] += 1
-    return counts
 
 
 def classification_metrics(
     held: pd.DataFrame, target: str, classes: np.ndarray, trained: np.ndarray
 ) -> dict[str, float | None]:
     """Scores of a classifier; `trained` are the classes of the training rows."""
-    from sklearn.metrics import roc_auc_score
-
     true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
     hits = true == predicted
     areas = [
-        roc_auc_score(true == name, held[f"{target}_probability_{name}"])
+        metrics.roc_auc_score(true == name, held[f"{target}_probability_{name}"])
         for name in classes
         if 0 < (true == name).sum() < len(true)
     ]
@@ -136,8 +102,10 @@ def classification_metrics(
 def draw(held: pd.DataFrame, targets: Sequence[str], model: Any) -> Any:
     """The parity plot, or the confusion matrix."""
     if hasattr(model, "classes_"):
-        counts = confusion(held, targets[0], model.classes_)
-        return plot_confusion(counts, list(map(str, model.classes_)), targets[0])
+        true, predicted = held[targets[0]], held[f"{targets[0]}_predicted"]
+        names = model.classes_  # a rare class may have been held out only, and is left out
+        counts = pd.crosstab(true, predicted).reindex(index=names, columns=names, fill_value=0)
+        return plot_confusion(counts.to_numpy(), list(map(str, model.classes_)), targets[0])
     panels = {
         name: Parity(
             held[name].to_numpy(),
@@ -159,8 +127,7 @@ def write_report(
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     draw(held, targets, model).savefig(folder / FIGURES[classify], dpi=150)
     plot_history(model.history_).savefig(folder / "history.png", dpi=150)
-    text = json.dumps(report, indent=1, ensure_ascii=False, default=str)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "report.json", report, default=str, ensure_ascii=False)
     (folder / "report.md").write_text(_markdown(report, FIGURES[classify]), encoding="utf-8")
 
 

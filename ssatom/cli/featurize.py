@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ssatom.cli._options import (
+    TABLE_NOTES,
+    Device,
+    Overwrite,
+    Paths,
+    Progress,
+    StructureColumn,
+    Weights,
+    output_option,
+)
 from ssatom.cli._run import Done, check_output, run_to_table
 from ssatom.exceptions import ParameterError
 
@@ -21,48 +30,20 @@ EPILOG = """
 - `ssatom featurize big.extxyz --sites Ti,Fe -o metals.parquet`: for each site of Ti or Fe
 - `ssatom featurize big.jsonl.gz --layers 0123 --pooling mean,std -o features.npz`: two poolings
 - `ssatom featurize cifs/ --weights random --random-state 7 -o random.csv`: untrained
-
-**Cut off?** Give the same command again: what is done is kept beside FILE, in FILE.part, and the
-run goes on from there.
-
-**Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 FILE is written, but
-some structures could not be used: they are listed at the end, and FILE has no rows for them.
-
-**Problems** of single structures, which are errors and warnings, are also listed in
-FILE.problems.csv, with the columns source, kind and reason; there is none if there are none.
 """
+EPILOG += TABLE_NOTES
 
 _SUFFIXES = (".csv", ".parquet", ".npz")
 
 
 def featurize(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH",
-            help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), "
-            "extended XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Table to write: .csv, .parquet or .npz."
-        ),
-    ],
+    paths: Paths,
+    output: Annotated[Path, output_option("FILE", "Table to write: .csv, .parquet or .npz.")],
     layers: Annotated[
         str,
         typer.Option(help="Layers of the network, a digit each; 0 knows the element alone."),
     ] = "012",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER|random",
-            help="Shipped weights by name, a folder of your own, or an untrained network.",
-            show_default="see `ssatom weights list`",
-        ),
-    ] = None,
+    weights: Weights = None,
     pooling: Annotated[
         str | None,
         typer.Option(
@@ -79,19 +60,12 @@ def featurize(
             show_default="a row for each crystal",
         ),
     ] = None,
-    structure_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of a table that holds the paths.",
-            show_default="structure, path, file, cif, …",
-        ),
-    ] = None,
+    structure_column: StructureColumn = None,
     random_state: Annotated[int, typer.Option(help="Seed of `--weights random`.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Crystals in one pass; changes no number.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
-    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    progress: Progress = True,
 ) -> None:
     """Turn crystal structures into a table of features.
 
@@ -104,7 +78,6 @@ def featurize(
 
     Structures are streamed: memory does not grow with their number.
     """
-    started = time.perf_counter()
     check_output(output, _SUFFIXES, overwrite)
     if sites is not None and pooling is not None:
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
@@ -123,12 +96,4 @@ def featurize(
             ("weights", f"{job.weights.name}, sha256 {job.weights.sha256[:12]}"),
         ]
 
-    run_to_table(
-        job,
-        output,
-        describe,
-        label="featurize",
-        overwrite=overwrite,
-        progress=progress,
-        started=started,
-    )
+    run_to_table(job, output, describe, "featurize", overwrite=overwrite, progress=progress)

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ssatom.cli._disk import disk_error, writing
+from ssatom.cli._options import Device, Overwrite, Progress, StructureColumn, Weights, output_option
 from ssatom.cli._output import aligned, counted, say
 from ssatom.cli._problems import show_problems, write_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.files import file_sha256
+from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,17 +64,8 @@ def fit(
         list[str],
         typer.Option("--target", "-t", metavar="COLUMN", help="What to predict; may be repeated."),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Model and its report.")
-    ],
-    structure_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of a table that holds the paths.",
-            show_default="structure, path, file, cif, …",
-        ),
-    ] = None,
+    output: Annotated[Path, output_option("FOLDER", "Model and its report.")],
+    structure_column: StructureColumn = None,
     classify: Annotated[
         bool, typer.Option("--classify", help="The target is a class, not a number.")
     ] = False,
@@ -86,14 +80,7 @@ def fit(
         str | None,
         typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER|random",
-            help="Of the embeddings: shipped by name, a folder of your own, or untrained.",
-            show_default="see `ssatom weights list`",
-        ),
-    ] = None,
+    weights: Weights = None,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
     ] = 1,
@@ -111,17 +98,15 @@ def fit(
             show_default="none",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     random_state: Annotated[
         int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
     ] = "raise",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the model in FOLDER.")
-    ] = False,
-    progress: Annotated[bool, typer.Option(help="Show progress.")] = True,
+    overwrite: Overwrite = False,
+    progress: Progress = True,
 ) -> None:
     """Train a model on crystals and their properties, and validate it.
 
@@ -169,7 +154,7 @@ def fit(
         y = rows.y(classify)
         train, test = split_rows(rows, y, target, test_size, random_state)
         reading = time.perf_counter() - started
-        _train(model, [rows.structures[i] for i in train], y[train])
+        _train(model, [rows.arrays[i] for i in train], y[train])
     report: dict[str, Any] = {
         "settings": {
             "targets": target,
@@ -204,10 +189,8 @@ def _check(
 ) -> None:
     if classify and len(targets) > 1:
         raise ParameterError("--classify takes one --target; fit one model for each")
-    if not 0 < test_size < 1:
-        raise ParameterError(f"--test-size: {test_size} is not allowed; give a share such as 0.2")
-    if errors not in ("raise", "skip"):
-        raise ParameterError(f"--errors: {errors!r} is unknown; allowed: raise, skip")
+    number("--test-size", test_size, "(0, 1)")
+    one_of("--errors", errors, ("raise", "skip"))
     from ssatom.estimators.storage import check_folder
 
     if check_folder(output) and not overwrite:
@@ -262,14 +245,9 @@ def _save(model: Any, output: Path, targets: list[str]) -> None:
 
 
 def _data(path: Path) -> dict[str, Any]:
-    import hashlib
-
     from ssatom.corpora._names import printable
 
-    digest = None
-    if path.is_file():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path) if path.is_file() else None
     return {"path": printable(str(path)), "sha256": digest}
 
 
@@ -289,8 +267,7 @@ def _write(
     train, test = parts
     started = time.perf_counter()
     held = _validation.predict_held(model, rows, test, targets, y)
-    formulas = rows.formulas()
-    trained = {formulas[i] for i in train}
+    trained = {rows.formulas[i] for i in train}
     if hasattr(model, "classes_"):
         scores = _validation.classification_metrics(held, targets[0], model.classes_, y[train])
         metrics = {targets[0]: scores}
@@ -309,7 +286,7 @@ def _write(
             "left_out": len(rows.bad),
             "train": len(train),
             "test": len(test),
-            "test_formula_in_training": sum(formulas[i] in trained for i in test),
+            "test_formula_in_training": sum(rows.formulas[i] in trained for i in test),
         },
         "left_out": rows.bad,
         "parameters": model.get_params(deep=False),

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from ssatom.cli._disk import writing
 from ssatom.cli._output import aligned, say
 from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.recipe import DEFAULTS, SETTINGS, value_type
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -43,23 +44,22 @@ the run goes on exactly as it would have. A run that ended early goes on with a 
 larger `--max-epochs`.
 """
 
+CARD = "Card of the weights"
+
+# Options that are given in another way than their settings.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "tasks": {"kind": str, "metavar": "NAMES"},
+    "n_structures": {"names": ("--n-structures", "-n"), "show_default": "all"},
+    "time_budget": {
+        "kind": str,
+        "metavar": "TIME",
+        "help": "No epoch begins after this time: 8h, 90m, 1h30m, or seconds.",
+        "show_default": "none",
+    },
+    "checkpoint_dir": {"kind": Path, "metavar": "FOLDER", "show_default": "FOLDER.run"},
+    "progress_bar": {"names": ("--progress/--no-progress",)},
+}
 _UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
-
-
-def _recipe(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="Recipe", **more)
-
-
-def _graph(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="Graphs", **more)
-
-
-def _run(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="Run", **more)
-
-
-def _card(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="Card of the weights", **more)
 
 
 def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -85,6 +85,52 @@ def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def _options() -> Iterator[inspect.Parameter]:
+    """One option for each setting of a recipe."""
+    for name, setting in SETTINGS.items():
+        kind, optional = value_type(name)
+        more: dict[str, Any] = {}
+        if kind in (int, float) and name != "time_budget":
+            more["min"] = setting.least if setting.above is None else setting.above
+            more["max"] = setting.most if setting.below is None else setting.below
+        more |= _SPECIAL.get(name, {})
+        kind = more.pop("kind", kind)
+        names = more.pop("names", ())
+        text = re.split(r"(?<=\w\.) ", setting.text)[0]
+        if setting.choices:
+            text += f" One of {', '.join(setting.choices)}."
+        more.setdefault("help", text)
+        option = typer.Option(
+            *names,
+            rich_help_panel=setting.group.capitalize(),
+            **more,
+        )
+        yield inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=DEFAULTS[name],
+            annotation=Annotated[kind | None if optional else kind, option],
+        )
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a recipe in place of ``**settings``."""
+    own = [
+        p.replace(annotation=hint)
+        for p, hint in zip(
+            inspect.signature(command).parameters.values(),
+            get_type_hints(command, include_extras=True).values(),
+            strict=False,
+        )
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    parameters = [*own, *_options()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+@_with_options
 def pretrain(
     corpora: Annotated[
         list[Path],
@@ -99,7 +145,7 @@ def pretrain(
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is theirs."),
     ],
-    config: Annotated[
+    config: Annotated[  # noqa: ARG001
         Path | None,
         typer.Option(
             metavar="FILE",
@@ -108,134 +154,63 @@ def pretrain(
             help="Take options from a TOML or JSON file; those on the command line win.",
         ),
     ] = None,
-    n_structures: Annotated[
-        int | None,
-        _recipe("Draw so many at random.", "--n-structures", "-n", min=2, show_default="all"),
-    ] = None,
-    random_state: Annotated[
-        int, _recipe("Seed of the draw, first weights, split, order and masks.", min=0)
-    ] = 0,
-    tasks: Annotated[
-        str | None,
-        _recipe(
-            "What to recover, between commas; settings in parentheses.",
-            metavar="NAMES",
-            show_default="period,group,distance",
-        ),
-    ] = None,
-    mask_fraction: Annotated[float, _recipe("Chance of a site to be masked.", min=0, max=1)] = 0.15,
-    hidden_edge_fraction: Annotated[
-        float, _recipe("Chance of a distance at a masked site to be hidden.", min=0, max=1)
-    ] = 0.5,
-    hidden_dim: Annotated[int, _recipe("Width of the network.", min=1)] = 64,
-    n_conv: Annotated[int, _recipe("Convolutions.", min=1)] = 5,
-    dropout: Annotated[float, _recipe("Dropout between convolutions.", min=0, max=1)] = 0.0,
-    residual: Annotated[
-        bool, _recipe("Layers add to the last state instead of replacing it.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FOLDER.", rich_help_panel="Run")
     ] = False,
-    radial_units: Annotated[
-        int, _recipe("Coordination numbers beside the hidden states.", min=0)
-    ] = 0,
-    element_features: Annotated[
-        str, _recipe("Of the elements: cgcnn, distinct or magpie.")
-    ] = "cgcnn",
-    start: Annotated[str, _recipe("First values of the weights: random or radial.")] = "random",
-    neighbors: Annotated[
-        str, _graph("nearest: the nearest ones; smooth: all, with a smooth envelope.")
-    ] = "nearest",
-    cutoff: Annotated[float, _graph("Farthest neighbour, Å.")] = 8.0,
-    max_neighbors: Annotated[int, _graph("Places for neighbours, if nearest.")] = 12,
-    shell_tolerance: Annotated[float, _graph("Thickness of a shell, Å, if nearest.")] = 0.01,
-    basis_step: Annotated[float, _graph("Spacing of the Gaussians, Å.")] = 0.2,
-    basis_width: Annotated[float, _graph("Width of the Gaussians, Å.")] = 0.2,
-    batch_size: Annotated[int, _recipe("Structures of a step.", min=1)] = 64,
-    learning_rate: Annotated[float, _recipe("Of Adam.", min=0)] = 0.001,
-    decay_fraction: Annotated[
-        float, _recipe("Share of the epochs over which it falls to zero.", min=0, max=1)
-    ] = 0.3,
-    validation_fraction: Annotated[float, _recipe("Share held back.", min=0, max=1)] = 0.05,
-    max_epochs: Annotated[int, _recipe("Epochs at most.", min=1)] = 100,
-    patience: Annotated[
-        int, _recipe("Stop after so many epochs with a flat validation loss; 0: never.", min=0)
-    ] = 10,
-    min_delta: Annotated[float, _recipe("A smaller fall counts as flat.", min=0)] = 0.001,
-    time_budget: Annotated[
+    corpus_name: Annotated[
         str | None,
-        _run(
-            "The epoch under way then is the last: 8h, 90m, 1h30m, or seconds.",
-            metavar="TIME",
-            show_default="none",
+        typer.Option(
+            metavar="TEXT",
+            help="Description of the corpus.",
+            show_default="its file names",
+            rich_help_panel=CARD,
         ),
     ] = None,
-    precision: Annotated[
-        str, _run("auto, float32 or bfloat16; auto takes what is fast here.")
-    ] = "auto",
-    device: Annotated[str, _run("auto, cpu or cuda.")] = "auto",
-    n_devices: Annotated[int, _run("GPUs, or processes on a CPU, side by side.", min=1)] = 1,
-    checkpoint_dir: Annotated[
-        Path | None,
-        _run("Graphs and checkpoints.", metavar="FOLDER", show_default="FOLDER.run"),
-    ] = None,
-    overwrite: Annotated[bool, _run("Replace FOLDER.", "--overwrite")] = False,
-    progress: Annotated[bool, _run("Show progress.")] = True,
-    corpus_name: Annotated[
-        str | None, _card("What the corpus is.", metavar="TEXT", show_default="its file names")
-    ] = None,
-    terms: Annotated[str, _card("Its licence and citation.", metavar="TEXT")] = "not stated",
+    terms: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Licence and citation of it.", rich_help_panel=CARD),
+    ] = "not stated",
+    **settings: Any,
 ) -> None:
     """Pretrain weights on crystals without labels.
 
     Hides the elements of some sites, and some of the distances to them, and trains the network to
-    recover what `--tasks` asks for. The defaults are the recipe of the paper.
+    predict what `--tasks` names. The defaults are the recipe of the paper.
 
     Writes FOLDER: the weights, their card and README, their recipe as `recipe.toml`, and the curves
     of training as `curve.csv` and `curve.png`. Structures that cannot be used are left out with a
     warning.
     """
-    options = dict(locals())
     from ssatom.corpora._names import printable
+    from ssatom.pretraining import MaskedPretrainer
 
-    trainer = _trainer(options, checkpoint_dir or output.with_name(output.name + ".run"))
+    folder = Path(settings["checkpoint_dir"] or output.with_name(output.name + ".run"))
+    settings |= {
+        "time_budget": parse_duration(settings["time_budget"]),
+        "checkpoint_dir": folder,
+    }
+    trainer = MaskedPretrainer(**settings)
     if output.exists() and not overwrite and not _is_child():
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
     description = corpus_name or printable(", ".join(path.name for path in corpora))
-    if n_structures is not None:
-        description += f"; {n_structures:,} structures drawn with random_state {random_state}"
-    structures = _structures(corpora, n_structures, random_state)
-    structures = _same_corpora(structures, Path(str(trainer.checkpoint_dir)), corpora)
-    kept = f"the epochs that were complete are kept in {trainer.checkpoint_dir}"
+    if trainer.n_structures is not None:
+        description += (
+            f"; {trainer.n_structures:,} structures drawn with random_state {trainer.random_state}"
+        )
+    structures: Any = _structures(corpora, folder)
+    if trainer.n_structures is not None:
+        structures = _Counted(structures, sum(map(_count, corpora)))
+    kept = f"the epochs that were complete are kept in {folder}"
     again = "give the same command again to go on"
     try:
-        with writing(trainer.checkpoint_dir, f"{kept}; make room, and {again}"):
+        with writing(folder, f"{kept}; make room, and {again}"):
             trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         say(f"stopped; {kept}; {again}", err=True)
         raise typer.Exit(130) from None
     if not _is_child():
-        with writing(output, f"the training is kept in {trainer.checkpoint_dir}; {again}"):
-            _save(trainer, output, terms, n_structures)
-
-
-def _trainer(options: dict[str, Any], checkpoint_dir: Path) -> MaskedPretrainer:
-    from ssatom.graph import GraphConfig
-    from ssatom.pretraining import MaskedPretrainer
-
-    same = (
-        "tasks", "residual", "radial_units", "element_features", "start",
-        "mask_fraction", "hidden_edge_fraction", "hidden_dim", "n_conv", "dropout", "max_epochs",
-        "min_delta", "batch_size", "learning_rate", "decay_fraction", "validation_fraction",
-        "precision", "device", "n_devices", "random_state",
-    )  # fmt: skip
-    return MaskedPretrainer(
-        **{name: options[name] for name in same},
-        graph_config=GraphConfig(
-            **{field.name: options[field.name] for field in fields(GraphConfig)}
-        ),
-        patience=options["patience"] or None,
-        time_budget=parse_duration(options["time_budget"]),
-        checkpoint_dir=checkpoint_dir,
-        progress_bar=options["progress"],
-    )
+        with writing(output, f"the training is kept in {folder}; {again}"):
+            _save(trainer, output, terms)
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -257,26 +232,17 @@ def parse_duration(text: str | None) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in pieces)
 
 
-def _structures(
-    corpora: list[Path], n_structures: int | None, random_state: int
-) -> Iterator[Structure | StructureError]:
-    """Structures, or why there is none, of a random draw in the order of the files.
+class _Counted:
+    """Structures with their number, from which some can be drawn."""
 
-    Wrong paths and numbers are refused at once, before anything is written.
-    """
-    import numpy as np
+    def __init__(self, structures: Iterator[Any], n_structures: int) -> None:
+        self._structures, self._n_structures = structures, n_structures
 
-    from ssatom.corpora import read_structures
+    def __iter__(self) -> Iterator[Any]:
+        return self._structures
 
-    records = chain(*[read_structures(path, errors="keep") for path in corpora])
-    if n_structures is None:
-        return (record.structure for record in records)
-    n_total = sum(map(_count, corpora))
-    if n_structures > n_total:
-        raise ParameterError(f"n_structures={n_structures} are more than the corpus has: {n_total}")
-    rng = np.random.default_rng(random_state)
-    rows = set(rng.choice(n_total, n_structures, replace=False).tolist())
-    return (record.structure for row, record in enumerate(records) if row in rows)
+    def __len__(self) -> int:
+        return self._n_structures
 
 
 def _count(path: Path) -> int:
@@ -286,10 +252,16 @@ def _count(path: Path) -> int:
     return sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
 
 
-def _same_corpora(structures: Iterator[Any], folder: Path, corpora: list[Path]) -> Iterator[Any]:
-    """The structures; refuses a folder whose graphs are of other corpora, or of changed ones."""
-    from ssatom.cli._parts import input_stamp
+def _structures(corpora: list[Path], folder: Path) -> Iterator[Structure | StructureError]:
+    """Structures, or why there is none, in the order of the files.
 
+    Wrong paths are refused at once, and so is a folder whose graphs are of other corpora or of
+    changed ones.
+    """
+    from ssatom.cli._parts import input_stamp
+    from ssatom.corpora import read_structures
+
+    records = chain(*[read_structures(path, errors="keep") for path in corpora])
     stamps = [input_stamp(path) for path in corpora]
     file = folder / "corpora.json"
     if file.exists() and json.loads(file.read_text()) != stamps:
@@ -298,13 +270,14 @@ def _same_corpora(structures: Iterator[Any], folder: Path, corpora: list[Path]) 
             "another --checkpoint-dir, or remove this one to start anew"
         )
 
-    def noted() -> Iterator[Any]:  # once the trainer has found its settings right and reads
-        new = file.with_name(file.name + ".new")  # a cut here leaves no stamps half written
+    def read() -> Iterator[Structure | StructureError]:
+        # The settings are right by now, and the folder is there.
+        new = file.with_name(file.name + ".new")  # an interrupted write leaves no half of a file
         new.write_text(json.dumps(stamps))
         os.replace(new, file)
-        yield from structures
+        yield from (record.structure for record in records)
 
-    return noted()
+    return read()
 
 
 def _is_child() -> bool:
@@ -312,9 +285,8 @@ def _is_child() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _save(trainer: MaskedPretrainer, output: Path, terms: str, n_drawn: int | None) -> None:
+def _save(trainer: MaskedPretrainer, output: Path, terms: str) -> None:
     from ssatom.plots import plot_curves
-    from ssatom.pretraining import write_recipe
     from ssatom.weights import load_pretrained
 
     history = trainer.history_
@@ -322,8 +294,6 @@ def _save(trainer: MaskedPretrainer, output: Path, terms: str, n_drawn: int | No
     # A disk that is full leaves weights that are there as they are.
     with TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}-") as folder:
         new = trainer.save(Path(folder, output.absolute().name), terms=terms)
-        # What the corpus is stays on the card alone: the recipe may be used on another.
-        write_recipe(new, {"n_structures": n_drawn, **trainer.settings()})
         plot_curves(history).savefig(new / "curve.png", dpi=150)
         output.mkdir(exist_ok=True)
         for file in sorted(new.iterdir(), key=lambda file: file.name == "card.json"):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from ssatom.corpora._formats import is_table, read_file
+from ssatom.corpora._formats import is_table, kind_of, read_file
 from ssatom.corpora._layout import (
     BROKEN,
     Layout,
@@ -28,6 +28,7 @@ from ssatom.exceptions import (
     StructureFileError,
     StructureWarning,
 )
+from ssatom.structures import several_crystals
 
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -151,12 +152,15 @@ def _read_one(folder: Path, written: str, where: str) -> StructureRecord:
         raise StructureFileError(f"{where}: {shown} may be {names}; write the ending too")
     if is_table(files[0]):
         raise StructureFileError(f"{where}: {shown} is a table, and no structure file")
-    records = list(islice(read_file(files[0], where), 2))
-    if len(records) != 1:
-        raise StructureFileError(
-            f"{where}: {shown} holds {'several structures' if records else 'no structure'}; "
-            "a row of a table names a file of one"
-        )
+    most = None if kind_of(files[0]) == "single" else 2  # other files may be as large as a corpus
+    records = list(islice(read_file(files[0], where), most))
+    if not records:
+        raise StructureFileError(f"{where}: {shown} holds no structure")
+    if len(records) > 1:
+        blocks = [record.source.removeprefix(f"{where}#") for record in records]
+        is_cif = all(record.source.startswith(f"{where}#") for record in records)
+        file = where if shown in where else f"{where} {shown}"
+        raise several_crystals(file, blocks if is_cif else [])
     return records[0]
 
 

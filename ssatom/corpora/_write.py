@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -27,6 +27,7 @@ from ssatom.exceptions import (
     StructureError,
     StructureFileError,
 )
+from ssatom.files import replacing
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
@@ -126,21 +127,13 @@ def _write_file(
 ) -> None:
     if not path.parent.is_dir():
         raise MissingFileError(f"'{path}': there is no folder '{path.parent}'; make it first")
-    part = path.with_name(path.name + ".part")
-    try:
-        with _told(path):
-            with part.open("wb") as raw:
-                if path.suffix == ".gz":
-                    # Neither name nor time in the header: equal contents, equal files.
-                    with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-                        for row in rows:
-                            write(packed, row)
-                else:
-                    for row in rows:
-                        write(raw, row)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _told(path), replacing(path) as new, new.open("wb") as raw, ExitStack() as stack:
+        file: BinaryFile = raw
+        if path.suffix == ".gz":  # neither name nor time in the header: equal contents, equal files
+            packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
+            file = stack.enter_context(packed)
+        for row in rows:
+            write(file, row)
 
 
 @contextmanager
@@ -268,10 +261,5 @@ def _write_folder(path: Path, rows: Iterator[_Row]) -> None:
             raise ParameterError(f"ids[{number}] is {name!r}, which {problem}; give another")
         written.add(known)
         file, text = path / f"{stem}.cif", structure.to(fmt="cif")
-        new = path / f".{stem}.cif.part"
-        try:
-            with _told(file):
-                new.write_text(text, encoding="utf-8")
-                os.replace(new, file)
-        finally:
-            new.unlink(missing_ok=True)
+        with _told(file), replacing(file) as new:
+            new.write_text(text, encoding="utf-8")

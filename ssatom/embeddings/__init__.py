@@ -1,10 +1,9 @@
 """Structures in, hidden states of pretrained encoders out: batched, cached, as NumPy arrays."""
 
 from ssatom.embeddings.api import graph_embeddings, site_embeddings
-from ssatom.embeddings.cache import clear_cache
 from ssatom.embeddings.choices import parse_layers, parse_pooling, resolve_weights
 from ssatom.embeddings.columns import FeatureColumns
-from ssatom.embeddings.engine import embed
+from ssatom.embeddings.engine import clear_cache, embed
 from ssatom.embeddings.spread import near_constant_columns
 
 __all__ = [

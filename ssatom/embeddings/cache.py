@@ -76,17 +76,6 @@ class MemoryCache(Generic[_Value]):
 CACHE: MemoryCache[CachedRow] = MemoryCache(MAX_BYTES, lambda row: row.states.nbytes)
 
 
-def clear_cache() -> None:
-    """Forget all embeddings kept in this process.
-
-    Examples
-    --------
-    >>> from ssatom.embeddings import clear_cache
-    >>> clear_cache()
-    """
-    CACHE.clear()
-
-
 _TABLE = "CREATE TABLE IF NOT EXISTS states (key BLOB PRIMARY KEY, row BLOB, remarks TEXT)"
 
 

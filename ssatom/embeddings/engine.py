@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
+from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError
@@ -22,8 +23,29 @@ _CHUNK = 512  # rows looked up, searched and written to disk together
 _VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
 _MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
 
-_New = tuple[StructureArrays, Candidates, tuple[str, ...]]
-"""A structure that is to be embedded, its neighbours, and what is odd about its graph."""
+
+class _Searched(NamedTuple):
+    """A structure with its neighbours, of which the graph is still to be made."""
+
+    arrays: StructureArrays
+    candidates: Candidates
+    remarks: tuple[str, ...]
+    n_edges: int
+
+
+_New = _Searched | CachedGraph
+
+
+def batches(n_edges: Sequence[int], batch_size: int, max_edges: int) -> Iterator[range]:
+    """Places of graphs in batches that are bounded in graphs and, if they are several, in edges."""
+    start = total = 0
+    for stop, n in enumerate(n_edges):
+        if stop > start and (stop - start == batch_size or total + n > max_edges):
+            yield range(start, stop)
+            start, total = stop, 0
+        total += n
+    if start < len(n_edges):
+        yield range(start, len(n_edges))
 
 
 def embed(
@@ -89,6 +111,18 @@ def embed(
     return engine.run(rows, iter(indices) if indices is not None else count())
 
 
+def clear_cache() -> None:
+    """Forget all embeddings and graphs kept in this process.
+
+    Examples
+    --------
+    >>> from ssatom.embeddings import clear_cache
+    >>> clear_cache()
+    """
+    CACHE.clear()
+    clear_graphs()
+
+
 class _Engine:
     def __init__(
         self,
@@ -147,8 +181,12 @@ class _Engine:
         return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
 
     def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
+        if (graph := cached_graph(arrays, self.converter.config)) is not None:
+            return graph
         candidates = self.converter.candidates(arrays, place)
-        return arrays, candidates, self.converter.remarks(arrays, candidates)
+        remarks = self.converter.remarks(arrays, candidates)
+        n_edges = self.converter.expected_edges(arrays, candidates)
+        return _Searched(arrays, candidates, remarks, n_edges)
 
     def _key(self, arrays: StructureArrays) -> bytes:
         return self.prefix + structure_key(arrays)
@@ -164,25 +202,22 @@ class _Engine:
         return known
 
     def _compute(self, new: dict[bytes, _New]) -> Iterator[tuple[bytes, CachedRow]]:
-        for keys in self._batches(new):
-            arrays, candidates, remarks = zip(*(new[key] for key in keys), strict=True)
-            graphs = self.converter.assemble(arrays, candidates)
-            rows = self._split(self.states(graphs), graphs)
-            yield from zip(keys, map(CachedRow, rows, remarks), strict=True)
+        kinds: list[tuple[type, Callable[[list[Any]], CrystalGraphs]]] = [
+            (CachedGraph, join_graphs),
+            (_Searched, self._assemble),
+        ]
+        for kind, graphs_of in kinds:
+            keys = [key for key, row in new.items() if isinstance(row, kind)]
+            n_edges = [new[key].n_edges for key in keys]
+            for places in batches(n_edges, self.batch_size, _MAX_EDGES):
+                chosen = [keys[i] for i in places]
+                graphs = graphs_of([new[key] for key in chosen])
+                rows = self._split(self.states(graphs), graphs)
+                for key, row in zip(chosen, rows, strict=True):
+                    yield key, CachedRow(row, new[key].remarks)
 
-    def _batches(self, new: dict[bytes, _New]) -> Iterator[list[bytes]]:
-        """Keys in batches that are bounded in structures and, roughly, in edges."""
-        batch: list[bytes] = []
-        n_edges = 0
-        for key, (arrays, candidates, _) in new.items():
-            n_new = self.converter.expected_edges(arrays, candidates)
-            if batch and (len(batch) == self.batch_size or n_edges + n_new > _MAX_EDGES):
-                yield batch
-                batch, n_edges = [], 0
-            batch.append(key)
-            n_edges += n_new
-        if batch:
-            yield batch
+    def _assemble(self, rows: Sequence[_Searched]) -> CrystalGraphs:
+        return self.converter.assemble([r.arrays for r in rows], [r.candidates for r in rows])
 
     def _split(self, states: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
         if self.pooling is None:

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
-from ssatom.estimators._data import TrainingData, read_rows, read_training_data, split
+from ssatom.estimators._data import TrainingData, read_rows, read_training_data
 from ssatom.estimators._divergence import times_worse_than_mean, warn_of_diverged
 from ssatom.estimators._module import Objective, Optimisation, PropertyModule
 from ssatom.estimators._nodes import NodeFeatures
@@ -25,6 +25,7 @@ from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
+from ssatom.splits import hold_back
 from ssatom.training import VALIDATION_LOSS, BatchLoader, TrainingConfig, train
 
 _STEPS, _SMALL_BATCH = 8, 8  # steps of an epoch at least, in batches of at least so many
@@ -111,7 +112,7 @@ class CrystalEstimator(BaseEstimator):
             encoder = features.make_encoder() if data.nodes is None else None
             basis = GaussianDistanceBasis(features.graph_config)
             module = PropertyModule(network, encoder, basis, objective, settings)
-            folds = split(data.keys, self.validation_fraction, seed, classes)
+            folds = hold_back(data.keys, self.validation_fraction, seed, classes)
             loaders = self._loaders(data, folds, seed)
             history = self._train(module, loaders, seed, self._budget(started, member))
             histories.append(history.assign(member=member))

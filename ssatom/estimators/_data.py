@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssatom.estimators._graphs import convert
+from ssatom.embeddings.graphs import convert
 from ssatom.estimators._nodes import NodeFeatures
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import CrystalGraphs, GraphBatch
@@ -26,7 +25,6 @@ from ssatom.structures import (
 MIN_STRUCTURES = 4
 """Fewer can neither be trained on nor held back."""
 
-_MIN_HELD = 4  # of 16 or more; one or two would choose the best epoch by chance
 _SAMPLED = 1000  # crystals whose node features settle shift and scale
 
 
@@ -247,54 +245,3 @@ def make_batch(
     first_sites = _offsets(graphs.site_counts)[:-1]
     chosen = None if sites is None else torch.from_numpy(first_sites[owner] + sites)
     return Batch(graphs.to_batch(), torch.from_numpy(first_sites), nodes, chosen, targets, weights)
-
-
-def split(
-    keys: Sequence[bytes],
-    fraction: float,
-    seed: int,
-    classes: Sequence[np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals for training, and for validation.
-
-    All copies of a crystal go with it; where only a few are different, copies are taken for
-    different. At least one crystal is held back and two are left. With `classes`, those of each
-    crystal's rows, crystals are sorted by the first of them and taken at equal steps, so that each
-    class is held back in its proportion, and the last crystal of a class is left in training.
-    """
-    _, first, crystal = np.unique(
-        np.array(keys, dtype=object), return_index=True, return_inverse=True
-    )
-    if len(first) <= _MIN_HELD:
-        first = crystal = np.arange(len(keys))
-    rows = np.sort(first)  # in the order in which they came
-    n = len(rows)
-    rng = np.random.default_rng(seed)
-    order = rows[rng.permutation(n)]
-    n_held = min(max(1, min(_MIN_HELD, n // 4), round(fraction * n)), n - 2)
-    if classes is None:
-        chosen = order[((np.arange(n_held) + 0.5) * n / n_held).astype(int)]
-    else:
-        order = order[np.argsort([classes[i][0] for i in order], kind="stable")]
-        at_steps = ((np.arange(n_held) + rng.random()) * n / n_held).astype(int)
-        candidates = np.concatenate([order[at_steps], np.delete(order, at_steps)])
-        chosen = _without_last_ones(candidates, crystal, classes)[:n_held]
-    held = np.isin(crystal, crystal[chosen])
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def _without_last_ones(
-    candidates: np.ndarray, crystal: np.ndarray, classes: Sequence[np.ndarray]
-) -> np.ndarray:
-    """The candidates that can all be taken, and none of a class be left; the first if none can."""
-    seen: dict[int, set] = {}  # classes of each crystal, of all its copies
-    for of, rows in zip(crystal.tolist(), classes, strict=True):
-        seen.setdefault(of, set()).update(rows.tolist())
-    left = Counter(name for names in seen.values() for name in names)
-    taken = []
-    for i in candidates.tolist():
-        names = seen[int(crystal[i])]
-        if all(left[name] > 1 for name in names):
-            left.subtract(names)
-            taken.append(i)
-    return np.array(taken or candidates[:1])

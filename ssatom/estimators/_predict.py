@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from ssatom.embeddings.engine import batches
+from ssatom.embeddings.graphs import convert
 from ssatom.estimators._data import Batch, Row, group_by_crystal, make_batch
-from ssatom.estimators._graphs import convert
 from ssatom.estimators._module import forward
 from ssatom.estimators._nodes import EmbedFunction
 from ssatom.exceptions import StructureError
-from ssatom.graph import CrystalGraphs, GaussianDistanceBasis, GraphConfig
+from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.negnn import NEGNN
 
 _CHUNK = 256  # rows read and searched together
@@ -86,7 +87,8 @@ class Predictor:
         vectors = self.vectors and list(
             self.vectors([arrays[i] for i in usable], [indices[i] for i in usable])
         )
-        for chosen in self._batches(graphs):
+        for places in batches(graphs.edge_counts.tolist(), self.batch_size, _MAX_EDGES):
+            chosen = list(places)
             members = [groups[i] for i in chosen]
             where = [i for group in members for i in group]
             owner = np.repeat(np.arange(len(members)), [len(group) for group in members])
@@ -101,19 +103,6 @@ class Predictor:
             for i, outputs in zip(where, self._forward(batch), strict=True):
                 results[good[i]] = outputs
         return results
-
-    def _batches(self, graphs: CrystalGraphs) -> Iterator[list[int]]:
-        """Positions in batches that are bounded in crystals and in edges."""
-        batch: list[int] = []
-        total = 0
-        for i, n in enumerate(graphs.edge_counts.tolist()):
-            if batch and (len(batch) == self.batch_size or total + n > _MAX_EDGES):
-                yield batch
-                batch, total = [], 0
-            batch.append(i)
-            total += n
-        if batch:
-            yield batch
 
     @torch.inference_mode()
     def _forward(self, batch: Batch) -> np.ndarray:

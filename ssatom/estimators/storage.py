@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,8 @@ from ssatom.estimators._state import (
     tensors_of,
 )
 from ssatom.exceptions import ParameterError, SsatomError, WeightsError
+from ssatom.files import CardFormat, filling, is_leftover
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
-from ssatom.weights.card import seal
 
 FORMAT_VERSION = 3
 """Version of the folder's format; raise it with every change of files or fields."""
@@ -60,9 +57,17 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 """One named step from each older version to the next, by the version it starts from."""
 
 CARD = "model.json"
-_KIND = "ssatom estimator"
 _TENSORS, _HISTORY, _WEIGHTS = "networks.safetensors", "history.csv", "weights"
-_NEW = "new"  # what is being written, until it is complete
+
+FORMAT = CardFormat(
+    FORMAT_VERSION,
+    UPGRADES,
+    noun="an estimator",
+    writers="`ssatom fit` or save_estimator",
+    remedy="fit it again, or copy the folder again",
+    kind="ssatom estimator",
+)
+"""How cards are written, sealed and read."""
 
 
 def check_folder(folder: str | Path) -> bool:
@@ -84,15 +89,9 @@ def check_folder(folder: str | Path) -> bool:
         If it is no folder, or holds something and no such card.
     """
     folder = Path(folder)
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if card["kind"] == _KIND:
-            return True
-    except (OSError, ValueError, TypeError, KeyError):
-        pass
-    if folder.exists() and (
-        not folder.is_dir() or any(file.name != _NEW for file in folder.iterdir())
-    ):
+    if FORMAT.is_card(folder / CARD):
+        return True
+    if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
         raise SsatomError(
             f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
             "another name, or move it elsewhere"
@@ -162,7 +161,7 @@ def save_estimator(
     weights = _encoder_weights(model)
     _how_to_find(weights)  # refuses before anything is written
     card = {
-        "kind": _KIND,
+        "kind": FORMAT.kind,
         "format_version": FORMAT_VERSION,
         "package_version": ssatom.__version__,
         "class": type(model).__name__,
@@ -170,21 +169,11 @@ def save_estimator(
         "target_names": None if names is None else list(map(str, names)),
         "fitted": fitted,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    new = folder / _NEW
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        new.mkdir()
+    with filling(folder, last=CARD) as new:
         _write(new, card, model, weights)
-    except BaseException:  # the estimator that is there stays whole
-        shutil.rmtree(new, ignore_errors=True)
-        with suppress(OSError):
-            folder.rmdir()  # if it is empty
-        raise
-    shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)  # of the estimator before
-    for file in sorted(new.iterdir(), key=lambda file: file.name == CARD):  # the card is last
-        os.replace(file, folder / file.name)
-    new.rmdir()
+    kept = FORMAT.read(folder / CARD)["weights"]
+    if not kept or kept["kind"] != "folder":  # the weights of the estimator before
+        shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)
     return folder
 
 
@@ -221,9 +210,8 @@ def load_estimator(folder: str | Path) -> Any:
     ssatom.exceptions.WeightsError: 'nowhere' is no folder of an estimator ...
     """
     folder = Path(folder)
-    card = _read_card(folder)
-    for name, expected in card["files"].items():
-        _verify(folder / name, expected)
+    card = FORMAT.read(folder / CARD)
+    FORMAT.verify(folder, card["files"])
     try:
         weights = None if card["weights"] is None else _find_weights(card["weights"], folder)
         model = build(
@@ -249,15 +237,13 @@ def _write(
 ) -> None:
     """Write all files into a new folder."""
     save_file(tensors_of(model), folder / _TENSORS)
-    (folder / _TENSORS).chmod(0o644)  # safetensors writes for the owner alone
     model.history_.to_csv(folder / _HISTORY, index=False, lineterminator="\n")
     found = _how_to_find(weights)
     if weights is not None and weights.folder is not None and found and found["kind"] == "folder":
         shutil.copytree(weights.folder, folder / _WEIGHTS / weights.name)
-    hashes = {name: _sha256(folder / name) for name in (_TENSORS, _HISTORY)}
-    card = json.loads(json.dumps({**card, "weights": found, "files": hashes}, allow_nan=False))
-    text = json.dumps({**card, "card_sha256": seal(card)}, indent=1)
-    (folder / CARD).write_text(text + "\n")
+    files = FORMAT.hashes(folder, (_TENSORS, _HISTORY))
+    card = {**card, "weights": found, "files": files}
+    FORMAT.write(folder / CARD, json.loads(json.dumps(card, allow_nan=False)))
 
 
 def _encoder_weights(model: Any) -> PretrainedEncoder | None:
@@ -283,51 +269,6 @@ def _how_to_find(weights: PretrainedEncoder | None) -> dict[str, Any] | None:
 
 
 # Reading ---------------------------------------------------------------------------------------
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        problem = f"it has no {CARD}" if folder.is_dir() else "there is no such folder"
-        raise WeightsError(
-            f"'{folder}' is no folder of an estimator ({problem}); give one that `ssatom fit` or "
-            "save_estimator wrote"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as a card: {error}") from error
-    version = card.get("format_version") if isinstance(card, dict) else None
-    if not isinstance(version, int) or card.get("kind") != _KIND:
-        raise WeightsError(f"{path} is no card of an estimator")
-    if version > FORMAT_VERSION:
-        raise WeightsError(
-            f"{path} has format {version}, this ssatom reads up to {FORMAT_VERSION}; install a "
-            "newer ssatom"
-        )
-    if card.pop("card_sha256", None) != seal(card):
-        raise WeightsError(
-            f"{path} was changed after it was written (its card_sha256 does not match); fit again"
-        )
-    while card["format_version"] < FORMAT_VERSION:
-        card = UPGRADES[card["format_version"]](card)
-    return card
-
-
-def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing; the folder is incomplete, fit or copy it again")
-    found = _sha256(path)
-    if found != expected:
-        raise WeightsError(
-            f"{path} was changed or damaged: its sha256 is {found[:12]}…, the card says "
-            f"{expected[:12]}…; fit or copy it again"
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find_weights(weights: dict[str, Any], folder: Path) -> Any:

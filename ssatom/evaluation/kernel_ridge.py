@@ -16,6 +16,7 @@ from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_algebra import METRICS, blocks
 from ssatom.evaluation.kernel_search import KernelGrid, Point, search_all, search_coarse_to_fine
 from ssatom.exceptions import ParameterError
+from ssatom.validation import column, different_ones_of, one_of
 
 DECADES = tuple(float(f"1e{exponent}") for exponent in range(-10, 1))
 """1e-10, 1e-9, …, 1: the paper's Table I, for γ and for α."""
@@ -245,15 +246,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
 
     def _grid(self) -> tuple[list[str], list[float], list[float]]:
         """The three axes, numbers in rising order."""
-        if self.search not in _SEARCHES:
-            raise ParameterError(
-                f"search={self.search!r} is unknown; allowed: 'full', 'coarse-to-fine'"
-            )
-        kernels = list(self.kernels) if not isinstance(self.kernels, str) else [self.kernels]
-        if not kernels or len(set(kernels)) < len(kernels) or set(kernels) - set(METRICS):
-            raise ParameterError(
-                f"kernels={self.kernels!r}; allowed are different ones of 'laplacian', 'rbf'"
-            )
+        one_of("search", self.search, _SEARCHES)
+        kernels = different_ones_of("kernels", self.kernels, METRICS)
         return kernels, _axis("gammas", self.gammas), _axis("alphas", self.alphas)
 
     def _folds(self, X: np.ndarray, y: np.ndarray, groups: Any) -> list[np.ndarray]:
@@ -305,11 +299,7 @@ def _axis(name: str, values: Sequence[float]) -> list[float]:
 def _splitter(n_folds: int, n_rows: int, groups: Any, shuffle: bool, seed: int | None) -> Any:
     places, what = n_rows, "rows"
     if groups is not None:
-        if np.shape(groups) != (n_rows,):
-            raise ParameterError(
-                f"groups has shape {np.shape(groups)}; allowed is one group a row, ({n_rows},)"
-            )
-        places, what = len(set(np.asarray(groups).tolist())), "groups"
+        places, what = len(set(column("groups", groups, n_rows).tolist())), "groups"
     if not 2 <= n_folds <= places:
         raise ParameterError(
             f"cv={n_folds} with {places} {what}; allowed is a number of folds from 2 to {places}"

@@ -24,16 +24,10 @@ from ssatom.embeddings import resolve_weights
 from ssatom.embeddings.choices import Weights
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
-from ssatom.evaluation.results import EvaluationResult, SplitScores, resume
-from ssatom.evaluation.splits import (
-    KINDS,
-    check_column,
-    check_kinds,
-    score_predictions,
-    split_rows,
-)
-from ssatom.exceptions import ParameterError
+from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
+from ssatom.splits import KINDS, check_kinds, split_rows
 from ssatom.structures import check_sites, check_structures, structure_key
+from ssatom.validation import column, number, whole_number
 
 
 def evaluate(
@@ -226,10 +220,11 @@ def evaluate_columns(
     """
     X, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
-    groups = None if groups is None else check_column(groups, len(X), "groups")
-    folds = None if folds is None else check_column(folds, len(X), "folds")
+    groups = None if groups is None else column("groups", groups, len(X))
+    folds = None if folds is None else column("folds", folds, len(X))
     kinds = check_kinds(splits, groups, folds)
-    _check_numbers(n_seeds, test_size)
+    whole_number("n_seeds", n_seeds, least=1)
+    number("test_size", test_size, "(0, 1)")
     model = KernelRidgeCV() if model is None else model
     scaled = scale and X.ndim == 2
     run = _Run(X, sha256, columns, groups, folds, model, test_size, scaled, keep_predictions)
@@ -388,10 +383,3 @@ def _sha256(array: np.ndarray) -> str:
     array = np.ascontiguousarray(array)
     head = f"{array.dtype.kind}{array.shape}".encode()
     return hashlib.sha256(head + array.tobytes()).hexdigest()
-
-
-def _check_numbers(n_seeds: int, test_size: float) -> None:
-    if isinstance(n_seeds, bool) or not isinstance(n_seeds, int | np.integer) or n_seeds < 1:
-        raise ParameterError(f"n_seeds={n_seeds!r}; allowed is a whole number from 1 on")
-    if not isinstance(test_size, float) or not 0 < test_size < 1:
-        raise ParameterError(f"test_size={test_size!r}; allowed is a share between 0 and 1")

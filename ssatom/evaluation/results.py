@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,12 +12,46 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.files import differing, write_json
+from ssatom.validation import one_of
 from ssatom.warn import warn_user
 
 METRIC_NAMES = ("mae", "mse", "r2", "pcc")
 """Mean absolute error, mean squared error, R², Pearson correlation coefficient."""
+
+
+def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """The paper's four metrics.
+
+    Parameters
+    ----------
+    y, predictions : ndarray of float, shape (n_rows,)
+        Labels, and what was predicted.
+
+    Returns
+    -------
+    dict of float
+        "mae", "mse", "r2" and "pcc"; the last is NaN where either is constant, R² where there
+        are fewer than two rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.evaluation import score_predictions
+    >>> score_predictions(np.array([0.0, 1.0]), np.array([0.0, 2.0]))["mae"]
+    0.5
+    """
+    constant = np.ptp(y) == 0 or np.ptp(predictions) == 0
+    return {
+        "mae": float(mean_absolute_error(y, predictions)),
+        "mse": float(mean_squared_error(y, predictions)),
+        "r2": float(r2_score(y, predictions)) if len(y) > 1 else np.nan,
+        "pcc": np.nan if constant else float(np.corrcoef(y, predictions)[0, 1]),
+    }
+
 
 _FORMAT = "ssatom-evaluation"
 _VERSION = 1
@@ -124,10 +157,8 @@ class EvaluationResult:
         ParameterError
             If there is no such metric or kind.
         """
-        if metric not in METRIC_NAMES:
-            raise ParameterError(f"metric={metric!r}; allowed: {', '.join(METRIC_NAMES)}")
-        if kind not in self.kinds:
-            raise ParameterError(f"kind={kind!r}; this result has: {', '.join(self.kinds)}")
+        one_of("metric", metric, METRIC_NAMES)
+        one_of("kind", kind, self.kinds)
         return np.array([getattr(split, metric) for split in self.splits if split.kind == kind])
 
     def mean(self, metric: str = "mae", kind: str = "random") -> float:
@@ -174,24 +205,9 @@ class EvaluationResult:
             Folders are made as needed.
         """
         content = {"format": _FORMAT, "version": _VERSION, **asdict(self), "n": len(self.splits)}
-        text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_whole(Path(path), text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file at one stroke: a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # as other files, not as temporary ones
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, plain(content), ensure_ascii=False, allow_nan=False)
 
 
 def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
@@ -260,11 +276,9 @@ def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[Sp
     if result is None:
         warn_user(UserWarning(f"'{path}' is half-written; its evaluation is done again"))
         return []
-    wanted = plain(dict(identity))
-    there = result.identity
-    if differing := [key for key in {**wanted, **there} if wanted.get(key) != there.get(key)]:
+    if changed := differing(result.identity, plain(dict(identity))):
         changes = "; ".join(
-            f"{key}: there {there.get(key)!r}, here {wanted.get(key)!r}" for key in differing
+            f"{k}: there {old!r}, here {new!r}" for k, (old, new) in changed.items()
         )
         raise ParameterError(
             f"'{path}' holds the result of another evaluation ({changes}); choose another file, "

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import ParameterError
+from ssatom.files import keep_settings
+from ssatom.recipe import DEFAULTS, plain_number
 
 
 def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
@@ -28,49 +25,23 @@ def claim(folder: Path, settings: dict[str, dict[str, Any] | str]) -> None:
     ParameterError
         If the folder is another run's, with what differs, or its settings cannot be read.
     """
-    path = folder / "settings.json"
-    mine = json.loads(json.dumps(settings, default=as_plain))
-    if path.exists():
-        kept = _read(path)
-        # Sizes that had not been thought of when a run began are what they were then.
-        kept["encoder"] = EncoderConfig(**kept["encoder"]).to_dict()
-        if differing := _differences(kept, mine):
-            raise ParameterError(
-                f"checkpoint_dir {folder} holds another run: {differing}; give another folder, or "
-                "the same settings to go on with that run"
-            )
-        return
+    wanted: Any = settings["recipe"]
+
+    def with_defaults(kept: dict[str, Any]) -> dict[str, Any]:
+        """Settings that did not exist when the run began have their defaults there."""
+        return {**kept, "recipe": {name: DEFAULTS.get(name) for name in wanted} | kept["recipe"]}
+
     folder.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}")  # processes side by side may all write
-    new.write_text(json.dumps(mine, indent=1))
-    os.replace(new, path)
-
-
-def as_plain(value: Any) -> Any:
-    """The value, a NumPy number as Python's, which JSON can hold."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _read(path: Path) -> dict[str, Any]:
+    path = folder / "settings.json"
     try:
-        return json.loads(path.read_text())
+        changes = keep_settings(path, settings, default=plain_number, upgrade=with_defaults)
     except ValueError:
         raise ParameterError(
             f"{path} cannot be read; remove the folder to start anew, or give another "
             "checkpoint_dir"
         ) from None
-
-
-def _differences(kept: dict[str, Any], mine: dict[str, Any]) -> str:
-    """Settings that differ, as words; "" if none does."""
-    said = []
-    for part in {**kept, **mine}:
-        old, new = kept.get(part), mine.get(part)
-        if not (isinstance(old, dict) and isinstance(new, dict)):
-            old, new = {part: old}, {part: new}
-        said += [
-            f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
-            for name in {**old, **new}
-            if old.get(name) != new.get(name)
-        ]
-    return ", ".join(said)
+    if changes:
+        raise ParameterError(
+            f"checkpoint_dir {folder} holds another run: {changes}; give another folder, or the "
+            "same settings to go on with that run"
+        )

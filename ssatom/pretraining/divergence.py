@@ -1,4 +1,4 @@
-"""Pretraining that came to nothing."""
+"""The warning of a pretraining that learned nothing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _MARGIN = 2.0  # masks and crystals differ
 _SETTLED = 50  # steps after which the statistics of normalisation are those of the data
 
 
-def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: int) -> None:
+def warn_if_diverged(history: pd.DataFrame, untrained: float, rate: float, n_steps: int) -> None:
     """Warn where the best epoch is no better than untrained weights.
 
     Parameters
     ----------
     history : DataFrame
         One row an epoch.
-    start : float
-        Loss of the untrained weights on the first batches; 0 says nothing.
+    untrained : float
+        Loss of the untrained weights on the first batches; 0 where nothing was masked.
     rate : float
         Parameter `learning_rate`.
     n_steps : int
-        Steps of an epoch.
+        Training steps in an epoch.
 
     Raises
     ------
@@ -44,19 +44,19 @@ def tell_of_diverged(history: pd.DataFrame, start: float, rate: float, n_steps: 
         raise ParameterError(
             f"pretraining diverged: the validation loss was never finite; {remedy}"
         )
-    if not start:  # nothing was masked
+    if not untrained:
         return
     best = history.iloc[int(losses.argmin())]
     # In the first steps validation normalises by statistics that are not those of the data yet.
-    learned = best["train_loss"] <= _MARGIN * start
+    learned = best["train_loss"] <= _MARGIN * untrained
     unsettled = learned and best["epoch"] * n_steps < _SETTLED
     loss = best[VALIDATION_LOSS]
     if not loss:  # nothing is masked where few sites are held back
         loss, unsettled = history["train_loss"].iloc[-1], False
-    if not (loss <= _MARGIN * start or unsettled):
+    if not (loss <= _MARGIN * untrained or unsettled):
         warn_user(
             TrainingWarning(
-                f"pretraining diverged: its loss is {loss:.3g}, and {start:.3g} with untrained "
+                f"pretraining diverged: its loss is {loss:.3g}, and {untrained:.3g} with untrained "
                 f"weights; {remedy}, or more max_epochs"
             )
         )

@@ -45,10 +45,10 @@ class Corpus(NamedTuple):
     targets: dict[str, Targets]
     contents: CorpusIndex
 
-    def batch(self, chosen: np.ndarray) -> TrainingBatch:
+    def batch(self, rows: np.ndarray) -> TrainingBatch:
         """Structures at an index array."""
-        graphs = self.graphs.select(chosen)
-        targets = {name: rows.select(chosen, self.graphs) for name, rows in self.targets.items()}
+        graphs = self.graphs.select(rows)
+        targets = {name: t.select(rows, self.graphs) for name, t in self.targets.items()}
         return TrainingBatch(graphs.to_batch(), targets)
 
 
@@ -57,17 +57,25 @@ def build_corpus(
     converter: CrystalGraphConverter,
     folder: Path | None,
     tasks: Sequence[PretrainingTask],
+    *,
     progress_bar: bool,
+    n_drawn: int | None = None,
+    random_state: int = 0,
 ) -> Corpus:
     """Graphs, targets and fingerprints of a corpus; rows that are no crystals are left out.
+
+    `n_drawn` rows are drawn at random; None takes all.
 
     With a `folder` they are written there part by part and stay on disk, so that a corpus may
     be larger than memory; what a finished earlier call wrote is opened instead.
     """
     targets = {task.name: Targets(task, folder) for task in tasks if task.target_rows}
     rows = iter_arrays(structures)
-    first = list(islice(rows, _COMPARED))
     n_given = len(structures) if isinstance(structures, Sized) else None
+    if n_drawn is not None:
+        check_draw(structures, n_drawn)
+        rows, n_given = _draw(rows, n_given or 0, n_drawn, random_state), n_drawn
+    first = list(islice(rows, _COMPARED))
     if folder is not None and (folder / _MARKER).exists():
         return _reopen(folder, _digest(first), n_given, targets)
     rows = chain(first, rows)
@@ -96,8 +104,31 @@ def build_corpus(
     return Corpus(CrystalGraphs.load(folder), targets, index)
 
 
+def _draw(
+    rows: Iterator[StructureArrays | StructureError], n_given: int, n: int, seed: int
+) -> Iterator[StructureArrays | StructureError]:
+    """`n` of the rows, drawn at random, in their order."""
+    drawn = set(np.random.default_rng(seed).choice(n_given, n, replace=False).tolist())
+    return (row for i, row in enumerate(rows) if i in drawn)
+
+
+def check_draw(structures: Iterable[StructureLike], n: int | None) -> None:
+    """Refuse to draw more structures than there are."""
+    if n is None:
+        return
+    if not isinstance(structures, Sized):
+        raise ParameterError(
+            f"n_structures={n} needs the number of all structures, which a generator does not "
+            "have; give a list, or n_structures=None"
+        )
+    if n > (n_given := len(structures)):
+        raise ParameterError(
+            f"n_structures={n} are more than the corpus has: {n_given}; give fewer, or None for all"
+        )
+
+
 def _digest(rows: Sequence[StructureArrays | StructureError]) -> str:
-    """What tells the first rows of a corpus apart from others."""
+    """Hash that identifies the first rows of a corpus."""
     keys = [structure_key(row) if isinstance(row, StructureArrays) else b"" for row in rows]
     return hashlib.sha256(b"".join(keys)).hexdigest()
 

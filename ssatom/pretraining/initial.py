@@ -1,4 +1,4 @@
-"""Where training starts: the encoder before its first step."""
+"""The first values of an encoder's weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from ssatom.encoder import CrystalGraphConv, CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 
-STARTS = ("random", "radial")
-"""Names of ways to start."""
-
 _ELEMENT_SCALE = 0.01  # of learned element vectors, against those of the features
 _CLOSEST = 1.0  # Å; hardly any atoms are closer
 _SHARPNESS = 3.0  # of the step between a closed and an open gate
@@ -22,15 +19,15 @@ _CORE = 0.3  # of a neighbour's property in its message
 _SHIFT = 1.0  # of the first normalised state, so that ReLU cuts less of it off
 
 
-def check_start(
-    start: str, config: EncoderConfig, graph_config: GraphConfig, element_features: str
+def check_initialization(
+    initialization: str, config: EncoderConfig, graph_config: GraphConfig, element_features: str
 ) -> None:
-    """Refuse a start that is unknown, or not possible with the other settings.
+    """Refuse an initialization that is not possible with the other settings.
 
     Parameters
     ----------
-    start : str
-        One of `STARTS`.
+    initialization : {"random", "radial"}
+        Its name.
     config : EncoderConfig
         Sizes of the encoder.
     graph_config : GraphConfig
@@ -47,22 +44,22 @@ def check_start(
     --------
     >>> from ssatom.encoder import EncoderConfig
     >>> from ssatom.graph import GraphConfig
-    >>> from ssatom.pretraining.initial import check_start
-    >>> check_start("random", EncoderConfig(), GraphConfig(), "cgcnn")
+    >>> from ssatom.pretraining.initial import check_initialization
+    >>> check_initialization("random", EncoderConfig(), GraphConfig(), "cgcnn")
     """
-    if start not in STARTS:
-        raise ParameterError(f"start={start!r} must be one of {', '.join(STARTS)}")
-    if start == "random":
+    if initialization == "random":
         return
     if element_features != "magpie":
         raise ParameterError(
-            f"start={start!r} reads Magpie's properties; give element_features='magpie'"
+            f"initialization={initialization!r} uses Magpie's properties; give "
+            "element_features='magpie'"
         )
     least = max(2 * len(MAGPIE_PROPERTIES), graph_config.edge_dim)
     if config.hidden_dim < least or config.residual:
         raise ParameterError(
-            f"start={start!r} takes hidden_dim of at least {least} with these graphs, and no "
-            f"residual layers; got hidden_dim={config.hidden_dim}, residual={config.residual}"
+            f"initialization={initialization!r} needs hidden_dim of at least {least} with these "
+            f"graphs, and no residual layers; got hidden_dim="
+            f"{config.hidden_dim}, residual={config.residual}"
         )
 
 
@@ -70,9 +67,9 @@ def new_encoder(
     config: EncoderConfig,
     graph_config: GraphConfig,
     element_features: str = "cgcnn",
-    start: str = "random",
+    initialization: str = "random",
 ) -> CrystalGraphEncoder:
-    """An untrained encoder; build it within `DrawFrom`, so that its weights follow from a seed.
+    """Make an untrained encoder; within `DrawFrom` its weights are determined by a seed.
 
     Parameters
     ----------
@@ -82,11 +79,10 @@ def new_encoder(
         Its graphs.
     element_features : str, default="cgcnn"
         Name of the table of elements that it reads, of `ssatom.elements.ELEMENT_FEATURES`.
-    start : {"random", "radial"}, default="random"
-        With "radial" the first 22 units of the first state are Magpie's properties, and half of
-        the units of the first convolution each sum the softplus of one of them over neighbours,
-        those near one distance weighted about four times the others. The first normalisation
-        starts with a shift of 1.
+    initialization : {"random", "radial"}, default="random"
+        "radial": the first 22 units of the first state are Magpie's properties. Half of the units
+        of the first convolution sum the softplus of one property over neighbours, each unit with
+        about four times the weight near one distance. The first normalisation has a shift of 1.
 
     Returns
     -------
@@ -96,7 +92,7 @@ def new_encoder(
     Raises
     ------
     ParameterError
-        As `check_start` does.
+        As `check_initialization` does.
 
     Examples
     --------
@@ -106,12 +102,12 @@ def new_encoder(
     >>> new_encoder(EncoderConfig(hidden_dim=8, n_conv=2), GraphConfig()).config.n_layers
     3
     """
-    check_start(start, config, graph_config, element_features)
+    check_initialization(initialization, config, graph_config, element_features)
     encoder = CrystalGraphEncoder(config)
     with torch.no_grad():
         if element_features == "distinct":
             encoder.node_embedding.weight[:, atomic_features().shape[1] :] *= _ELEMENT_SCALE
-        if start == "radial":
+        if initialization == "radial":
             _keep_properties(encoder.node_embedding)
             _keep_distances(encoder.edge_embedding)
             _sum_by_distance(cast(CrystalGraphConv, encoder.convs[0]), graph_config)

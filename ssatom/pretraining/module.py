@@ -12,11 +12,10 @@ import torch
 from torch import nn
 
 from ssatom.encoder import CrystalGraphEncoder
-from ssatom.graph import GaussianDistanceBasis, GraphConfig
-from ssatom.masking import MaskNodesAndEdges
+from ssatom.graph import GaussianDistanceBasis
 from ssatom.pretraining.graph_store import TrainingBatch
+from ssatom.pretraining.plan import Plan
 from ssatom.repeatable import seed_dropout
-from ssatom.tasks import PretrainingTask
 from ssatom.training import STEP_LOSS
 
 _VALIDATION_SEED = 1_000_003  # validation masks are the same in every epoch
@@ -30,42 +29,36 @@ class MaskedRecovery(pl.LightningModule):
     def __init__(
         self,
         encoder: CrystalGraphEncoder,
-        element_features: torch.Tensor,
-        graph_config: GraphConfig,
-        tasks: Sequence[PretrainingTask],
-        masking: MaskNodesAndEdges,
+        plan: Plan,
         learning_rate: Callable[[int], float],
-        edge_dtype: torch.dtype,
         seed: int,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.tasks = tasks
-        self.masking = masking
+        self.plan = plan
         self.learning_rate = learning_rate
-        self.edge_dtype = edge_dtype
         self.seed = seed
-        self.basis = GaussianDistanceBasis(graph_config)
-        width = encoder.config.hidden_dim
-        self.heads = nn.ModuleDict({t.name: t.make_head(width, graph_config) for t in tasks})
-        self.register_buffer("element_features", element_features, persistent=False)
+        self.basis = GaussianDistanceBasis(plan.graph_config)
+        sizes = encoder.config.hidden_dim, plan.graph_config
+        self.heads = nn.ModuleDict({t.name: t.checked_head(*sizes) for t in plan.tasks})
+        self.register_buffer("element_features", plan.element_features, persistent=False)
         self._sums: dict[str, dict[str, tuple]] = {}  # loss, hits, items; stage by stage
 
     def _step(self, batch: TrainingBatch, stage: str, seeds: Sequence[int]) -> torch.Tensor:
         graphs = batch.graphs
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
         generator = torch.Generator().manual_seed(seed)
-        masked = self.masking(graphs, generator)._replace(targets=batch.targets)
-        for task in self.tasks:
-            masked = task.corrupt(masked, generator)
-        edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.edge_dtype)
+        masked = self.plan.masking(graphs, generator)._replace(targets=batch.targets)
+        for task in self.plan.tasks:
+            masked = task.checked_corrupt(masked, generator)
+        edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.plan.edge_dtype)
         edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
         hidden = self.encoder(x, graphs.edge_index, edge_attr, edge_weight)
         total = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})
-        for task in self.tasks:
-            result = task.evaluate(self.heads[task.name], hidden, masked)
+        for task in self.plan.tasks:
+            result = task.checked_result(self.heads[task.name], hidden, masked)
             total = total + task.weight * result.loss
             loss, correct, n_items = stage_sums.get(task.name, (0.0, 0, 0))
             stage_sums[task.name] = (
@@ -94,7 +87,7 @@ class MaskedRecovery(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         # Validation closes each epoch, so the sums of training are complete here too.
         metrics = {"learning_rate": self.learning_rate(self.current_epoch)}
-        weights = {task.name: task.weight for task in self.tasks}
+        weights = {task.name: task.weight for task in self.plan.tasks}
         for stage, tasks in self._sums.items():
             metrics[f"{stage}_loss"] = 0.0
             for name, (loss, correct, n_items) in tasks.items():

@@ -1,4 +1,4 @@
-"""What tasks computed from the structures of a corpus, once, in memory or on disk."""
+"""Targets that tasks compute from the structures of a corpus, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ssatom.exceptions import ParameterError
 from ssatom.graph import CrystalGraphs
 from ssatom.structures import StructureArrays
 from ssatom.tasks import PretrainingTask
@@ -31,11 +32,18 @@ class Targets:
         self.task = task
         self.path = None if folder is None else folder / f"targets_{task.name}.bin"
         self._parts: list[np.ndarray] = []
+        self._widths: set[int] = set()
 
     def add(self, structures: Sequence[StructureArrays], *, append: bool) -> None:
         """Compute the rows of more structures; without `append` a file begins anew."""
-        rows = np.concatenate([self.task.compute_targets(arrays) for arrays in structures])
-        rows = rows.astype(_DTYPE)
+        found = [self.task.checked_targets(arrays) for arrays in structures]
+        self._widths |= {rows.shape[1] for rows in found}
+        if len(self._widths) > 1:
+            raise ParameterError(
+                f"task {self.task.name}: compute_targets must give rows of one length for all "
+                f"structures; got lengths {', '.join(map(str, sorted(self._widths)))}"
+            )
+        rows = np.concatenate(found).astype(_DTYPE)
         if self.path is None:
             self._parts.append(rows)
             return
@@ -48,11 +56,11 @@ class Targets:
             return np.concatenate(self._parts)
         return np.memmap(self.path, _DTYPE, mode="r")
 
-    def select(self, chosen: np.ndarray, graphs: CrystalGraphs) -> torch.Tensor:
+    def select(self, rows: np.ndarray, graphs: CrystalGraphs) -> torch.Tensor:
         """Rows of the structures at an index array, float32."""
         if self.task.target_rows == "site":
-            chosen = graphs.sites_of(chosen)
+            rows = graphs.sites_of(rows)
             n_rows = graphs.n_sites
         else:
             n_rows = len(graphs)
-        return torch.from_numpy(self._rows.reshape(n_rows, -1)[chosen].astype("f4"))
+        return torch.from_numpy(self._rows.reshape(n_rows, -1)[rows].astype("f4"))

@@ -23,6 +23,7 @@ from ssatom.structures._paths import (
     count_in_file,
     plain_structure,
     read_crystals,
+    several_crystals,
     structure_from_file,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "overlap_error",
     "plain_structure",
     "read_crystals",
+    "several_crystals",
     "structure_arrays",
     "structure_from_atoms",
     "structure_from_file",

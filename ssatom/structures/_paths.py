@@ -196,6 +196,30 @@ def count_in_file(path: str | os.PathLike[str]) -> int:
     return count_crystals(read_bytes(path, "file")) if _kind(path) == "cif" else 1
 
 
+def several_crystals(where: str, names: Sequence[str]) -> StructureFileError:
+    """The error of a file that should hold one crystal and holds several.
+
+    Parameters
+    ----------
+    where : str
+        What messages call the file.
+    names : sequence of str
+        Of its data blocks, if it is a CIF file.
+
+    Returns
+    -------
+    StructureFileError
+        To be raised.
+    """
+    shown = ", ".join(f"'{name}'" for name in names[:5])
+    shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
+    blocks = f", {len(names)} data blocks with atoms ({shown})" if names else ""
+    return StructureFileError(
+        f"{where}: this file holds several crystals{blocks}; put the one that is meant into a file "
+        "of its own, or read them all with ssatom.corpora.read_structures"
+    )
+
+
 def plain_structure(arrays: StructureArrays, **fields: Any) -> Structure:
     """Pymatgen structure of arrays.
 
@@ -252,13 +276,7 @@ def _one_block(path: str | os.PathLike[str], where: str) -> CifBlock:
     blocks = read_cif(path, where)
     if len(blocks) == 1:
         return blocks[0]
-    names = ", ".join(f"'{block.name}'" for block in blocks[:5])
-    names += f" and {len(blocks) - 5} more" if len(blocks) > 5 else ""
-    raise StructureFileError(
-        f"{where}: this file holds several crystals, {len(blocks)} data blocks with atoms "
-        f"({names}); put the one that is meant into a file of its own, or read them all with "
-        "ssatom.corpora.read_structures"
-    )
+    raise several_crystals(where, [block.name for block in blocks])
 
 
 def _cif_structure(block: CifBlock, where: str) -> Structure:

@@ -1,27 +1,18 @@
 """Pretraining tasks: what is predicted, from which head, with which loss and metric."""
 
-from ssatom.tasks.base import PretrainingTask, TaskResult
-from ssatom.tasks.distances import DenoiseTask, DistanceTask
-from ssatom.tasks.electrostatics import PotentialTask
-from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
-from ssatom.tasks.names import TASKS, make_tasks
-from ssatom.tasks.redundancy import RedundancyTask
-from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
+from ssatom.tasks import distances, electrostatics, elements, redundancy, surrogates
+from ssatom.tasks.base import TASKS, PretrainingTask, TaskResult, classify, regress
+from ssatom.tasks.distances import *  # noqa: F403
+from ssatom.tasks.electrostatics import *  # noqa: F403
+from ssatom.tasks.elements import *  # noqa: F403
+from ssatom.tasks.names import make_tasks
+from ssatom.tasks.redundancy import *  # noqa: F403
+from ssatom.tasks.surrogates import *  # noqa: F403
 
-__all__ = [
-    "TASKS",
-    "AnglesTask",
-    "CrystalSystemTask",
-    "DenoiseTask",
-    "DensityTask",
-    "DistanceTask",
-    "ElementTask",
-    "GroupTask",
-    "PeriodTask",
-    "PotentialTask",
-    "PretrainingTask",
-    "RadialTask",
-    "RedundancyTask",
-    "TaskResult",
-    "make_tasks",
-]
+# A task is exported and registered by its own module alone.
+__all__ = ["TASKS", "PretrainingTask", "TaskResult", "classify", "make_tasks", "regress"]
+__all__ += distances.__all__
+__all__ += electrostatics.__all__
+__all__ += elements.__all__
+__all__ += redundancy.__all__
+__all__ += surrogates.__all__

@@ -13,6 +13,8 @@ from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
 
+__all__ = ["DenoiseTask", "DistanceTask"]
+
 
 class _PairHead(nn.Module):
     """Classes of pairs of sites, the same in either order."""
@@ -30,7 +32,7 @@ class _PairHead(nn.Module):
         return self.layers(torch.cat([first + second, first * second], dim=1))
 
 
-class DistanceTask(PretrainingTask):
+class DistanceTask(PretrainingTask, name="distance"):
     """Recover the bin of hidden distances, one class a Gaussian centre, with cross-entropy.
 
     The head sees the last hidden states of the two sites, in either order alike.
@@ -46,8 +48,6 @@ class DistanceTask(PretrainingTask):
     >>> DistanceTask().name
     'distance'
     """
-
-    name = "distance"
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return _PairHead(hidden_dim, graph_config)
@@ -81,13 +81,13 @@ class _NoiseHead(nn.Module):
         return self.layers(torch.cat(pair, dim=1))
 
 
-class DenoiseTask(PretrainingTask):
-    """Take the noise back from distances, with a Huber loss.
+class DenoiseTask(PretrainingTask, name="denoise"):
+    """Predict the noise in distances, with a Huber loss.
 
     Every site is displaced, its periodic images alike, and the network sees the distances between
-    the displaced sites. From the last hidden states of two sites and the distance that was seen,
-    the head tells by how much it is off, in units of its spread. Right is what is off by less
-    than half a unit; always saying zero is right in 38 % of the cases.
+    the displaced sites. From the last hidden states of two sites and their noisy distance, the
+    head predicts the noise in units of its standard deviation. Right is an error below 0.5; a
+    prediction of zero is right in 38 % of the cases.
 
     Parameters
     ----------
@@ -113,7 +113,6 @@ class DenoiseTask(PretrainingTask):
     'denoise(noise=0.1)'
     """
 
-    name = "denoise"
     needs_directions = True
 
     def __init__(self, noise: float = 0.2, *, weight: float = 1.0) -> None:

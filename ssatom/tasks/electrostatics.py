@@ -10,11 +10,13 @@ from ssatom.graph import GraphConfig, find_candidates
 from ssatom.structures import StructureArrays
 from ssatom.tasks.surrogates import SurrogateTask
 
+__all__ = ["PotentialTask"]
+
 _CUTOFF = 9.0  # Å
 _DAMPING = 0.25  # 1/Å
 
 
-class PotentialTask(SurrogateTask):
+class PotentialTask(SurrogateTask, name="potential"):
     """Predict charge, electrostatic potential and energy of each site from every layer.
 
     A site's charge is the mean electronegativity of the crystal less its own, in units of the
@@ -42,7 +44,6 @@ class PotentialTask(SurrogateTask):
            [-1.91,  2.83, -1.8 ]])
     """
 
-    name = "potential"
     target_rows = "site"
     n_values = 3
 

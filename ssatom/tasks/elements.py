@@ -20,6 +20,8 @@ from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify
 
+__all__ = ["ElementTask", "GroupTask", "PeriodTask"]
+
 
 class _ElementTask(PretrainingTask):
     """Class of the hidden element of each masked site, from the last hidden state."""
@@ -48,7 +50,7 @@ class _ElementTask(PretrainingTask):
 _ELEMENTS = np.arange(1, MAX_ATOMIC_NUMBER + 1)
 
 
-class ElementTask(_ElementTask):
+class ElementTask(_ElementTask, name="element"):
     """Recover masked elements themselves, 100 classes, with cross-entropy.
 
     Parameters
@@ -63,7 +65,6 @@ class ElementTask(_ElementTask):
     100
     """
 
-    name = "element"
     n_classes = MAX_ATOMIC_NUMBER
 
     @staticmethod
@@ -71,7 +72,7 @@ class ElementTask(_ElementTask):
         return _ELEMENTS - 1
 
 
-class PeriodTask(_ElementTask):
+class PeriodTask(_ElementTask, name="period"):
     """Recover the period of masked sites, 9 classes, with cross-entropy.
 
     Lanthanides and actinides count as periods of their own.
@@ -88,7 +89,6 @@ class PeriodTask(_ElementTask):
     9
     """
 
-    name = "period"
     n_classes = N_PERIODS
 
     @staticmethod
@@ -96,7 +96,7 @@ class PeriodTask(_ElementTask):
         return period_numbers(_ELEMENTS) - 1
 
 
-class GroupTask(_ElementTask):
+class GroupTask(_ElementTask, name="group"):
     """Recover the group of masked sites, 18 classes, with cross-entropy.
 
     Parameters
@@ -111,7 +111,6 @@ class GroupTask(_ElementTask):
     18
     """
 
-    name = "group"
     n_classes = N_GROUPS
 
     @staticmethod

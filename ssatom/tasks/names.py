@@ -1,39 +1,27 @@
-"""Tasks by name, as recipes and the command line have them."""
+"""Tasks from their names, as recipes and the command line give them."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ssatom.exceptions import ParameterError
-from ssatom.tasks.base import PretrainingTask
-from ssatom.tasks.distances import DenoiseTask, DistanceTask
-from ssatom.tasks.electrostatics import PotentialTask
-from ssatom.tasks.elements import ElementTask, GroupTask, PeriodTask
-from ssatom.tasks.redundancy import RedundancyTask
-from ssatom.tasks.surrogates import AnglesTask, CrystalSystemTask, DensityTask, RadialTask
-
-_ALL = (
-    *(PeriodTask, GroupTask, ElementTask, DistanceTask, DenoiseTask),
-    *(RadialTask, AnglesTask, PotentialTask, DensityTask, CrystalSystemTask),
-    RedundancyTask,
-)
-
-TASKS: dict[str, type[PretrainingTask]] = {task.name: task for task in _ALL}
-"""Every task that can be asked for by its name."""
+from ssatom.tasks.base import TASKS, PretrainingTask
 
 _BETWEEN = re.compile(r",(?![^(]*\))")  # commas outside parentheses
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*")
 
 
-def make_tasks(tasks: str | Sequence[str | PretrainingTask]) -> list[PretrainingTask]:
+def make_tasks(
+    tasks: str | PretrainingTask | Sequence[str | PretrainingTask],
+) -> list[PretrainingTask]:
     """Tasks from their names.
 
     Parameters
     ----------
-    tasks : str or sequence of str or PretrainingTask
+    tasks : str or PretrainingTask, or a sequence of them
         Names, with settings in parentheses where they are not the defaults; one text may hold
         several, between commas. Tasks are taken as they are.
 
@@ -45,7 +33,8 @@ def make_tasks(tasks: str | Sequence[str | PretrainingTask]) -> list[Pretraining
     Raises
     ------
     ParameterError
-        If a name or a setting is unknown, a setting is out of range, or a task comes twice.
+        If a name or a setting is unknown, a setting is out of range, a task comes twice, or an
+        item is neither a name nor a task.
 
     Examples
     --------
@@ -53,15 +42,29 @@ def make_tasks(tasks: str | Sequence[str | PretrainingTask]) -> list[Pretraining
     >>> [str(task) for task in make_tasks("period, distance(weight=0.5)")]
     ['period', 'distance(weight=0.5)']
     """
-    items = _BETWEEN.split(tasks) if isinstance(tasks, str) else list(tasks)
-    made = [_make(item) if isinstance(item, str) else item for item in items]
+    if isinstance(tasks, str):
+        tasks = _BETWEEN.split(tasks)
+    elif not isinstance(tasks, Iterable):
+        tasks = [tasks]
+    made = [_make(item) for item in tasks]
     names = [task.name for task in made]
     if not names or len(set(names)) < len(names):
         raise ParameterError(f"tasks must be at least one, with different names; got {names}")
     return made
 
 
-def _make(text: str) -> PretrainingTask:
+def _make(text: str | PretrainingTask) -> PretrainingTask:
+    if isinstance(text, PretrainingTask):
+        kind = type(text).__name__
+        if "name" not in vars(type(text)):
+            raise ParameterError(
+                f"task {kind} has no name; give one with the class, as in "
+                f"class {kind}({type(text).__base__.__name__}, name='mine')"  # type: ignore[union-attr]
+            )
+        return text
+    if not isinstance(text, str):
+        given = "the class itself; call it" if inspect.isclass(text) else type(text).__name__
+        raise ParameterError(f"tasks must be names or objects of tasks; got {text!r}, {given}")
     match = _CALL.fullmatch(text)
     if match is None or match[1] not in TASKS:
         raise ParameterError(f"tasks: no {text.strip()!r}; allowed: {', '.join(sorted(TASKS))}")

@@ -1,4 +1,4 @@
-"""A task without targets: the units of a layer shall not say the same."""
+"""A task without targets: units of a layer are made uncorrelated."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.tasks.base import PretrainingTask, TaskResult
 
+__all__ = ["RedundancyTask"]
+
 _HIGH = 0.3  # correlation from which two units count as redundant
 
 
-class RedundancyTask(PretrainingTask):
+class RedundancyTask(PretrainingTask, name="redundancy"):
     """Make the units of every layer uncorrelated over the sites.
 
     The loss is the mean squared correlation of two units of a layer. Distances between
@@ -38,8 +40,6 @@ class RedundancyTask(PretrainingTask):
     >>> task.evaluate(head, [twins], None).loss.round(decimals=3)
     tensor(1.)
     """
-
-    name = "redundancy"
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return nn.Identity()

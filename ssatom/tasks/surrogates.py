@@ -19,6 +19,8 @@ from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
 from ssatom.warn import ignore_for_good
 
+__all__ = ["AnglesTask", "CrystalSystemTask", "DensityTask", "RadialTask"]
+
 
 class _LayersHead(nn.Module):
     """One small network that every layer's state goes through, each brought to the same scale."""
@@ -68,7 +70,7 @@ def _mean_over_sites(states: Tensor, masked: MaskedBatch) -> Tensor:
     return sums / counts[:, None]
 
 
-class RadialTask(SurrogateTask):
+class RadialTask(SurrogateTask, name="radial"):
     """Predict the element-weighted radial distribution around each site from every layer.
 
     Five distributions on a grid of r from 1 Å in steps of 0.2 Å, weighed by 1 and four properties
@@ -94,7 +96,6 @@ class RadialTask(SurrogateTask):
     130
     """
 
-    name = "radial"
     target_rows = "site"
     _width = 0.2
 
@@ -115,7 +116,7 @@ class RadialTask(SurrogateTask):
         return (found / self._gas).reshape(len(found), -1)
 
 
-class AnglesTask(SurrogateTask):
+class AnglesTask(SurrogateTask, name="angles"):
     """Predict coordination number and bond angles of each site from every layer.
 
     The targets are those of `ssatom.surroundings.bond_angles`, the number divided by 4 and the
@@ -133,7 +134,6 @@ class AnglesTask(SurrogateTask):
     12
     """
 
-    name = "angles"
     target_rows = "site"
     n_values = 12
 
@@ -144,7 +144,7 @@ class AnglesTask(SurrogateTask):
         return found
 
 
-class DensityTask(SurrogateTask):
+class DensityTask(SurrogateTask, name="density"):
     """Predict volume per atom and mass density from the mean state of every layer.
 
     Logarithms, in units of 0.5; Huber loss. Right where the root of the mean squared error is
@@ -162,7 +162,6 @@ class DensityTask(SurrogateTask):
     'structure'
     """
 
-    name = "density"
     target_rows = "structure"
     n_values = 2
     _center = np.array([2.9, 1.6])  # logarithms of 18 Å³ and 5 g/cm³
@@ -180,7 +179,7 @@ class DensityTask(SurrogateTask):
         return (values - self._center)[None] / 0.5
 
 
-class CrystalSystemTask(SurrogateTask):
+class CrystalSystemTask(SurrogateTask, name="crystal_system"):
     """Predict the crystal system from the mean state of every layer, 7 classes, cross-entropy.
 
     Spglib finds it with a tolerance of 0.01 Å, which takes milliseconds for a structure of tens
@@ -203,7 +202,6 @@ class CrystalSystemTask(SurrogateTask):
     7
     """
 
-    name = "crystal_system"
     target_rows = "structure"
     n_values = 7
     _last_groups = np.array([2, 15, 74, 142, 167, 194, 230])  # of triclinic to cubic

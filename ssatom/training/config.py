@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssatom.exceptions import ParameterError
+from ssatom.validation import number, whole_number
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,13 @@ class TrainingConfig:
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
-        rules = {
-            "max_epochs": (self.max_epochs >= 1, "at least 1"),
-            "patience": (self.patience is None or self.patience >= 1, "None or at least 1"),
-            "min_delta": (self.min_delta >= 0, "0 or more"),
-            "time_budget": (self.time_budget is None or self.time_budget >= 0, "None or 0 or more"),
-            "n_devices": (self.n_devices >= 1, "at least 1"),
-        }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise ParameterError(f"{name}={getattr(self, name)!r} must be {allowed}")
+        whole_number("max_epochs", self.max_epochs, least=1)
+        whole_number("n_devices", self.n_devices, least=1)
+        number("min_delta", self.min_delta, "[0, inf)")
+        if self.patience is not None:
+            whole_number("patience", self.patience, least=1)
+        if self.time_budget is not None:
+            number("time_budget", self.time_budget, "[0, inf)")
         if ":" in self.device and self.n_devices > 1:
             raise ParameterError(
                 f"device={self.device!r} is one device, but n_devices={self.n_devices}; give "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ssatom.exceptions import WeightsError
+from ssatom.files import CardFormat
 
 FORMAT_VERSION = 4
 """Version of the folder's format; raise it with every change of files or fields."""
@@ -28,11 +27,20 @@ def _add_radial_units(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_near_constant(content: dict[str, Any]) -> dict[str, Any]:
-    """3 to 4: columns may be left out, of which format 3 does not tell.
+    """3 to 4: columns may be left out, and the recipe has all parameters of the pretrainer.
 
     Radial units, which were densities of neighbours by distance, are coordination numbers now.
     """
-    return {**content, "format_version": 4, "near_constant": {}}
+    encoder = {k: v for k, v in content["encoder"].items() if k not in ("node_dim", "edge_dim")}
+    recipe, metrics = {**content["recipe"], **encoder, **content["graph"]}, content["metrics"]
+    if "start" in recipe:
+        recipe["initialization"] = recipe.pop("start")
+    if "patience" in recipe:
+        recipe["patience"] = recipe["patience"] or 0
+    if "epochs_run" in recipe:
+        metrics = {"epochs_run": float(recipe.pop("epochs_run")), **metrics}
+    new = {"format_version": 4, "recipe": recipe, "metrics": metrics, "near_constant": {}}
+    return {**content, **new}
 
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -41,6 +49,15 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     3: _add_near_constant,
 }
 """One named step from each older version to the next, by the version it starts from."""
+
+FORMAT = CardFormat(
+    FORMAT_VERSION,
+    UPGRADES,
+    noun="weights",
+    writers="MaskedPretrainer.save or `ssatom pretrain`",
+    remedy="install the weights again, or save them again with save_pretrained",
+)
+"""How cards are written, sealed and read."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +83,9 @@ class WeightsCard:
     corpus : dict
         What the crystals were, how many, and their terms.
     recipe : dict
-        Settings of the training.
+        Parameters of `MaskedPretrainer`.
     metrics : dict of str to float
-        Losses and accuracies of the epoch that was kept.
+        Losses and accuracies of the epoch that was kept, and how many epochs were run.
     near_constant : dict of str to list of int
         Columns that were constant or nearly so over the corpus, by pooling; no feature is made
         of them.
@@ -95,8 +112,7 @@ class WeightsCard:
 
     def write(self, path: Path) -> None:
         """Write the card as JSON, sealed with a hash of its own text."""
-        content = asdict(self)
-        path.write_text(json.dumps({**content, "card_sha256": seal(content)}, indent=1) + "\n")
+        FORMAT.write(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> WeightsCard:
@@ -107,44 +123,10 @@ class WeightsCard:
         WeightsError
             If it is missing, no card, changed by hand or from a newer ssatom.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise WeightsError(
-                f"{path.parent} has no card.json; a folder of weights is what "
-                "MaskedPretrainer.save or `ssatom pretrain` wrote"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{path} cannot be read as a card: {error}") from error
-        return cls._from_content(content, path)
-
-    @classmethod
-    def _from_content(cls, content: Any, path: Path) -> WeightsCard:
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if not isinstance(version, int):
-            raise WeightsError(f"{path} states no format_version; it is no card of weights")
-        if version > FORMAT_VERSION:
-            raise WeightsError(
-                f"{path} has format {version}, this ssatom reads up to {FORMAT_VERSION}; "
-                "install a newer ssatom"
-            )
-        if content.pop("card_sha256", None) != seal(content):
-            raise WeightsError(
-                f"{path} was changed after it was written (its card_sha256 does not match); "
-                "install the weights again, or save them again with save_pretrained"
-            )
-        while version < FORMAT_VERSION:
-            content = UPGRADES[version](content)
-            version = content["format_version"]
+        content = FORMAT.read(path)
         expected = {field.name for field in fields(cls)}
         if set(content) != expected:
             raise WeightsError(
                 f"{path} has other fields than a card: {sorted(set(content) ^ expected)}"
             )
         return cls(**content)
-
-
-def seal(content: dict[str, Any]) -> str:
-    """Sha256 of what a card says, whatever the order it is written in."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -22,10 +22,11 @@ import ssatom
 from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError
+from ssatom.files import filling
 from ssatom.graph import GraphConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.structures import check_structures, structure_arrays
-from ssatom.weights.card import FORMAT_VERSION, WeightsCard
+from ssatom.weights.card import FORMAT, WeightsCard
 from ssatom.weights.corpus import CorpusIndex
 from ssatom.weights.readme import render_readme
 
@@ -218,8 +219,7 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
 def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: ARG001
     # The stamps are part of the cache's key alone.
     card = WeightsCard.read(folder / _CARD)
-    for file, expected in card.files.items():
-        _verify(folder / file, expected)
+    FORMAT.verify(folder, card.files)
     try:
         tensors = load_file(folder / _TENSORS)
         features = tensors.pop(_FEATURES)
@@ -234,21 +234,6 @@ def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: 
     return PretrainedEncoder(
         card.name, encoder.eval(), graph_config, features, card.files[_TENSORS], card, folder
     )
-
-
-def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing; the weights are incomplete, install them again")
-    found = _sha256(path)
-    if found != expected:
-        raise WeightsError(
-            f"{path} was changed or damaged: its sha256 is {found[:12]}…, the card says "
-            f"{expected[:12]}…; install the weights again"
-        )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=8)
@@ -320,7 +305,7 @@ def save_pretrained(
     corpus_index : CorpusIndex
         Crystals of the corpus, for `PretrainedEncoder.overlap`.
     recipe : dict
-        Settings of the training.
+        Parameters of `MaskedPretrainer`.
     metrics : dict of str to float
         Of the epoch that was kept.
     curve : DataFrame
@@ -334,29 +319,27 @@ def save_pretrained(
         The folder.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     features = element_features.detach().cpu().contiguous()
     # The sizes are in the file, so that its hash tells encoders apart that export other states.
     sizes = {"encoder": json.dumps(encoder.config.to_dict())}
-    save_file({**tensors, _FEATURES: features}, folder / _TENSORS, metadata=sizes)
-    corpus_index.save(folder / _CORPUS)
-    curve.to_csv(folder / _CURVE, index=False, float_format="%.6g", lineterminator="\n")
-    card = WeightsCard(
-        name=folder.resolve().name,
-        format_version=FORMAT_VERSION,
-        package_version=ssatom.__version__,
-        encoder=encoder.config.to_dict(),
-        graph=graph_config.to_dict(),
-        element_table_sha256=element_table_hash(features.numpy()),
-        files={file: _sha256(folder / file) for file in (_TENSORS, _CORPUS, _CURVE)},
-        corpus=corpus,
-        recipe=recipe,
-        metrics=metrics,
-        near_constant=near_constant,
-    )
-    for file in card.files:
-        (folder / file).chmod(0o644)  # safetensors writes for the owner alone
-    card.write(folder / _CARD)
-    (folder / "README.md").write_text(render_readme(card), encoding="utf-8")
+    with filling(folder, last=_CARD) as new:
+        save_file({**tensors, _FEATURES: features}, new / _TENSORS, metadata=sizes)
+        corpus_index.save(new / _CORPUS)
+        curve.to_csv(new / _CURVE, index=False, float_format="%.6g", lineterminator="\n")
+        card = WeightsCard(
+            name=folder.resolve().name,
+            format_version=FORMAT.version,
+            package_version=ssatom.__version__,
+            encoder=encoder.config.to_dict(),
+            graph=graph_config.to_dict(),
+            element_table_sha256=element_table_hash(features.numpy()),
+            files=FORMAT.hashes(new, (_TENSORS, _CORPUS, _CURVE)),
+            corpus=corpus,
+            recipe=recipe,
+            metrics=metrics,
+            near_constant=near_constant,
+        )
+        card.write(new / _CARD)
+        (new / "README.md").write_text(render_readme(card), encoding="utf-8")
     return folder

@@ -30,15 +30,19 @@ GraphEmbeddingFeaturizer(layers="012", weights="{name}").fit_transform(structure
 
 def render_readme(card: WeightsCard) -> str:
     """Markdown text of the README."""
-    metrics = {k: v for k, v in card.metrics.items() if k.startswith("validation_")}
+    kept = [
+        f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}"
+        for k, v in card.metrics.items()
+        if k.startswith("validation_")
+    ]
+    if "epochs_run" in card.metrics:
+        kept.insert(0, "{epoch:.0f} of {epochs_run:.0f}".format(**card.metrics))
     return _TEMPLATE.format(
         name=card.name,
         encoder=EncoderConfig(**card.encoder).describe(),
         neighbors=GraphConfig(**card.graph).describe(),
         recipe=", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in card.recipe.items()),
-        metrics=", ".join(
-            f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}" for k, v in metrics.items()
-        ),
+        metrics=", ".join(kept),
         description=card.corpus["description"],
         n_structures=card.corpus["n_structures"],
         terms=card.corpus["terms"],

@@ -98,7 +98,7 @@ def measure(
     """One training and its errors, from its file if there is one of the same settings."""
     file = folder / f"{recipe.name}-{seed}.json"
     identity = {
-        "settings": repr(recipe.settings),
+        "settings": recipe.key,
         "epochs": epochs,
         "corpus": hashlib.sha256(sample.read_bytes()).hexdigest(),
         **_protocol(rows),

@@ -16,13 +16,14 @@ BASE = "start"
 
 _TASKS = "element,group,period,denoise"
 _BASE: dict[str, Any] = {
-    "graph_config": GraphConfig("smooth", cutoff=5.0),
+    "neighbors": "smooth",
+    "cutoff": 5.0,
     "n_conv": 3,
     "element_features": "magpie",
-    "start": "radial",
+    "initialization": "radial",
     "tasks": f"{_TASKS},radial",
 }
-_PLAIN: dict[str, Any] = {**_BASE, "element_features": "cgcnn", "start": "random"}
+_PLAIN: dict[str, Any] = {**_BASE, "element_features": "cgcnn", "initialization": "random"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,19 @@ class Recipe:
     change: str
     settings: Mapping[str, Any] | None = field(default_factory=dict)
     n_seeds: int = 1
+
+    @property
+    def key(self) -> str:
+        """Text that identifies the settings of a result.
+
+        Results of earlier versions have it with a `GraphConfig` and under the name ``start``.
+        """
+        if not self.settings:
+            return repr(self.settings)
+        settings = dict(self.settings)
+        graph = {name: settings.pop(name) for name in ("neighbors", "cutoff")}
+        renamed = {("start" if k == "initialization" else k): v for k, v in settings.items()}
+        return repr({"graph_config": GraphConfig(**graph), **renamed})
 
 
 def _from_base(name: str, change: str, **settings: Any) -> Recipe:
@@ -69,16 +83,16 @@ RECIPES = (
     ),
     _from_base("untrained", "its weights as they start (learning rate 1e-12, one epoch)",
                 learning_rate=1e-12, max_epochs=1),
-    _from_base("random-start", "random first weights", start="random"),
+    _from_base("random-start", "random first weights", initialization="random"),
     Recipe("cgcnn-features", "random first weights, the 92 features alone", _PLAIN),
     Recipe("distinct", "random first weights, the 92 features and learned element vectors",
               {**_PLAIN, "element_features": "distinct"}),
     Recipe("nearest", "random first weights, the 12 nearest neighbours",
-              {**_BASE, "start": "random", "graph_config": GraphConfig()}),
+              {**_BASE, "initialization": "random", "neighbors": "nearest", "cutoff": 8.0}),
     Recipe("residual", "random first weights, residual layers, normalised first",
-              {**_BASE, "start": "random", "residual": True}),
-    _from_base("far", "neighbours within 6 Å", graph_config=GraphConfig("smooth", cutoff=6.0)),
-    _from_base("near", "neighbours within 4 Å", graph_config=GraphConfig("smooth", cutoff=4.0)),
+              {**_BASE, "initialization": "random", "residual": True}),
+    _from_base("far", "neighbours within 6 Å", cutoff=6.0),
+    _from_base("near", "neighbours within 4 Å", cutoff=4.0),
     _from_base("papers-tasks", "tasks of the paper", tasks="period,group,distance"),
     _from_base("without-radial", "no radial distribution", tasks=_TASKS),
     _from_base("without-noise", "no noise", tasks="element,group,period,radial"),
@@ -94,7 +108,7 @@ RECIPES = (
     _from_base("shallow", "2 convolutions", n_conv=2),
     _from_base("deep", "5 convolutions", n_conv=5),
     _from_base("joined", "width 128, 5 convolutions, 4.5 Å, + potential and crystal system",
-                hidden_dim=128, n_conv=5, graph_config=GraphConfig("smooth", cutoff=4.5),
+                hidden_dim=128, n_conv=5, cutoff=4.5,
                 tasks=f"{_BASE['tasks']},potential,crystal_system"),
     _from_base("sharp", "+ 21 units that are the radial distribution", radial_units=21),
     _from_base("fast", "learning rate 0.003, falling from the start",

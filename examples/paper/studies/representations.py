@@ -59,6 +59,7 @@ def run_fig3(context: Context) -> Report:
 def run_fig4(context: Context) -> Report:
     """Cosine similarity of the two atoms of NaCl and of KCl over layers."""
     table = load_example_crystals().set_index("name")
+    width = context.encoder.hidden_dim  # without the coordination numbers behind it
     similarities, rows = {}, []
     for name in ("halite", "sylvite"):
         structure: Any = table.loc[name, "structure"]
@@ -66,7 +67,7 @@ def run_fig4(context: Context) -> Report:
         [cation] = set(symbols) - {"Cl"}
         places = [symbols.index(cation), symbols.index("Cl")]
         layers = [
-            site_embeddings([structure], layer, context.encoder)[0][places]
+            site_embeddings([structure], layer, context.encoder)[0][places, :width]
             for layer in context.single_layers
         ]
         joined = [np.hstack(layers[: n + 1]) for n in range(len(layers))]

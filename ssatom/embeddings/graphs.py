@@ -1,4 +1,4 @@
-"""Graphs of crystals, each made once in a process: folds and grids meet the same ones again."""
+"""Graphs of crystals, each made once in a process: embeddings, folds and grids share them."""
 
 from __future__ import annotations
 
@@ -24,23 +24,38 @@ _ARRAY_OVERHEAD = 120  # bytes of an array besides its numbers
 _Parts = tuple[np.ndarray, ...]  # of one graph, in the order of the fields of CrystalGraphs
 
 
-class _Graph(NamedTuple):
+class CachedGraph(NamedTuple):
     """One graph as it is kept, with what is odd about it."""
 
     parts: _Parts
     remarks: tuple[str, ...]
 
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return len(self.parts[-1])
 
-def _size(graph: _Graph) -> int:
+
+def _size(graph: CachedGraph) -> int:
     return sum(part.nbytes + _ARRAY_OVERHEAD for part in graph.parts)
 
 
-_CACHE: MemoryCache[_Graph] = MemoryCache(MAX_BYTES, _size)
+_CACHE: MemoryCache[CachedGraph] = MemoryCache(MAX_BYTES, _size)
 
 
-def convert(
+def cached_graph(row: StructureArrays, config: GraphConfig) -> CachedGraph | None:
+    """The graph of a structure, if it was made before."""
+    return _CACHE.get((structure_key(row), config))
+
+
+def clear_graphs() -> None:
+    """Forget all graphs kept in this process."""
+    _CACHE.clear()
+
+
+def find_graphs(
     rows: Sequence[StructureArrays], indices: Sequence[int], config: GraphConfig
-) -> tuple[CrystalGraphs, dict[int, StructureError]]:
+) -> list[CachedGraph | StructureError]:
     """Graphs of structures, from the cache where they are known.
 
     Parameters
@@ -54,14 +69,17 @@ def convert(
 
     Returns
     -------
-    graphs : CrystalGraphs
-        One graph for each row that is not bad.
-    errors : dict of int to StructureError
-        Why there is none, by position in `rows`.
+    list of CachedGraph or StructureError
+        A graph for each row, or why there is none.
+
+    Warns
+    -----
+    GraphWarning
+        Of crystals whose graphs are odd, such as isolated atoms.
     """
     converter = CrystalGraphConverter(config)
     keys = [(structure_key(row), config) for row in rows]
-    found = {key: graph for key in keys if (graph := _CACHE.get(key)) is not None}
+    found: dict[tuple, CachedGraph] = {k: g for k in keys if (g := _CACHE.get(k)) is not None}
     errors: dict[int, StructureError] = {}
     new: dict[tuple, StructureArrays] = {}
     candidates, remarks = [], []
@@ -77,15 +95,25 @@ def convert(
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), candidates)
-        for key, graph in zip(new, map(_Graph, _split(graphs), remarks), strict=True):
+        for key, graph in zip(new, map(CachedGraph, _split(graphs), remarks), strict=True):
             _CACHE.put(key, graph)
             found[key] = graph
-    good = [i for i in range(len(keys)) if i not in errors]
+    results = [errors[i] if i in errors else found[key] for i, key in enumerate(keys)]
     told = GraphRemarks()
-    for i in good:
-        told.note(indices[i], found[keys[i]].remarks)
+    for index, result in zip(indices, results, strict=True):
+        if isinstance(result, CachedGraph):
+            told.note(index, result.remarks)
     told.warn()
-    return _join([found[keys[i]].parts for i in good]), errors
+    return results
+
+
+def convert(
+    rows: Sequence[StructureArrays], indices: Sequence[int], config: GraphConfig
+) -> tuple[CrystalGraphs, dict[int, StructureError]]:
+    """As `find_graphs`, the graphs in one, and the errors by position in `rows`."""
+    results = find_graphs(rows, indices, config)
+    errors = {i: row for i, row in enumerate(results) if isinstance(row, StructureError)}
+    return join_graphs([row for row in results if isinstance(row, CachedGraph)]), errors
 
 
 def _split(graphs: CrystalGraphs) -> list[_Parts]:
@@ -102,7 +130,9 @@ def _split(graphs: CrystalGraphs) -> list[_Parts]:
     return parts
 
 
-def _join(parts: Sequence[_Parts]) -> CrystalGraphs:
-    if not parts:
+def join_graphs(graphs: Sequence[CachedGraph]) -> CrystalGraphs:
+    """Several graphs in one."""
+    if not graphs:
         return CrystalGraphConverter().assemble([], [])
-    return CrystalGraphs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    columns = zip(*(graph.parts for graph in graphs), strict=True)
+    return CrystalGraphs(*(np.concatenate(arrays) for arrays in columns))

@@ -1,0 +1,58 @@
+"""Options and notes that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH",
+        help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended "
+        "XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
+        show_default=False,
+    ),
+]
+StructureColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of a table that holds the paths.",
+        show_default="structure, path, file, cif, …",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER|random",
+        help="Shipped weights by name, a folder of your own, or an untrained network.",
+        show_default="see `ssatom weights list`",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the output if it exists already.")
+]
+Progress = Annotated[bool, typer.Option(help="Show progress.")]
+
+
+def output_option(metavar: str, text: str) -> Any:
+    """The option that says where to write."""
+    return typer.Option("--output", "-o", metavar=metavar, help=text)
+
+
+TABLE_NOTES = """
+**Cut off?** Give the same command again: what is done is kept beside FILE, in FILE.part, and the
+run goes on from there.
+
+**Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 some structures could not
+be used: they are listed at the end, and FILE has no rows for them. If none could be used, there is
+no FILE.
+
+**Problems** of single structures, which are errors and warnings, are also listed in
+FILE.problems.csv, with the columns source, kind and reason; there is none if there are none.
+"""
+"""How commands that write a table end."""

@@ -1,0 +1,141 @@
+"""Sealed folders: files under a card that holds their hashes, and a hash of what it says itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssatom.exceptions import WeightsError
+from ssatom.files.atomic import write_json
+
+Content = dict[str, Any]
+_SEAL = "card_sha256"
+
+
+def file_sha256(path: Path) -> str:
+    """Sha256 of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is read in pieces.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(content: Content) -> str:
+    """Sha256 of what a card says, whatever the order in which it is written."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class CardFormat:
+    """The card of one kind of folder: its versions, and what messages say of it.
+
+    Attributes
+    ----------
+    version : int
+        The newest, which is written.
+    upgrades : mapping of int to callable
+        One step from each older version to the next, by the version it starts from.
+    noun : str
+        What the folder holds, such as "weights".
+    writers : str
+        What writes such folders.
+    remedy : str
+        What to do about a damaged one.
+    kind : str or None
+        Value of the entry "kind", where the card has one.
+    """
+
+    version: int
+    upgrades: Mapping[int, Callable[[Content], Content]]
+    noun: str
+    writers: str
+    remedy: str
+    kind: str | None = None
+
+    def write(self, path: Path, content: Content) -> None:
+        """Write a card with a hash of its own text."""
+        write_json(path, {**content, _SEAL: seal(content)})
+
+    def is_card(self, path: Path) -> bool:
+        """Whether a file is such a card, whole or not."""
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["kind"] == self.kind
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+
+    def read(self, path: Path) -> Content:
+        """What a card of this version or an older one says, as this version says it.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing, no such card, changed by hand or from a newer ssatom.
+        """
+        content = self._parse(path)
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if not isinstance(version, int) or content.get("kind") != self.kind:
+            raise WeightsError(f"{path} states no format_version; it is no card of {self.noun}")
+        if version > self.version:
+            raise WeightsError(
+                f"{path} has format {version}, this ssatom reads up to {self.version}; install a "
+                "newer ssatom"
+            )
+        if content.pop(_SEAL, None) != seal(content):
+            raise WeightsError(
+                f"{path} was changed after it was written (its {_SEAL} does not match); "
+                f"{self.remedy}"
+            )
+        while content["format_version"] < self.version:
+            content = self.upgrades[content["format_version"]](content)
+        return content
+
+    def _parse(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            folder = path.parent
+            problem = f"it has no {path.name}" if folder.is_dir() else "there is no such folder"
+            raise WeightsError(
+                f"'{folder}' is no folder of {self.noun} ({problem}); give one that "
+                f"{self.writers} wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} cannot be read as a card: {error}") from error
+
+    def hashes(self, folder: Path, names: Iterable[str]) -> dict[str, str]:
+        """Hashes of files for the card; all may read the files from now on."""
+        for name in names:
+            (folder / name).chmod(0o644)  # safetensors writes for the owner alone
+        return {name: file_sha256(folder / name) for name in names}
+
+    def verify(self, folder: Path, files: Mapping[str, str]) -> None:
+        """Compare the files of a folder with the hashes on its card.
+
+        Raises
+        ------
+        WeightsError
+            If one is missing or was changed.
+        """
+        for name, expected in files.items():
+            path = folder / name
+            if not path.is_file():
+                raise WeightsError(f"{path} is missing, the folder is incomplete; {self.remedy}")
+            if (found := file_sha256(path)) != expected:
+                raise WeightsError(
+                    f"{path} was changed or damaged: its sha256 is {found[:12]}…, the card says "
+                    f"{expected[:12]}…; {self.remedy}"
+                )

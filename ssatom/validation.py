@@ -1,0 +1,168 @@
+"""The rules that parameters share; each refusal names the parameter, its value and what is allowed.
+
+Rooms that load scikit-learn anyway may use its own constraints; these need Python alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+from ssatom.exceptions import ParameterError
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """The value as an int.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        Its value; NumPy's integers are whole numbers, True and 1.0 are not.
+    least : int
+        The smallest that is allowed.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ParameterError
+        If it is no whole number, or a smaller one.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
+    return int(value)
+
+
+def number(name: str, value: Any, interval: str) -> float:
+    """The value as a float.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        Its value; True is no number, nor are NaN and infinity.
+    interval : str
+        Such as "[0, 1)"; "(0, inf)" are the positive numbers.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ParameterError
+        If it is no finite number, or outside.
+
+    Examples
+    --------
+    >>> from ssatom.validation import number
+    >>> number("dropout", 1, "[0, 1)")
+    Traceback (most recent call last):
+    ...
+    ssatom.exceptions.ParameterError: dropout=1 must be a number in [0, 1)
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    x = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    ends = [low] * (interval[0] == "[") + [high] * (interval[-1] == "]")
+    if math.isfinite(x) and (low < x < high or x in ends):
+        return x
+    words = {"(0, inf)": "a positive number", "[0, inf)": "a number from 0 on"}
+    allowed = words.get(interval, f"a number in {interval}")
+    raise ParameterError(f"{name}={value!r} must be {allowed}")
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """The value, if it is one of those allowed.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        Its value.
+    allowed : iterable
+        What it may be; None and True are themselves alone.
+
+    Returns
+    -------
+    object
+        The value.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of them.
+    """
+    known = list(allowed)
+    if not any(value is one or (type(value) is type(one) and value == one) for one in known):
+        raise ParameterError(f"{name}={value!r} is unknown; allowed: {', '.join(map(repr, known))}")
+    return value
+
+
+def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[str]:
+    """A name, or several different ones, as a list.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    values : str or iterable of str
+        Its value.
+    allowed : iterable of str
+        The names there are.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ParameterError
+        If there are none, an unknown one, or one twice.
+    """
+    known = list(allowed)
+    try:
+        chosen = [values] if isinstance(values, str) else list(values)
+        good = bool(chosen) and len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
+    except TypeError:
+        good = False
+    if not good:
+        names = ", ".join(map(repr, known))
+        raise ParameterError(f"{name}={values!r}; allowed are different ones of {names}")
+    return chosen
+
+
+def column(name: str, values: Any, n_rows: int) -> Any:
+    """Values as a NumPy array with one for each row.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    values : array-like, shape (n_rows,)
+        Its value.
+    n_rows : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
+
+    Raises
+    ------
+    ParameterError
+        If there are more or fewer.
+    """
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.shape != (n_rows,):
+        raise ParameterError(f"{name} has shape {array.shape}; allowed is one a row, ({n_rows},)")
+    return array

@@ -1,0 +1,57 @@
+"""The rules that parameters share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssatom.exceptions import ParameterError
+from ssatom.validation import column, different_ones_of, number, one_of, whole_number
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", None, 0, np.float64(2), float("nan")])
+def test_no_whole_number_from_1_on(value: Any) -> None:
+    with pytest.raises(ParameterError, match=r"n=.* must be a whole number of at least 1"):
+        whole_number("n", value, least=1)
+
+
+@pytest.mark.parametrize("value", [1, np.int8(1), np.uint64(2**63)])
+def test_whole_numbers(value: Any) -> None:
+    assert whole_number("n", value, least=1) == int(value)
+    assert type(whole_number("n", value, least=1)) is int
+
+
+@pytest.mark.parametrize(
+    ("interval", "inside", "outside"),
+    [
+        ("[0, 1)", [0, 0.5, np.float32(0.5)], [1, -0.1, True, "0", None, float("nan"), 1j]),
+        ("(0, 1]", [1, 1e-9], [0, 1.1]),
+        ("(0, inf)", [1e-300, 10**6], [0, -1, float("inf")]),
+        ("[0, inf)", [0], [-1e-9, float("inf")]),
+    ],
+)
+def test_numbers(interval: str, inside: list, outside: list) -> None:
+    assert [number("x", value, interval) for value in inside] == [float(v) for v in inside]
+    for value in outside:
+        with pytest.raises(ParameterError, match=r"x=.* must be a (positive )?number"):
+            number("x", value, interval)
+
+
+def test_names() -> None:
+    assert one_of("x", None, ("a", None)) is None
+    for value in ("b", 1, ["a"], np.array(["a", "b"]), True):
+        with pytest.raises(ParameterError, match=r"x=.* is unknown; allowed: 'a', 1.5"):
+            one_of("x", value, ("a", 1.5))
+    assert different_ones_of("x", ("b", "a"), "abc") == ["b", "a"]
+    for value in ([], "", "d", ["a", "a"], None, 3, [["a"]]):
+        with pytest.raises(ParameterError, match=r"x=.*; allowed are different ones of 'a', 'b'"):
+            different_ones_of("x", value, ("a", "b"))
+
+
+def test_columns() -> None:
+    assert column("groups", ["a", "b"], 2).tolist() == ["a", "b"]
+    for values in (["a"], "ab", [["a"], ["b"]]):
+        with pytest.raises(ParameterError, match=r"groups has shape .*; allowed is one a row"):
+            column("groups", values, 2)
