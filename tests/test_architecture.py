@@ -17,12 +17,13 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the rules of parameters, the warnings and what makes results repeat may be imported
-# by all.
+# The errors, the rules of parameters, the warnings, shared docstrings and what makes results
+# repeat may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
     "validation": "",
     "repeatable": "",
+    "shared_docs": "",
     "warn": "",
     "files": "",
     "splits": "",
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "repeatable", "validation", "warn"}
+FOR_ALL = {"exceptions", "repeatable", "shared_docs", "validation", "warn"}
 
 
 class Import(NamedTuple):

@@ -233,8 +233,9 @@ def test_targets_of_regressors(
     ("y", "message"),
     [
         (["metal"] * 24, r"y has 1 class \('metal'\) in 24 rows of weight above 0; give at"),
-        (["a", None] * 12, r"y\[1\] is missing \(12 of 24"),
-        ([1.0, np.nan] * 12, r"y\[1\] is missing"),
+        (["a", None] * 12, r"y\[1\] is None \(12 of 24 values are missing"),
+        ([1.0, np.nan] * 12, r"y\[1\] is nan \(12 of 24 values are missing"),
+        (np.ones((24, 2)), "1d"),
         (None, "requires y to be passed"),
         (np.linspace(0, 1, 24), "continuous"),
     ],
@@ -251,6 +252,7 @@ def test_targets_of_classifiers(structures: list, y: Any, message: str) -> None:
         (np.where(np.arange(24) == 2, -1.0, 1.0), r"sample_weight\[2\] is -1; weights must"),
         (np.where(np.arange(24) == 2, np.nan, 1.0), r"sample_weight\[2\] is nan"),
         (np.zeros(24), "not all 0"),
+        (["heavy"] * 24, "sample_weight must hold numbers"),
     ],
 )
 def test_sample_weights_are_checked(

@@ -67,8 +67,8 @@ def test_weights_count_in_the_scale_of_targets(structures: list) -> None:
     model = make(max_epochs=1).fit(
         structures, y, sample_weight=np.r_[np.full(12, 2.0), np.ones(12)]
     )
-    assert model.target_scaler_.mean == pytest.approx([3.0])
-    assert model.target_scaler_.scale == pytest.approx([np.sqrt(18)])
+    assert model.target_scaler_.mean_ == pytest.approx([3.0])
+    assert model.target_scaler_.scale_ == pytest.approx([np.sqrt(18)])
 
 
 def test_weights_that_leave_one_class_are_refused(structures: list) -> None:

@@ -91,7 +91,7 @@ def test_fine_tuned_ensemble(
             model.predict(structures, True), again.predict(structures, True), strict=True
         ):
             assert_array_equal(one, two)
-    assert len(again.networks_) == len(again._tuned_sources) == 2
+    assert len(again.networks_) == len(again._tuned_encoders) == 2
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_shipped_weights_are_named(
     assert card["weights"]["kind"] == "shipped"
     assert card["weights"]["sha256"] == model.weights_sha256_
     assert not (tmp_path / "model" / "weights").exists()
-    monkeypatch.setattr("ssatom.estimators._sources.resolve_weights", lambda *_: random_weights())
+    monkeypatch.setattr("ssatom.estimators._nodes.resolve_weights", lambda *_: random_weights())
     with pytest.raises(WeightsError, match="not those of fitting"):
         load_estimator(tmp_path / "model")
 

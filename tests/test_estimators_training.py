@@ -285,9 +285,9 @@ def test_only_fine_tuning_changes_the_encoder(structures: list, volumes: np.ndar
     tuned = make(encoder="fine-tune", n_members=2).fit(structures, volumes)
     frozen = make().fit(structures, volumes)
     assert all(torch.equal(value, before[name]) for name, value in shared.state_dict().items())
-    assert frozen._tuned_sources == []
-    assert len(tuned._tuned_sources) == 2
-    for source in tuned._tuned_sources:
+    assert frozen._tuned_encoders == []
+    assert len(tuned._tuned_encoders) == 2
+    for source in tuned._tuned_encoders:
         after = source.encoder.state_dict()
         assert not torch.equal(after["convs.0.gates.weight"], before["convs.0.gates.weight"])
         assert torch.equal(after["norms.0.running_mean"], before["norms.0.running_mean"])
@@ -328,7 +328,7 @@ def test_encoder_learning_rate(structures: list, volumes: np.ndarray) -> None:
     for rate in (1e-6, None, 1e-2):
         model = make(encoder="fine-tune", encoder_learning_rate=rate, max_epochs=1)
         model.fit(structures, volumes)
-        weight = model._tuned_sources[0].encoder.node_embedding.weight
+        weight = model._tuned_encoders[0].encoder.node_embedding.weight
         moved.append((weight - original).abs().max().item())
     assert moved[0] < moved[1] < moved[2]
 
@@ -365,6 +365,7 @@ def test_memory(structures: list, volumes: np.ndarray, tmp_path: Path, fitted: d
     assert_array_equal(model.predict(structures), expected)
 
 
+@pytest.mark.slow
 def test_estimators_do_not_hang_in_forks() -> None:
     program = """
         import multiprocessing

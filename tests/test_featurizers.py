@@ -396,7 +396,7 @@ def test_cross_val_score(case: Case) -> None:
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search(case: Case, n_jobs: int) -> None:
     [(name, value)] = case.changed.items()
     step = case.cls.__name__.lower()

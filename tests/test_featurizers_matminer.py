@@ -278,6 +278,7 @@ def test_mean_over_sites_is_the_mean_pooling() -> None:
     assert_allclose(statistics.featurize_many(crystals(), pbar=False), graph, 1e-4, 1e-5)
 
 
+@pytest.mark.slow
 def test_pool_of_matminer_does_not_hang() -> None:
     # By default matminer forks for a MultipleFeaturizer, after torch has started threads here.
     program = """

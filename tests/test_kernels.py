@@ -393,6 +393,7 @@ print(round(float(messages.sum()), 4))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_fork_after_threads_were_used() -> None:
     code = """

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "paper" / "reproduce.py"
 RESULTS = ROOT / "docs" / "results" / "paper"
 DATA = Path(os.environ.get("SSATOM_DATA", ROOT.parent / "shared" / "data"))
-SLOW = {"fig7", "table6", "table7", "learning-curve", "ablation"}
+SLOW = {"fig5", "fig7", "table6", "table7", "learning-curve", "ablation"}
 WITHOUT_ARCHIVE = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
     for name in STUDIES
@@ -119,6 +119,7 @@ def test_nothing_is_run_twice(data, output, monkeypatch):
     assert file.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_a_table_that_is_done_is_found_from_any_folder(data, output, tmp_path):
     """By the command, in a process of its own; a report is identified by data and weights."""
     file = run("table3", data, output, quick=True)
@@ -312,6 +313,7 @@ def test_rows_that_a_descriptor_cannot_take_are_left_out_for_all(data, tmp_path)
     assert context.features(kept, EF).shape[0] == len(kept)
 
 
+@pytest.mark.slow
 def test_weights_of_any_depth(data, tmp_path):
     """Layers and untrained rivals follow from the weights."""
     pretrainer = MaskedPretrainer(

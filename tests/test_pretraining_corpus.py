@@ -53,6 +53,7 @@ def history() -> pd.DataFrame:
     return fitted.history_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("stage", ["train", "validation"])
 def test_loss_falls(history: pd.DataFrame, stage: str, task: str) -> None:

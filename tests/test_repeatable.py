@@ -99,6 +99,7 @@ def threads_of_torch() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_any_number_of_torch_threads_gives_the_same_bits(
     name: str, serial: dict, threads_of_torch: Callable[[int], None]
@@ -206,6 +207,13 @@ def test_diverged_regression_is_told_once_at_the_users_line() -> None:
     assert caught[0].filename == __file__
 
 
+def test_divergence_in_a_single_step_is_told() -> None:
+    with pytest.warns(TrainingWarning, match="training diverged"):
+        CGCNNRegressor(max_epochs=1, random_state=0, learning_rate=300.0).fit(
+            SALTS[:8], VOLUMES[:8]
+        )
+
+
 def test_diverged_members_are_named() -> None:
     with pytest.warns(TrainingWarning, match=r"training of members 0, 1 \(of 2\) diverged"):
         diverging(CGCNNRegressor, n_members=2).fit(SALTS, VOLUMES)
@@ -224,6 +232,9 @@ def test_small_trainings_do_not_warn(seed: int) -> None:
     CGCNNRegressor(max_epochs=1, **settings).fit(SALTS, noise)
     CGCNNRegressor(max_epochs=2, learning_rate=1e-7, **settings).fit(SALTS, noise**3)
     CGCNNClassifier(max_epochs=1, **settings).fit(SALTS, noise > np.median(noise))
+    for loss in ("huber", "squared"):  # a few steps of a high rate on a few crystals
+        high = {"max_epochs": 3, "learning_rate": 0.01, "loss": loss, **settings}
+        CGCNNRegressor(**high).fit(SALTS[:8], noise[:8])
 
 
 def test_diverged_pretraining_is_told() -> None:

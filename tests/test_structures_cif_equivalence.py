@@ -190,6 +190,7 @@ def test_settings(name: str, tmp_path: Path) -> None:
     assert check_settings(structure, tmp_path) == 3 * SETTINGS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not CORPUS.exists(), reason="needs the evaluation data")
 def test_corpus_in_every_setting(tmp_path: Path) -> None:

@@ -437,6 +437,7 @@ print(resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 @pytest.mark.skipif(edge_precision() == torch.float32, reason="oneDNN is not used here")
 def test_products_of_many_shapes_are_not_remembered() -> None:

@@ -9,79 +9,62 @@ import pandas as pd
 import torch
 
 from ssatom.estimators._data import TrainingData
-from ssatom.estimators._module import PropertyModule
+from ssatom.estimators._module import Objective
 from ssatom.exceptions import TrainingWarning
 from ssatom.training import VALIDATION_LOSS
 from ssatom.warn import warn_user
 
-_FACTOR, _CHANCE = 2.0, 32.0  # a loss of 2 + 32 / n times that of the mean, n crystals held back
-_SETTLED = 50  # steps after which the statistics of normalisation are those of the data
+_FACTOR, _CHANCE = 2.0, 32.0  # allowed: 2 + 32 / n times the loss of the mean, n held back
+_SETTLED = 50  # steps after which running means and variances are those of the data
+_OVERSHOOT = 10.0  # times the loss of the mean that training reaches in its first steps
+_OVERFLOW = 1e10  # times the loss of the mean: no training that goes on reaches it
 
 
-def worse_than_mean(
+def times_worse_than_mean(
     history: pd.DataFrame,
-    module: PropertyModule,
+    objective: Objective,
     data: TrainingData,
-    rows: tuple[np.ndarray, np.ndarray],
+    folds: tuple[np.ndarray, np.ndarray],
     n_steps: int,
-) -> float | None:
-    """How many times the validation loss of the kept epoch is that of no knowledge.
+) -> float:
+    """Validation loss of the best epoch over that of the mean, if the training diverged; else 0.
 
-    Outputs of zero are the mean of scaled targets, or the same chance for each class. Their loss
-    is that over the crystals held back, that over the others or that of an error of one standard
-    deviation, whichever is largest, so that crystals near the mean make no bad network.
-
-    Parameters
-    ----------
-    history : DataFrame
-        Of one network.
-    module : PropertyModule
-        The network with its loss.
-    data : TrainingData
-        The crystals.
-    rows : tuple of ndarray of int
-        Crystals for training, and held back.
-    n_steps : int
-        Steps of an epoch.
-
-    Returns
-    -------
-    float or None
-        None if it is not larger by more than what few crystals and few steps may cause.
+    The loss of the mean is that of outputs of zero (for classes, of equal chances), over the
+    training or the validation crystals or for a target of one standard deviation, whichever is
+    largest: targets near the mean make no bad network. Until `_SETTLED` steps, of `n_steps` an
+    epoch, validation normalises by running means that are still far from those of the data, so
+    the training loss has to be high too, or the validation loss beyond all reason.
     """
-    unknowing = []
-    for crystals in rows:
+    of_mean = []
+    for crystals in folds:
         targets, weights = data.targets_of(crystals)
-        nothing = torch.zeros(len(targets), module.network.config.n_outputs)
-        losses = module.row_loss(nothing, targets) * weights
-        unknowing.append(float(losses.sum() / weights.sum()))
-        one_off = module.row_loss(nothing[:1], torch.ones_like(targets[:1]))
-    unknowing_loss = max(*unknowing, float(one_off))
+        zeros = torch.zeros(len(targets), objective.n_outputs)
+        of_mean.append(float((objective.loss(zeros, targets) * weights).sum() / weights.sum()))
+    of_mean.append(float(objective.loss(zeros[:1], torch.ones_like(targets[:1]))))
     best = history.iloc[int(history[VALIDATION_LOSS].argmin())]
-    times = float(best[VALIDATION_LOSS]) / unknowing_loss
-    if times <= _FACTOR + _CHANCE / len(rows[1]):
-        return None
-    # In the first steps validation normalises by statistics that are not those of the data yet.
-    learned = best["train_loss"] <= _FACTOR * unknowing_loss
-    return None if learned and best["epoch"] * n_steps < _SETTLED else times
+    times = float(best[VALIDATION_LOSS]) / max(of_mean)
+    settled = best["epoch"] * n_steps >= _SETTLED
+    high = not history["train_loss"].iloc[-1] <= _OVERSHOOT * max(of_mean)
+    sure = settled or high or times > _OVERFLOW
+    return times if sure and times > _FACTOR + _CHANCE / len(folds[1]) else 0.0
 
 
-def tell_of_diverged(times: Sequence[float | None], rate: float, clip: float | None) -> None:
-    """Warn once of all networks that are worse than the mean.
+def warn_of_diverged(times: Sequence[float], rate: float, clip: float | None) -> None:
+    """Warn once of all members that diverged.
 
     Parameters
     ----------
-    times : sequence of float or None
-        From `worse_than_mean`, one a member.
+    times : sequence of float
+        From `times_worse_than_mean`, one a member.
     rate, clip : float
         Parameters `learning_rate` and `gradient_clip`.
 
     Warns
     -----
     TrainingWarning
-        If there are any.
+        If one is not 0.
     """
-    diverged = {i: t for i, t in enumerate(times) if t is not None}
+    diverged = [i for i, factor in enumerate(times) if factor]
     if not diverged:
         return
     which = f" of members {', '.join(map(str, diverged))} (of {len(times)})" if times[1:] else ""
@@ -89,7 +72,7 @@ def tell_of_diverged(times: Sequence[float | None], rate: float, clip: float | N
     warn_user(
         TrainingWarning(
             f"training{which} diverged: in the best epoch the validation loss is "
-            f"{max(diverged.values()):.3g} times that of predicting the mean; "
+            f"{max(times):.3g} times that of predicting the mean; "
             f"give {remedy} (they are {rate:g} and {clip}), or more max_epochs"
         )
     )

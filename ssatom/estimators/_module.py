@@ -1,4 +1,4 @@
-"""What the training engine trains: a network, with its encoder if that is tuned too."""
+"""The Lightning module: a network, with its encoder if that is trained too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
 from ssatom.estimators._data import Batch
 from ssatom.graph import GaussianDistanceBasis
@@ -20,8 +21,19 @@ RowFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What a network learns: loss and metric of each row."""
+
+    n_outputs: int
+    loss: RowFunction
+    metric_name: str
+    metric: RowFunction
+    stratified: bool = False
+
+
+@dataclass(frozen=True)
 class Optimisation:
-    """How steps are taken."""
+    """Settings of the optimiser."""
 
     learning_rate: float
     encoder_learning_rate: float
@@ -32,12 +44,12 @@ class Optimisation:
     edge_dtype: torch.dtype
 
 
-def forward(network: NEGNN, source: nn.Module | None, batch: Batch, edge_attr: Tensor) -> Tensor:
-    """Outputs of a batch, whose node vectors are given or made by `source`."""
+def forward(network: NEGNN, encoder: nn.Module | None, batch: Batch, edge_attr: Tensor) -> Tensor:
+    """Outputs of a batch, whose node features are given or computed by `encoder`."""
     nodes = batch.nodes
     if nodes is None:
-        assert source is not None
-        nodes = source(batch.graphs, edge_attr)
+        assert encoder is not None
+        nodes = encoder(batch.graphs, edge_attr)
     graphs = batch.graphs
     return network(
         nodes, graphs.edge_index, edge_attr, graphs.edge_weight, batch.first_sites, batch.sites
@@ -45,39 +57,37 @@ def forward(network: NEGNN, source: nn.Module | None, batch: Batch, edge_attr: T
 
 
 class PropertyModule(pl.LightningModule):
-    """Network, loss and metric; `source` makes node vectors where batches bring none."""
+    """Network and objective; `encoder` computes node features where batches bring none."""
 
     def __init__(
         self,
         network: NEGNN,
-        source: nn.Module | None,
+        encoder: nn.Module | None,
         basis: GaussianDistanceBasis,
-        loss: RowFunction,
-        metric: tuple[str, RowFunction],
+        objective: Objective,
         settings: Optimisation,
     ) -> None:
         super().__init__()
         self.network = network
-        self.source = source
+        self.encoder = encoder
         self.basis = basis
-        self.row_loss = loss
-        self.metric_name, self.row_metric = metric
+        self.objective = objective
         self.settings = settings
-        self._sums: dict[str, Tensor] = {}  # loss, metric and weight; stage by stage
+        self._sums: dict[str, Tensor] = {}  # loss, metric and weight of each stage
         self._rate = settings.learning_rate
 
     def on_train_epoch_start(self) -> None:
-        # Schedules by the epoch move on before the metrics of that epoch are told.
+        # Schedules move on before the metrics of the epoch are logged.
         self._rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         edge_attr = self.basis(batch.graphs.distances).to(self.settings.edge_dtype)
-        outputs = forward(self.network, self.source, batch, edge_attr)
+        outputs = forward(self.network, self.encoder, batch, edge_attr)
         assert batch.weights is not None
         assert batch.targets is not None
-        losses = self.row_loss(outputs, batch.targets) * batch.weights
+        losses = self.objective.loss(outputs, batch.targets) * batch.weights
         with torch.no_grad():
-            metric = self.row_metric(outputs, batch.targets) * batch.weights
+            metric = self.objective.metric(outputs, batch.targets) * batch.weights
             sums = torch.stack([losses.sum(), metric.sum(), batch.weights.sum()])
             self._sums[stage] = self._sums.get(stage, 0.0) + sums
         return losses.mean()
@@ -91,12 +101,12 @@ class PropertyModule(pl.LightningModule):
         self._step(batch, "validation")
 
     def on_validation_epoch_end(self) -> None:
-        # Validation closes each epoch, so the sums of training are complete here too.
+        # Validation ends each epoch, so the sums of training are complete here too.
         metrics = {"learning_rate": self._rate}
         for stage, sums in self._sums.items():
             loss, metric, weight = sums.tolist()
             metrics[f"{stage}_loss"] = loss / weight
-            metrics[f"{stage}_{self.metric_name}"] = metric / weight
+            metrics[f"{stage}_{self.objective.metric_name}"] = metric / weight
         self._sums = {}
         for name, value in metrics.items():
             self.log(name, value, prog_bar=name.startswith("validation"))
@@ -104,22 +114,17 @@ class PropertyModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         settings = self.settings
         groups = [{"params": list(self.network.parameters()), "lr": settings.learning_rate}]
-        tuned = [] if self.source is None else list(self.source.parameters())
+        tuned = [] if self.encoder is None else list(self.encoder.parameters())
         if tuned:
             groups.append({"params": tuned, "lr": settings.encoder_learning_rate})
         optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-        scheduler: Any
         if settings.schedule == "constant":
             return optimizer
         if settings.schedule == "cosine":
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.max_epochs)
-            return {"optimizer": optimizer, "lr_scheduler": scheduler}
+            return [optimizer], [CosineAnnealingLR(optimizer, settings.max_epochs)]
         wait = 10 if settings.patience is None else max(1, settings.patience // 3)
-        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=wait)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": VALIDATION_LOSS},
-        }
+        plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=wait)
+        return [optimizer], [{"scheduler": plateau, "monitor": VALIDATION_LOSS}]
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:
         return batch.to(device)

@@ -1,119 +1,202 @@
-"""Where node vectors come from: the table of elements, or a pretrained encoder."""
+"""Node features of the network: those of the elements, or hidden states of an encoder."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssatom.elements import atomic_features
+from ssatom.embeddings import embed, parse_layers, resolve_weights
+from ssatom.exceptions import StructureError, WeightsError
 from ssatom.graph import CoordinationNumbers, GraphBatch, GraphConfig
 from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
-VectorFunction = Callable[[Sequence[StructureArrays], Sequence[int]], Iterator[np.ndarray]]
-"""From structures, and their places in the user's list, to the node vectors of each.
+EmbedFunction = Callable[[Sequence[StructureArrays], Sequence[int]], Iterator[np.ndarray]]
+"""Gives the node features of each structure, shape (n_sites, node_dim), through the cache.
 
-The latter have shape (n_sites, node_dim).
+It takes structures and their places in the user's list.
 """
 
 
 @dataclass(frozen=True)
-class NodePlan:
-    """Node vectors of one kind.
+class NodeFeatures:
+    """One kind of node features.
 
     Attributes
     ----------
     graph_config : GraphConfig
-        Graphs they belong to.
-    node_dim : int
-        Length of a node vector.
+        Settings of the graphs on which the network runs.
     widths : tuple of int
         Widths of the blocks of a node vector: its layers, and the coordination numbers.
-    make_source : callable
-        A module that makes node vectors from graphs.
+    make_encoder : callable
+        Makes a module that computes node features from graphs.
     trained : bool
         Whether that module is trained with the network.
-    vectors : callable or None
-        A `VectorFunction`, where node vectors are looked up in a cache.
+    embed : callable or None
+        An `EmbedFunction`, where node features come from a pretrained encoder.
     fitted : mapping
-        Attributes of an estimator that was fitted with these node vectors.
+        Attributes of an estimator that was fitted with these node features.
     """
 
     graph_config: GraphConfig
-    node_dim: int
     widths: tuple[int, ...]
-    make_source: Callable[[], nn.Module]
+    make_encoder: Callable[[], nn.Module]
     trained: bool = False
-    vectors: VectorFunction | None = None
+    embed: EmbedFunction | None = None
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def node_dim(self) -> int:
+        """Length of a node vector."""
+        return sum(self.widths)
 
-class ElementNodes(nn.Module):
-    """Raw features of each site's element.
 
-    Parameters
-    ----------
-    features : Tensor, shape (101, node_dim)
-        By atomic number.
-    """
+class ElementEncoder(nn.Module):
+    """The 92 features of each site's element."""
 
     features: Tensor
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        features = torch.from_numpy(atomic_features().copy())
         self.register_buffer("features", features, persistent=False)
-        self.node_dim = features.shape[1]
 
     def forward(self, graphs: GraphBatch, edge_attr: Tensor) -> Tensor:
-        """Node vectors, shape (n_sites, node_dim)."""
+        """Node features, shape (n_sites, node_dim)."""
         return self.features[graphs.numbers]
 
 
-class EncoderNodes(nn.Module):
-    """Hidden states of an encoder, layers side by side.
+class LayerEncoder(nn.Module):
+    """A trainable copy of a pretrained encoder, whose chosen layers are joined.
 
     Parameters
     ----------
     weights : PretrainedEncoder
-        The encoder. It is copied if it is to be trained.
+        The encoder.
     layers : tuple of int
         Layers whose hidden states are joined.
-    trainable : bool, default=False
-        Whether to train a copy of the encoder.
     """
 
     features: Tensor
 
-    def __init__(
-        self, weights: PretrainedEncoder, layers: tuple[int, ...], trainable: bool = False
-    ) -> None:
+    def __init__(self, weights: PretrainedEncoder, layers: tuple[int, ...]) -> None:
         super().__init__()
         self.register_buffer("features", weights.element_features, persistent=False)
         self.layers = layers
-        self.node_dim = len(weights.columns(layers))
         n_numbers = weights.encoder.config.radial_units if any(layers) else 0
         self.coordination = CoordinationNumbers(weights.graph_config, n_numbers)
-        self.encoder = weights.encoder
-        if trainable:
-            self.encoder = copy.deepcopy(weights.encoder).requires_grad_(True)
+        self.encoder = copy.deepcopy(weights.encoder).requires_grad_(True)
         self.eval()
 
-    def train(self, mode: bool = True) -> EncoderNodes:
+    def train(self, mode: bool = True) -> LayerEncoder:
         """Stay in evaluation mode: the statistics of pretraining are better than a batch's."""
         return super().train(False)
 
     def forward(self, graphs: GraphBatch, edge_attr: Tensor) -> Tensor:
-        """Node vectors, shape (n_sites, node_dim)."""
+        """Node features, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
-        n_states = max(self.layers) + 1  # what lies beyond would be computed for nothing
+        n_states = max(self.layers) + 1  # later layers are not needed
         states = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
-        vectors = [states[layer] for layer in self.layers]
+        blocks = [states[layer] for layer in self.layers]
         if len(self.coordination.radii):
             edges = (graphs.distances, graphs.edge_index[1], graphs.edge_weight)
-            vectors.append(self.coordination(*edges, len(x)))
-        return torch.cat(vectors, dim=1)
+            blocks.append(self.coordination(*edges, len(x)))
+        return torch.cat(blocks, dim=1)
+
+
+class RawFeatures:
+    """Mixin of CGCNN: the 92 features of each element."""
+
+    def _node_features(self) -> NodeFeatures:
+        encoder = ElementEncoder()
+        return NodeFeatures(GraphConfig(), (encoder.features.shape[1],), lambda: encoder)
+
+    _fitted_node_features = _node_features
+
+
+class Embeddings:
+    """Mixin of NEGNN: hidden states of a pretrained encoder."""
+
+    layers: str | int | Sequence[int]
+    weights: Any
+    encoder: str
+    memory: Any
+    device: str
+    random_state: Any
+    weights_: Any
+    weights_sha256_: str
+    layers_: tuple[int, ...]
+    _weights_seed: int
+
+    def _node_features(self) -> NodeFeatures:
+        seed = self.random_state
+        seed = int(seed) if isinstance(seed, int | np.integer) else 0
+        weights = resolve_weights(self.weights, seed)
+        layers = parse_layers(self.layers, weights.n_layers)
+        fitted = {
+            "layers_": layers,
+            "weights_": _reference(self.weights, weights),
+            "weights_sha256_": weights.sha256,
+            "_weights_seed": seed,
+        }
+        return self._features_of(weights, layers, fitted, trained=self.encoder == "fine-tune")
+
+    def _fitted_node_features(self) -> NodeFeatures:
+        return self._features_of(self._fitted_weights(), self.layers_, {}, trained=False)
+
+    def _features_of(
+        self,
+        weights: PretrainedEncoder,
+        layers: tuple[int, ...],
+        fitted: dict[str, Any],
+        *,
+        trained: bool,
+    ) -> NodeFeatures:
+        columns = weights.columns(layers)
+        widths = len(layers) * (weights.hidden_dim,)
+        n_numbers = len(columns) - sum(widths)
+
+        def embed_layers(arrays: Sequence[Any], indices: Sequence[int]) -> Iterator[np.ndarray]:
+            settings = {"device": self.device, "memory": self.memory, "indices": indices}
+            for row in embed(arrays, weights, **settings):
+                if isinstance(row, StructureError):
+                    raise row
+                yield row[:, columns]
+
+        return NodeFeatures(
+            # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.
+            weights.graph_config if trained else GraphConfig(),
+            (*widths, n_numbers) if n_numbers else widths,
+            lambda: LayerEncoder(weights, layers),
+            trained,
+            embed_layers,
+            fitted,
+        )
+
+    def _fitted_weights(self) -> PretrainedEncoder:
+        """The weights of the encoder, if they still are those of fitting."""
+        weights = resolve_weights(self.weights_, self._weights_seed)
+        if weights.sha256 != self.weights_sha256_:
+            raise WeightsError(
+                f"weights {weights.name!r} are not those of fitting: their sha256 is "
+                f"{weights.sha256[:12]}…, this {type(self).__name__} was fitted on "
+                f"{self.weights_sha256_[:12]}…; install those again, or fit again"
+            )
+        return weights
+
+
+def _reference(weights: Any, loaded: PretrainedEncoder) -> Any:
+    """What finds the weights again: a name, an absolute folder, or the weights themselves."""
+    if weights is None:
+        return loaded.name
+    if isinstance(weights, PretrainedEncoder) or weights == "random":
+        return weights
+    return str(Path(weights).resolve()) if Path(weights).is_dir() else str(weights)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
+
+from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 
 from ssatom.exceptions import ParameterError
 
@@ -17,53 +17,29 @@ PARAMETER_GRID: dict[str, list[Any]] = {
 }
 """Ranges of the paper's Table I, for `GridSearchCV` or `RandomizedSearchCV`."""
 
+_SIZE = Interval(Integral, 1, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
 
-def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
-    def allowed(value: Any) -> bool:
-        return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-    return allowed, f"an int from {least} on"
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _positive(value: Any) -> bool:
-    return _real(value) and value > 0
-
-
-def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
-    allowed = frozenset(names)
-    return lambda value: isinstance(value, str) and value in allowed, " or ".join(map(repr, names))
-
-
-def _or_none(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value is None or rule[0](value), f"{rule[1]}, or None"
-
-
-_POSITIVE = (_positive, "a number above 0")
-
-_RULES = {
-    "n_conv": _whole(1),
-    "hidden_dim": _whole(1),
-    "n_hidden": _whole(1),
-    "dropout": (lambda value: _real(value) and 0 <= value < 1, "a number in [0, 1)"),
-    "learning_rate": _POSITIVE,
-    "learning_rate_schedule": _one_of("plateau", "cosine", "constant"),
-    "weight_decay": (lambda value: _real(value) and value >= 0, "a number from 0 on"),
-    "loss": _one_of("huber", "squared"),
-    "gradient_clip": _or_none(_POSITIVE),
-    "batch_size": _whole(2),
-    "max_epochs": _whole(1),
-    "patience": _or_none(_whole(1)),
-    "validation_fraction": (lambda value: _real(value) and 0 < value < 1, "a number in (0, 1)"),
-    "time_budget": _or_none(_POSITIVE),
-    "encoder": _one_of("frozen", "fine-tune"),
-    "encoder_learning_rate": _or_none(_POSITIVE),
-    "n_members": _whole(1),
-    "level": _one_of("structure", "site"),
-    "precision": _one_of("auto", "float32", "bfloat16"),
+_ALLOWED: dict[str, list[Any]] = {
+    "n_conv": [_SIZE],
+    "hidden_dim": [_SIZE],
+    "n_hidden": [_SIZE],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "learning_rate": [_POSITIVE],
+    "learning_rate_schedule": [StrOptions({"plateau", "cosine", "constant"})],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "loss": [StrOptions({"huber", "squared"})],
+    "gradient_clip": [_POSITIVE, None],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "max_epochs": [_SIZE],
+    "patience": [_SIZE, None],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "time_budget": [_POSITIVE, None],
+    "encoder": [StrOptions({"frozen", "fine-tune"})],
+    "encoder_learning_rate": [_POSITIVE, None],
+    "n_members": [_SIZE],
+    "level": [StrOptions({"structure", "site"})],
+    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
 }
 
 
@@ -81,7 +57,10 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         Naming the parameter, its value and what is allowed.
     """
     for name, value in parameters.items():
-        if name in _RULES:
-            allowed, words = _RULES[name]
-            if not allowed(value):
-                raise ParameterError(f"{name}={value!r} is not allowed; give {words}")
+        if name not in _ALLOWED:
+            continue
+        rules = [make_constraint(rule) for rule in _ALLOWED[name]]
+        # Python takes True for 1, and none of these parameters is a flag.
+        if isinstance(value, bool) or not any(rule.is_satisfied_by(value) for rule in rules):
+            allowed = " or ".join(map(str, rules))
+            raise ParameterError(f"{name}={value!r} is not allowed; give {allowed}")

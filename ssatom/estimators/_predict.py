@@ -14,7 +14,7 @@ from ssatom.embeddings.engine import batches
 from ssatom.embeddings.graphs import convert
 from ssatom.estimators._data import Batch, Row, group_by_crystal, make_batch
 from ssatom.estimators._module import forward
-from ssatom.estimators._nodes import VectorFunction
+from ssatom.estimators._nodes import EmbedFunction
 from ssatom.exceptions import StructureError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.negnn import NEGNN
@@ -33,7 +33,7 @@ class Predictor:
     sources : sequence of Module
         What makes the node vectors: one a member, one for all, or none if `vectors` does.
     vectors : callable or None
-        A `VectorFunction`.
+        A `EmbedFunction`.
     graph_config : GraphConfig
         Settings of the graphs.
     batch_size : int
@@ -46,7 +46,7 @@ class Predictor:
         self,
         networks: Sequence[NEGNN],
         sources: Sequence[nn.Module],
-        vectors: VectorFunction | None,
+        vectors: EmbedFunction | None,
         graph_config: GraphConfig,
         batch_size: int,
         device: str,

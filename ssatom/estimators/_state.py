@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._nodes import EncoderNodes
-from ssatom.estimators._sources import RawFeatures
-from ssatom.estimators._targets import TargetScaler
+from ssatom.estimators._nodes import LayerEncoder, RawFeatures
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
 from ssatom.exceptions import ParameterError, WeightsError
@@ -71,13 +70,13 @@ def fitted_values(model: Any) -> dict[str, Any]:
     else:
         scaler = model.target_scaler_
         fitted["target_shape"] = list(model.target_shape_)
-        fitted["scaler"] = {"mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
+        fitted["scaler"] = {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()}
     if isinstance(model, RawFeatures):
         fitted["element_table_sha256"] = element_table_hash(atomic_features())
     else:
         fitted["layers"] = list(model.layers_)
         fitted["weights_seed"] = model._weights_seed
-        tuned = model._tuned_sources
+        tuned = model._tuned_encoders
         fitted["tuned_encoder"] = tuned[0].encoder.config.to_dict() if tuned else None
     return fitted
 
@@ -87,9 +86,9 @@ def tensors_of(model: Any) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for i, network in enumerate(model.networks_):
         tensors |= {f"networks.{i}.{name}": x for name, x in network.state_dict().items()}
-    for i, source in enumerate(model._tuned_sources):
-        tensors |= {f"encoders.{i}.{name}": x for name, x in source.encoder.state_dict().items()}
-        tensors["element_features"] = source.features
+    for i, layers in enumerate(model._tuned_encoders):
+        tensors |= {f"encoders.{i}.{name}": x for name, x in layers.encoder.state_dict().items()}
+        tensors["element_features"] = layers.features
     return {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
 
 
@@ -121,8 +120,10 @@ def build(
         dtype, values = fitted["classes"]["dtype"], fitted["classes"]["values"]
         model.classes_ = np.array(values, dtype=object if dtype == "text" else np.dtype(dtype))
     else:
-        scaler = fitted["scaler"]
-        model.target_scaler_ = TargetScaler(np.array(scaler["mean"]), np.array(scaler["scale"]))
+        model.target_scaler_ = scaler = StandardScaler()
+        scaler.mean_ = np.array(fitted["scaler"]["mean"])
+        scaler.scale_ = np.array(fitted["scaler"]["scale"])
+        scaler.var_, scaler.n_features_in_ = scaler.scale_**2, len(scaler.scale_)
         model.target_shape_ = tuple(fitted["target_shape"])
     if weights is not None:
         model.layers_ = tuple(fitted["layers"])
@@ -134,12 +135,12 @@ def build(
 
 
 def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, Any]) -> None:
-    """Networks and encoders that were trained; every tensor must be asked for."""
+    """Networks and encoders that were trained; every tensor must be used."""
     config = NEGNNConfig(**fitted["network"])
     tuned = fitted.get("tuned_encoder")
     features = tensors.pop("element_features") if tuned else None
     networks: list[NEGNN] = []
-    sources: list[EncoderNodes] = []
+    encoders: list[LayerEncoder] = []
     for i in range(fitted["n_networks"]):
         with DrawFrom(0):  # first values, which are replaced
             networks.append(_filled(NEGNN(config), _taken(tensors, f"networks.{i}.")))
@@ -149,10 +150,10 @@ def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, A
         if tuned:
             assert features is not None
             bare = PretrainedEncoder("tuned", encoder, model.graph_config_, features, "")
-            sources.append(EncoderNodes(bare, model.layers_).requires_grad_(False))
+            encoders.append(LayerEncoder(bare, model.layers_).requires_grad_(False))
     if tensors:
-        raise ValueError(f"nobody asks for {', '.join(sorted(tensors))}")
-    model.networks_, model._tuned_sources = networks, sources
+        raise ValueError(f"tensors that belong to nothing: {', '.join(sorted(tensors))}")
+    model.networks_, model._tuned_encoders = networks, encoders
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,8 +1,7 @@
-"""Targets and sample weights, checked and scaled."""
+"""Checks of targets and sample weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,34 +10,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from ssatom.exceptions import ParameterError
-
-
-@dataclass(frozen=True)
-class TargetScaler:
-    """Mean and standard deviation of each target.
-
-    Parameters
-    ----------
-    mean, scale : ndarray of float64, shape (n_outputs,)
-        In the unit of the target.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, y: np.ndarray, weights: np.ndarray) -> TargetScaler:
-        """Of targets, shape (n_rows, n_outputs), each row with its weight."""
-        mean = np.average(y, axis=0, weights=weights)
-        return cls(mean, np.sqrt(np.average(np.square(y - mean), axis=0, weights=weights)))
-
-    def scaled(self, y: np.ndarray) -> np.ndarray:
-        """Targets with mean 0 and standard deviation 1, float32."""
-        return ((y - self.mean) / self.scale).astype(np.float32)
-
-    def unscaled(self, y: np.ndarray) -> np.ndarray:
-        """Targets in their own unit, float64."""
-        return y * self.scale + self.mean
 
 
 def check_continuous(y: Any) -> np.ndarray:
@@ -50,31 +21,22 @@ def check_continuous(y: Any) -> np.ndarray:
         If they are None, no numbers, of more than two dimensions or not finite.
     """
     _refuse_none(y)
-    try:
-        y = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(
-            f"y must hold numbers, one a row; got {type(y).__name__}: {error}"
-        ) from None
+    y = _as_numbers(y, "y")
     if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] == 0):
         raise ParameterError(
             f"y has shape {y.shape}; allowed: (n_rows,), or (n_rows, n_targets) for several targets"
         )
-    columns = as_columns(y)
-    finite = np.isfinite(columns)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        where = f"y[{row}]" if y.ndim == 1 else f"y[{row}, {column}]"
-        raise ParameterError(
-            f"{where} is {columns[row, column]} ({(~finite).sum()} of {y.size} values are not "
-            "finite); leave these rows out, for instance with df.dropna(subset=[target])"
-        )
+    _refuse_missing(y, ~np.isfinite(y), "not finite")
     return y
 
 
-def as_columns(y: np.ndarray) -> np.ndarray:
-    """Targets with one column each, shape (n_rows, n_outputs)."""
-    return y[:, None] if y.ndim == 1 else y
+def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
+    if bad.any():
+        place = tuple(np.argwhere(bad)[0].tolist())
+        raise ParameterError(
+            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
+            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
+        )
 
 
 def refuse_constant(columns: np.ndarray) -> None:
@@ -100,31 +62,26 @@ def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ParameterError
-        If `y` is None, has missing values or one class only.
-    ValueError
-        scikit-learn's own, if `y` is continuous or has several columns.
+        If `y` is None or continuous, has missing values or several columns.
     """
     _refuse_none(y)
-    y = column_or_1d(y, warn=True)
-    missing = pd.isna(y)
-    if missing.any():
-        raise ParameterError(
-            f"y[{int(np.argmax(missing))}] is missing ({missing.sum()} of {len(y)} values are); "
-            "leave these rows out, for instance with df.dropna(subset=[target])"
-        )
-    check_classification_targets(y)
+    try:
+        y = column_or_1d(y, warn=True)
+        _refuse_missing(y, np.asarray(pd.isna(y)), "missing")
+        check_classification_targets(y)
+    except ValueError as error:  # scikit-learn's own
+        raise ParameterError(str(error)) from None
     classes, codes = np.unique(y, return_inverse=True)
-    refuse_one_class(classes, codes)
     return classes, codes.astype(np.int64)
 
 
 def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
     """Raise ParameterError where the rows are all of one class, or there is none."""
-    there = classes[np.unique(codes)]
-    if len(there) < 2:
-        names = ", ".join(map(repr, there.tolist()))
+    present = classes[np.unique(codes)]
+    if len(present) < 2:
+        names = ", ".join(map(repr, present.tolist()))
         raise ParameterError(
-            f"y has {len(there)} class ({names}) in {len(codes)} rows of weight above 0; give at "
+            f"y has {len(present)} class ({names}) in {len(codes)} rows of weight above 0; give at "
             "least two classes"
         )
 
@@ -135,11 +92,11 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     Raises
     ------
     ParameterError
-        If there are not `n_rows`, or one is negative or not finite, or all are 0.
+        If they are no numbers, not `n_rows`, one is negative or not finite, or all are 0.
     """
     if sample_weight is None:
         return np.ones(n_rows)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = _as_numbers(sample_weight, "sample_weight")
     if weights.shape != (n_rows,):
         raise ParameterError(
             f"sample_weight has shape {weights.shape}; allowed: ({n_rows},), one for each y"
@@ -157,3 +114,12 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
 def _refuse_none(y: Any) -> None:
     if y is None:
         raise ParameterError("requires y to be passed, but the target y is None")
+
+
+def _as_numbers(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"{name} must hold numbers, one a row; got {type(values).__name__}: {error}"
+        ) from None

@@ -2,105 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ssatom.estimators._classification import CrystalClassifier
-from ssatom.estimators._sources import Embeddings, RawFeatures
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from torch import Tensor
+from torch.nn import functional
+
+from ssatom.estimators._base import CrystalEstimator
+from ssatom.estimators._docs import shared_docs, shared_docs_of_cgcnn
+from ssatom.estimators._module import Objective
+from ssatom.estimators._nodes import Embeddings, RawFeatures
+from ssatom.estimators._targets import check_classes, check_sample_weight, refuse_one_class
+from ssatom.exceptions import StructureError
 
 
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs, targets, reduction="none")
+
+
+def _hits(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.argmax(dim=1) == targets).float()
+
+
+class CrystalClassifier(ClassifierMixin, CrystalEstimator):
+    """Base of the classifiers."""
+
+    @shared_docs
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CrystalClassifier:
+        """Train on structures, or on sites.
+
+        Parameters
+        ----------
+        {X}
+        y : array-like, shape (n_rows,)
+            Classes: whole numbers, strings or bools, at least two different ones.
+        {sample_weight}
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        {StructureError}
+        ParameterError
+            If a parameter is not allowed, lengths differ, there are fewer than four structures,
+            `y` has missing values, or one class only where weights are above 0, a weight is
+            negative, or the loss is never finite.
+        {WeightsError}
+
+        Warns
+        -----
+        {TrainingWarning}
+        """
+        self._check_parameters()
+        classes, codes = check_classes(y)
+        weights = check_sample_weight(sample_weight, len(codes))
+        refuse_one_class(classes, codes[weights > 0])
+        objective = Objective(len(classes), _cross_entropy, "accuracy", _hits, stratified=True)
+        self._fit(X, codes, weights, objective)
+        self.classes_ = classes
+        return self
+
+    @shared_docs
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        {X}
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_classes)
+            In the order of ``classes_``, means over the members; each row sums to 1.
+
+        Raises
+        ------
+        {NotFittedError, StructureError}
+        """
+        return softmax(self._all_outputs(X), axis=-1).mean(axis=1)
+
+    @shared_docs
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        {X}
+
+        Returns
+        -------
+        ndarray, shape (n_rows,)
+            Classes of ``classes_``.
+
+        Raises
+        ------
+        {NotFittedError, StructureError}
+        """
+        probabilities = self.predict_proba(X)  # before classes_ is looked for, if not fitted
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    @shared_docs
+    def iter_predict(self, X: Any) -> Iterator[Any]:
+        """Classes one at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        {X}
+
+        Yields
+        ------
+        class of ``classes_``, or StructureError
+            The error of a bad row is given and not raised.
+
+        Raises
+        ------
+        {NotFittedError}
+        """
+        rows = self.iter_predict_proba(X)
+        return (
+            row if isinstance(row, StructureError) else self.classes_[row.argmax()] for row in rows
+        )
+
+    @shared_docs
+    def iter_predict_proba(self, X: Any) -> Iterator[np.ndarray | StructureError]:
+        """Probabilities one row at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        {X}
+
+        Yields
+        ------
+        ndarray of float64, shape (n_classes,), or StructureError
+            In the order of ``classes_``. The error of a bad row is given and not raised.
+
+        Raises
+        ------
+        {NotFittedError}
+        """
+        return (
+            row
+            if isinstance(row, StructureError)
+            else softmax(row.astype(np.float64), axis=-1).mean(axis=0)
+            for row in self._outputs(X)
+        )
+
+
+@shared_docs
 class NEGNNClassifier(Embeddings, CrystalClassifier):
     """Graph network on self-supervised embeddings, for classes of crystals or sites.
 
-    The hidden states of a pretrained encoder become the node vectors of a crystal graph network
-    that is trained on the classes by cross-entropy (the paper's NEGNN [1]_).
+    The hidden states of a pretrained encoder are the node vectors of a crystal graph network
+    [Xie2018]_ that is trained on the classes by cross-entropy: the NEGNN of [Kong2024]_.
 
     Parameters
     ----------
-    layers : str of digits, int or sequence of int, default="01"
-        Layers of the encoder whose hidden states are joined to node vectors.
-    weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
-        set.
-    n_conv : int, default=3
-        Number of graph convolutions.
-    hidden_dim : int, default=64
-        Width of the convolutions; the hidden layers are twice as wide.
-    n_hidden : int, default=1
-        Number of hidden layers after the pooling.
-    dropout : float, default=0.0
-        Share of units dropped in training.
-    encoder : {"frozen", "fine-tune"}, default="frozen"
-        Keep the encoder as it is, so that node vectors are computed once and cached, or train a
-        copy of it too. The best epoch is chosen on the structures held back either way. The network
-        itself runs on the graphs of CGCNN, or on those of the encoder if it is trained.
-    encoder_learning_rate : float or None, default=None
-        Of the encoder with ``encoder="fine-tune"``; None for a tenth of `learning_rate`.
-    learning_rate : float, default=0.001
-        Of Adam.
-    learning_rate_schedule : {"plateau", "cosine", "constant"}, default="plateau"
-        Halve it when the validation loss was flat for a third of `patience`, or lower it over
-        `max_epochs` to 0, or leave it.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of Adam.
-    gradient_clip : float or None, default=None
-        Largest norm of the gradient.
-    batch_size : int, default=64
-        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
-        steps. Predictions do not depend on it.
-    max_epochs : int, default=300
-        Epochs at most.
-    patience : int or None, default=30
-        Stop when the validation loss has not fallen for so many epochs; None never stops early.
-    validation_fraction : float, default=0.1
-        Share of the structures held back, copies together, on which the best epoch is chosen;
-        four at least of 16 or more.
-    time_budget : float or None, default=None
-        Seconds of training, all members together, after which the epoch under way is the last.
-    n_members : int, default=1
-        Number of networks trained, each from its own seed with its own structures held back.
-        Predictions are their mean.
-    level : {"structure", "site"}, default="structure"
-        Predict for structures, or for sites given as pairs of structure and site index. All sites
-        of one structure are held back together.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the edges in training; "auto" takes bfloat16 where the processor has units for it.
-        Predictions are float32.
-    device : str, default="auto"
-        "auto", "cpu" or "cuda".
-    memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes.
-    random_state : int, RandomState or None, default=None
-        Seed of initial networks, split and order, and of ``weights="random"`` if it is an int; an
-        int makes runs on the CPU repeat bit for bit, as a program that is run again does.
-        Embeddings that other calls left in the cache may differ in the sixth digit, since these
-        depend that much on what they were computed together with.
-    progress_bar : bool, default=False
-        Whether to show progress.
+    {parameters}
 
     Attributes
     ----------
-    classes_ : ndarray
-        Classes, in the order of the columns of `predict_proba`.
-    networks_ : list of NEGNN
-        The members, each with the parameters of its best epoch.
-    history_ : DataFrame
-        One row an epoch and member: losses and accuracy,
-        in training and validation.
-    best_epochs_ : list of int
-        Epoch kept by each member, from 1 on.
-    n_structures_ : int
-        Structures used, those held back included; sites of one structure count once.
-    precision_ : str
-        Precision of the edges that was used.
-    seconds_ : float
-        Time of the training.
-    weights_ : str or PretrainedEncoder
-        The weights by name or absolute folder.
-    weights_sha256_ : str
-        Their hash; predicting with others is refused.
-    layers_ : tuple of int
-        Layers used.
+    {classes_, networks_, history_, best_epochs_, n_structures_, precision_, seconds_}
+    {weights_, weights_sha256_, layers_}
 
     See Also
     --------
@@ -108,10 +175,7 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
 
     References
     ----------
-    .. [1] Kong et al., "Self-supervised representations and node embedding graph neural networks
-       for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018
-       (2024), 10.48550/arXiv.2211.03563
-    .. [2] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+    {Kong2024, Xie2018}
 
     Examples
     --------
@@ -154,76 +218,20 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
         self._store(locals())
 
 
+@shared_docs_of_cgcnn
 class CGCNNClassifier(RawFeatures, CrystalClassifier):
     """Crystal graph network on raw features of the elements, for classes of crystals or sites.
 
-    The same network as NEGNN [2]_ with the 92 features of each element as node vectors [1]_, so
-    that the difference between the two is what the embeddings bring.
+    The network of NEGNN [Kong2024]_ with the 92 features of each element as node vectors
+    [Xie2018]_. The difference between the two estimators is the effect of the embeddings.
 
     Parameters
     ----------
-    n_conv : int, default=3
-        Number of graph convolutions.
-    hidden_dim : int, default=64
-        Width of the convolutions; the hidden layers are twice as wide.
-    n_hidden : int, default=1
-        Number of hidden layers after the pooling.
-    dropout : float, default=0.0
-        Share of units dropped in training.
-    learning_rate : float, default=0.001
-        Of Adam.
-    learning_rate_schedule : {"plateau", "cosine", "constant"}, default="plateau"
-        Halve it when the validation loss was flat for a third of `patience`, or lower it over
-        `max_epochs` to 0, or leave it.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of Adam.
-    gradient_clip : float or None, default=None
-        Largest norm of the gradient.
-    batch_size : int, default=64
-        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
-        steps. Predictions do not depend on it.
-    max_epochs : int, default=300
-        Epochs at most.
-    patience : int or None, default=30
-        Stop when the validation loss has not fallen for so many epochs; None never stops early.
-    validation_fraction : float, default=0.1
-        Share of the structures held back, copies together, on which the best epoch is chosen;
-        four at least of 16 or more.
-    time_budget : float or None, default=None
-        Seconds of training, all members together, after which the epoch under way is the last.
-    n_members : int, default=1
-        Number of networks trained, each from its own seed with its own structures held back.
-        Predictions are their mean.
-    level : {"structure", "site"}, default="structure"
-        Predict for structures, or for sites given as pairs of structure and site index. All sites
-        of one structure are held back together.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the edges in training; "auto" takes bfloat16 where the processor has units for it.
-        Predictions are float32.
-    device : str, default="auto"
-        "auto", "cpu" or "cuda".
-    random_state : int, RandomState or None, default=None
-        Seed of initial networks, split and order; an int makes runs on the CPU repeat bit for bit.
-    progress_bar : bool, default=False
-        Whether to show progress.
+    {parameters}
 
     Attributes
     ----------
-    classes_ : ndarray
-        Classes, in the order of the columns of `predict_proba`.
-    networks_ : list of NEGNN
-        The members, each with the parameters of its best epoch.
-    history_ : DataFrame
-        One row an epoch and member: losses and accuracy,
-        in training and validation.
-    best_epochs_ : list of int
-        Epoch kept by each member, from 1 on.
-    n_structures_ : int
-        Structures used, those held back included; sites of one structure count once.
-    precision_ : str
-        Precision of the edges that was used.
-    seconds_ : float
-        Time of the training.
+    {classes_, networks_, history_, best_epochs_, n_structures_, precision_, seconds_}
 
     See Also
     --------
@@ -231,10 +239,7 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
 
     References
     ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-    .. [2] Kong et al., "Self-supervised representations and node embedding graph neural networks
-       for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018
-       (2024), 10.48550/arXiv.2211.03563
+    {Kong2024, Xie2018}
 
     Examples
     --------

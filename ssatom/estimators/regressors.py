@@ -2,108 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from ssatom.estimators._regression import CrystalRegressor
-from ssatom.estimators._sources import Embeddings, RawFeatures
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn import functional
+
+from ssatom.estimators._base import CrystalEstimator
+from ssatom.estimators._docs import shared_docs, shared_docs_of_cgcnn
+from ssatom.estimators._module import Objective, RowFunction
+from ssatom.estimators._nodes import Embeddings, RawFeatures
+from ssatom.estimators._targets import check_continuous, check_sample_weight, refuse_constant
+from ssatom.exceptions import ParameterError, StructureError
+
+HUBER_DELTA = 0.3
+"""Errors above are counted linearly, in standard deviations of the target."""
 
 
+def _huber(outputs: Tensor, targets: Tensor) -> Tensor:
+    losses = functional.huber_loss(outputs, targets, reduction="none", delta=HUBER_DELTA)
+    return losses.mean(dim=1)
+
+
+def _squared(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).square().mean(dim=1)
+
+
+def _absolute(outputs: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+    return ((outputs - targets).abs() * scale.to(outputs.device)).mean(dim=1)
+
+
+_LOSSES: dict[str, RowFunction] = {"huber": _huber, "squared": _squared}
+
+
+class CrystalRegressor(RegressorMixin, CrystalEstimator):
+    """Base of the regressors."""
+
+    loss: str
+
+    @shared_docs
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CrystalRegressor:
+        """Train on structures, or on sites.
+
+        Parameters
+        ----------
+        {X}
+        y : array-like of float, shape (n_rows,) or (n_rows, n_targets)
+            Targets.
+        {sample_weight}
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        {StructureError}
+        ParameterError
+            If a parameter is not allowed, lengths differ, there are fewer than four structures,
+            `y` is not finite or constant, a weight is negative, or the loss is never finite.
+        {WeightsError}
+
+        Warns
+        -----
+        {TrainingWarning}
+        """
+        self._check_parameters()
+        targets = check_continuous(y)
+        weights = check_sample_weight(sample_weight, len(targets))
+        columns = targets[:, None] if targets.ndim == 1 else targets
+        refuse_constant(columns[weights > 0])
+        scaler = StandardScaler().fit(columns, sample_weight=weights)
+        scaled = ((columns - scaler.mean_) / scaler.scale_).astype(np.float32)
+        metric = partial(_absolute, scale=torch.from_numpy(scaler.scale_.astype(np.float32)))
+        objective = Objective(columns.shape[1], _LOSSES[self.loss], "mae", metric)
+        self._fit(X, scaled, weights, objective)
+        self.target_scaler_ = scaler
+        self.target_shape_ = targets.shape[1:]
+        return self
+
+    @shared_docs
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predictions for structures, or sites.
+
+        Parameters
+        ----------
+        {X, return_std}
+
+        Returns
+        -------
+        y : ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
+            Means over the members.
+        std : ndarray of float64, same shape
+            Only with `return_std`.
+
+        Raises
+        ------
+        {NotFittedError, StructureError}
+        ParameterError
+            If `return_std` is asked of a single network.
+        """
+        if return_std:
+            self._refuse_single()
+        return self._predictions(self._all_outputs(X), return_std)
+
+    @shared_docs
+    def iter_predict(self, X: Any, return_std: bool = False) -> Iterator[Any]:
+        """Predictions one at a time, for collections larger than memory and with bad rows.
+
+        Parameters
+        ----------
+        {X, return_std}
+
+        Yields
+        ------
+        float64, or ndarray of shape (n_targets,), or pair of them, or StructureError
+            With `return_std` a prediction and its standard deviation. The error of a bad row is
+            given and not raised.
+
+        Raises
+        ------
+        {NotFittedError}
+        ParameterError
+            If `return_std` is asked of a single network.
+        """
+        rows = self._outputs(X)
+        if return_std:
+            self._refuse_single()
+        return (
+            row if isinstance(row, StructureError) else self._one_row(row, return_std)
+            for row in rows
+        )
+
+    def _one_row(self, outputs: np.ndarray, return_std: bool) -> Any:
+        """Prediction from outputs of shape (n_members, n_outputs), with its deviation if asked."""
+        found = self._predictions(outputs.astype(np.float64)[None], return_std)
+        return (found[0][0], found[1][0]) if return_std else found[0]
+
+    def _predictions(self, outputs: np.ndarray, return_std: bool) -> Any:
+        scaler, shape = self.target_scaler_, (-1, *self.target_shape_)
+        y = (outputs.mean(axis=1) * scaler.scale_ + scaler.mean_).reshape(shape)
+        if not return_std:
+            return y
+        return y, (outputs.std(axis=1, ddof=1) * scaler.scale_).reshape(shape)
+
+    def _refuse_single(self) -> None:
+        check_is_fitted(self, "networks_")
+        if len(self.networks_) < 2:
+            raise ParameterError(
+                "return_std=True needs an ensemble, and this was fitted with n_members=1; "
+                "fit with n_members=5"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+@shared_docs
 class NEGNNRegressor(Embeddings, CrystalRegressor):
     """Graph network on self-supervised embeddings, for properties of crystals or sites.
 
-    The hidden states of a pretrained encoder become the node vectors of a crystal graph network
-    that is trained on the targets (the paper's NEGNN [1]_). Targets are scaled inside; several are
-    learned together.
+    The hidden states of a pretrained encoder are the node vectors of a crystal graph network
+    [Xie2018]_ that is trained on the targets: the NEGNN of [Kong2024]_. Targets are scaled inside;
+    several are learned together.
 
     Parameters
     ----------
-    layers : str of digits, int or sequence of int, default="01"
-        Layers of the encoder whose hidden states are joined to node vectors.
-    weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
-        set.
-    n_conv : int, default=3
-        Number of graph convolutions.
-    hidden_dim : int, default=64
-        Width of the convolutions; the hidden layers are twice as wide.
-    n_hidden : int, default=1
-        Number of hidden layers after the pooling.
-    dropout : float, default=0.0
-        Share of units dropped in training.
-    encoder : {"frozen", "fine-tune"}, default="frozen"
-        Keep the encoder as it is, so that node vectors are computed once and cached, or train a
-        copy of it too. The best epoch is chosen on the structures held back either way. The network
-        itself runs on the graphs of CGCNN, or on those of the encoder if it is trained.
-    encoder_learning_rate : float or None, default=None
-        Of the encoder with ``encoder="fine-tune"``; None for a tenth of `learning_rate`.
-    loss : {"huber", "squared"}, default="huber"
-        On scaled targets. "huber" counts errors above 0.3 standard deviations linearly.
-    learning_rate : float, default=0.001
-        Of Adam.
-    learning_rate_schedule : {"plateau", "cosine", "constant"}, default="plateau"
-        Halve it when the validation loss was flat for a third of `patience`, or lower it over
-        `max_epochs` to 0, or leave it.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of Adam.
-    gradient_clip : float or None, default=None
-        Largest norm of the gradient.
-    batch_size : int, default=64
-        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
-        steps. Predictions do not depend on it.
-    max_epochs : int, default=300
-        Epochs at most.
-    patience : int or None, default=30
-        Stop when the validation loss has not fallen for so many epochs; None never stops early.
-    validation_fraction : float, default=0.1
-        Share of the structures held back, copies together, on which the best epoch is chosen;
-        four at least of 16 or more.
-    time_budget : float or None, default=None
-        Seconds of training, all members together, after which the epoch under way is the last.
-    n_members : int, default=1
-        Number of networks trained, each from its own seed with its own structures held back.
-        Predictions are their mean.
-    level : {"structure", "site"}, default="structure"
-        Predict for structures, or for sites given as pairs of structure and site index. All sites
-        of one structure are held back together.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the edges in training; "auto" takes bfloat16 where the processor has units for it.
-        Predictions are float32.
-    device : str, default="auto"
-        "auto", "cpu" or "cuda".
-    memory : path, joblib.Memory or None, default=None
-        Where to keep embeddings on disk, shared by processes.
-    random_state : int, RandomState or None, default=None
-        Seed of initial networks, split and order, and of ``weights="random"`` if it is an int; an
-        int makes runs on the CPU repeat bit for bit, as a program that is run again does.
-        Embeddings that other calls left in the cache may differ in the sixth digit, since these
-        depend that much on what they were computed together with.
-    progress_bar : bool, default=False
-        Whether to show progress.
+    {parameters}
 
     Attributes
     ----------
-    networks_ : list of NEGNN
-        The members, each with the parameters of its best epoch.
-    history_ : DataFrame
-        One row an epoch and member: losses and mean absolute error in the unit of the target,
-        in training and validation.
-    best_epochs_ : list of int
-        Epoch kept by each member, from 1 on.
-    n_structures_ : int
-        Structures used, those held back included; sites of one structure count once.
-    precision_ : str
-        Precision of the edges that was used.
-    seconds_ : float
-        Time of the training.
-    target_scaler_ : TargetScaler
-        Mean and standard deviation of the targets.
-    weights_ : str or PretrainedEncoder
-        The weights by name or absolute folder.
-    weights_sha256_ : str
-        Their hash; predicting with others is refused.
-    layers_ : tuple of int
-        Layers used.
+    {networks_, history_, best_epochs_, n_structures_, precision_, seconds_, target_scaler_}
+    {weights_, weights_sha256_, layers_}
 
     See Also
     --------
@@ -111,10 +189,7 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
 
     References
     ----------
-    .. [1] Kong et al., "Self-supervised representations and node embedding graph neural networks
-       for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018
-       (2024), 10.48550/arXiv.2211.03563
-    .. [2] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+    {Kong2024, Xie2018}
 
     Examples
     --------
@@ -158,78 +233,20 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
         self._store(locals())
 
 
+@shared_docs_of_cgcnn
 class CGCNNRegressor(RawFeatures, CrystalRegressor):
     """Crystal graph network on raw features of the elements, for crystals or sites.
 
-    The same network as NEGNN [2]_ with the 92 features of each element as node vectors [1]_, so
-    that the difference between the two is what the embeddings bring.
+    The network of NEGNN [Kong2024]_ with the 92 features of each element as node vectors
+    [Xie2018]_. The difference between the two estimators is the effect of the embeddings.
 
     Parameters
     ----------
-    n_conv : int, default=3
-        Number of graph convolutions.
-    hidden_dim : int, default=64
-        Width of the convolutions; the hidden layers are twice as wide.
-    n_hidden : int, default=1
-        Number of hidden layers after the pooling.
-    dropout : float, default=0.0
-        Share of units dropped in training.
-    loss : {"huber", "squared"}, default="huber"
-        On scaled targets. "huber" counts errors above 0.3 standard deviations linearly.
-    learning_rate : float, default=0.001
-        Of Adam.
-    learning_rate_schedule : {"plateau", "cosine", "constant"}, default="plateau"
-        Halve it when the validation loss was flat for a third of `patience`, or lower it over
-        `max_epochs` to 0, or leave it.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of Adam.
-    gradient_clip : float or None, default=None
-        Largest norm of the gradient.
-    batch_size : int, default=64
-        Structures of a step at most; fewer (8 at least) where an epoch would have less than 8
-        steps. Predictions do not depend on it.
-    max_epochs : int, default=300
-        Epochs at most.
-    patience : int or None, default=30
-        Stop when the validation loss has not fallen for so many epochs; None never stops early.
-    validation_fraction : float, default=0.1
-        Share of the structures held back, copies together, on which the best epoch is chosen;
-        four at least of 16 or more.
-    time_budget : float or None, default=None
-        Seconds of training, all members together, after which the epoch under way is the last.
-    n_members : int, default=1
-        Number of networks trained, each from its own seed with its own structures held back.
-        Predictions are their mean.
-    level : {"structure", "site"}, default="structure"
-        Predict for structures, or for sites given as pairs of structure and site index. All sites
-        of one structure are held back together.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the edges in training; "auto" takes bfloat16 where the processor has units for it.
-        Predictions are float32.
-    device : str, default="auto"
-        "auto", "cpu" or "cuda".
-    random_state : int, RandomState or None, default=None
-        Seed of initial networks, split and order; an int makes runs on the CPU repeat bit for bit.
-    progress_bar : bool, default=False
-        Whether to show progress.
+    {parameters}
 
     Attributes
     ----------
-    networks_ : list of NEGNN
-        The members, each with the parameters of its best epoch.
-    history_ : DataFrame
-        One row an epoch and member: losses and mean absolute error in the unit of the target,
-        in training and validation.
-    best_epochs_ : list of int
-        Epoch kept by each member, from 1 on.
-    n_structures_ : int
-        Structures used, those held back included; sites of one structure count once.
-    precision_ : str
-        Precision of the edges that was used.
-    seconds_ : float
-        Time of the training.
-    target_scaler_ : TargetScaler
-        Mean and standard deviation of the targets.
+    {networks_, history_, best_epochs_, n_structures_, precision_, seconds_, target_scaler_}
 
     See Also
     --------
@@ -237,10 +254,7 @@ class CGCNNRegressor(RawFeatures, CrystalRegressor):
 
     References
     ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-    .. [2] Kong et al., "Self-supervised representations and node embedding graph neural networks
-       for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018
-       (2024), 10.48550/arXiv.2211.03563
+    {Kong2024, Xie2018}
 
     Examples
     --------

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import ssatom
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._sources import Embeddings
+from ssatom.estimators._nodes import Embeddings
 from ssatom.estimators._state import (
     build,
     count_targets,
