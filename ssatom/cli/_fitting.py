@@ -178,7 +178,7 @@ def _usable(
         try:
             if not isinstance(structure, StructureError):
                 arrays = structure_arrays(structure)
-                remarks.note(i, converter.remarks(arrays, converter.candidates(arrays, i)))
+                remarks.note(i, converter.remarks(arrays, converter.neighbors(arrays, i)))
             yield structure
         except StructureError as error:
             yield error.with_traceback(None)

@@ -14,7 +14,7 @@ from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.pooling import pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError
-from ssatom.graph import Candidates, CrystalGraphConverter, CrystalGraphs, GraphRemarks
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
@@ -22,7 +22,7 @@ _CHUNK = 512  # rows looked up, searched and written to disk together
 _VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
 _MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
 
-_New = tuple[StructureArrays, Candidates, tuple[str, ...]]
+_New = tuple[StructureArrays, NeighborPairs, tuple[str, ...]]
 """A structure that is to be embedded, its neighbours, and what is odd about its graph."""
 
 
@@ -147,8 +147,8 @@ class _Engine:
         return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
 
     def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
-        candidates = self.converter.candidates(arrays, place)
-        return arrays, candidates, self.converter.remarks(arrays, candidates)
+        pairs = self.converter.neighbors(arrays, place)
+        return arrays, pairs, self.converter.remarks(arrays, pairs)
 
     def _key(self, arrays: StructureArrays) -> bytes:
         return self.prefix + structure_key(arrays)
@@ -165,8 +165,8 @@ class _Engine:
 
     def _compute(self, new: dict[bytes, _New]) -> Iterator[tuple[bytes, CachedRow]]:
         for keys in self._batches(new):
-            arrays, candidates, remarks = zip(*(new[key] for key in keys), strict=True)
-            graphs = self.converter.assemble(arrays, candidates)
+            arrays, pairs, remarks = zip(*(new[key] for key in keys), strict=True)
+            graphs = self.converter.assemble(arrays, pairs)
             rows = self._split(self.states(graphs), graphs)
             yield from zip(keys, map(CachedRow, rows, remarks), strict=True)
 
@@ -174,8 +174,8 @@ class _Engine:
         """Keys in batches that are bounded in structures and, roughly, in edges."""
         batch: list[bytes] = []
         n_edges = 0
-        for key, (arrays, candidates, _) in new.items():
-            n_new = self.converter.expected_edges(arrays, candidates)
+        for key, (arrays, pairs, _) in new.items():
+            n_new = self.converter.expected_edges(arrays, pairs)
             if batch and (len(batch) == self.batch_size or n_edges + n_new > _MAX_EDGES):
                 yield batch
                 batch, n_edges = [], 0

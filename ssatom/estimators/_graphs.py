@@ -64,19 +64,19 @@ def convert(
     found = {key: graph for key in keys if (graph := _CACHE.get(key)) is not None}
     errors: dict[int, StructureError] = {}
     new: dict[tuple, StructureArrays] = {}
-    candidates, remarks = [], []
+    pairs, remarks = [], []
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
         try:
-            candidates.append(converter.candidates(row, indices[i]))
+            pairs.append(converter.neighbors(row, indices[i]))
         except StructureError as error:
             errors[i] = error.with_traceback(None)
             continue
-        remarks.append(converter.remarks(row, candidates[-1]))
+        remarks.append(converter.remarks(row, pairs[-1]))
         new[key] = row
     if new:
-        graphs = converter.assemble(list(new.values()), candidates)
+        graphs = converter.assemble(list(new.values()), pairs)
         for key, graph in zip(new, map(_Graph, _split(graphs), remarks), strict=True):
             _CACHE.put(key, graph)
             found[key] = graph
