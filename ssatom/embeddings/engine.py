@@ -20,7 +20,7 @@ from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
 _VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
-_MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
+_MAX_EDGES = 32_000  # of one forward pass; more need memory and are no faster
 
 _New = tuple[StructureArrays, NeighborPairs, tuple[str, ...]]
 """A structure that is to be embedded, its neighbours, and what is odd about its graph."""
