@@ -8,6 +8,7 @@ import re
 import torch
 
 from ssatom.exceptions import ParameterError
+from ssatom.kernels import loops_work
 
 _IMPORTED_IN = os.getpid()
 
@@ -18,7 +19,8 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 where the processor multiplies matrices in it, else float32.
+        "auto" takes bfloat16 on a GPU or processor with matrix units for it. Elsewhere it takes
+        float32, which compiled loops make the faster one.
     device : str, default="cpu"
         Where training runs.
 
@@ -49,7 +51,8 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
         fast = torch.cuda.is_bf16_supported()
     else:
         able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+        vectors = able.get("avx512_bf16") or able.get("bf16")
+        fast = bool(able.get("amx_bf16") or (vectors and not loops_work()))
     return torch.bfloat16 if fast else torch.float32
 
 

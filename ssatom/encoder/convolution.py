@@ -41,7 +41,7 @@ class CrystalGraphConv(nn.Module):
         of_center, of_neighbor, of_edge = self.gates.weight.split(
             [width, width, self.gates.in_features - 2 * width], dim=1
         )
-        matrix = (of_edge @ edge_embedding.weight).t()
+        matrix = linear(edge_embedding.weight.t(), of_edge)
         bias = self.gates.bias + of_edge @ edge_embedding.bias
         nodes = x.to(dtype)
         center = linear(nodes, of_center.to(dtype), bias.to(dtype))
