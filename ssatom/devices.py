@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from ssatom.exceptions import ParameterError
+from ssatom.kernels import loops_work
 
 _IMPORTED_IN = os.getpid()
 
@@ -16,8 +17,6 @@ _ACCELERATORS: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_bf16_suppo
 """Kinds of devices beside the CPU, the preferred one first, by PyTorch's name: whether the device
 multiplies bfloat16 matrices in hardware. Another kind is one entry."""
 
-_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
-
 
 def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
     """Precision in which edges are computed in training.
@@ -25,7 +24,8 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" is bfloat16 on a device that multiplies matrices in it, else float32.
+        "auto" takes bfloat16 on a GPU or processor with matrix units for it. Elsewhere it takes
+        float32, which compiled loops make the faster one.
     device : str, default="cpu"
         Where training runs.
 
@@ -57,7 +57,8 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
         fast = _ACCELERATORS[kind]()
     else:
         able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        fast = any(able.get(flag) for flag in _CPU_FLAGS)
+        vectors = able.get("avx512_bf16") or able.get("bf16")
+        fast = bool(able.get("amx_bf16") or (vectors and not loops_work()))
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ssatom.graph import GraphConfig, find_candidates
+from ssatom.graph import GraphConfig, find_neighbors
 from ssatom.structures import StructureArrays
 
 _TAIL = 1e-6
@@ -79,7 +79,7 @@ def radial_distributions(
     array([[[ 0.,  6., 12.]]])
     """
     # Beyond three widths from the last grid point a neighbour counts next to nothing.
-    found = find_candidates(arrays, GraphConfig("smooth", cutoff=float(grid[-1]) + 3 * width))
+    found = find_neighbors(arrays, GraphConfig("smooth", cutoff=float(grid[-1]) + 3 * width))
     n_sites = len(arrays.numbers)
     smeared = smear(found.distances, grid, width)
     weights = table[arrays.numbers]
@@ -118,7 +118,7 @@ def bond_angles(arrays: StructureArrays) -> np.ndarray:
     >>> bond_angles(polonium)[0, [0, 1, 6]].round(2)  # 6 neighbours; 3 of 15 pairs straight
     array([6. , 0.2, 0.8])
     """
-    found = find_candidates(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH), directions=True)
+    found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH), directions=True)
     n_sites = len(arrays.numbers)
     starts = np.searchsorted(found.centers, np.arange(n_sites + 1))
     nearest = np.full(n_sites, np.inf)

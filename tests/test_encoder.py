@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -14,18 +15,19 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ssatom.elements import atomic_features
+from ssatom.embeddings.states import SiteStates
 from ssatom.encoder import (
     CrystalGraphConv,
     CrystalGraphEncoder,
     EncoderConfig,
-    _EdgeLayout,
-    _GatedMessages,
 )
 from ssatom.exceptions import GraphWarning, ParameterError
-from ssatom.graph import CrystalGraphConverter, GaussianDistanceBasis, GraphBatch
-from ssatom.weights import random_weights
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis, GraphBatch
+from ssatom.kernels import Edges, gated_messages
+from ssatom.weights import load_pretrained, random_weights
 
 REFERENCE = Path(__file__).parent / "data" / "reference_states.json"
+SHIPPED = ["smooth-128x5-mp", "smooth-64x3-mp", "cgcnn-64x5-mp"]
 FROZEN = ["NaCl", "CsCl", "Mg", "TiO2", "water", "argon"]
 
 
@@ -53,9 +55,7 @@ def waves(encoder: CrystalGraphEncoder) -> CrystalGraphEncoder:
 
 
 def batch_of(*structures: Structure) -> GraphBatch:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)
-        return CrystalGraphConverter().convert(structures).to_batch()
+    return quiet(CrystalGraphConverter(), list(structures)).to_batch()
 
 
 def states_of(encoder: CrystalGraphEncoder, batch: GraphBatch) -> list[Tensor]:
@@ -145,8 +145,7 @@ def test_convolution_is_that_of_torch_geometric() -> None:
         other.lin_s.bias.copy_(conv.gates.bias[width:])
     embedding = torch.nn.Linear(6, 6).double()
     x = torch.rand(7, width, dtype=torch.float64)
-    layout = _EdgeLayout(edge_index, torch.ones(30, dtype=torch.float64), 7)
-    found = conv(x, edge_attr, embedding, layout)
+    found = conv(x, Edges(edge_index, edge_attr, None, 7), embedding)
     torch.testing.assert_close(x + found, other(x, edge_index, embedding(edge_attr)))
 
 
@@ -179,10 +178,13 @@ def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
 
 def test_hand_written_gradient() -> None:
     edge_index, edge_attr, weight = random_graph(n_nodes=5, n_edges=9, edge_dim=3)
-    layout = _EdgeLayout(edge_index, weight, 5)
-    tensors = [torch.randn(5, 4), torch.randn(5, 4), edge_attr, torch.randn(3, 4), layout.weight]
+    tensors = [torch.randn(5, 4), torch.randn(5, 4), torch.randn(3, 4), edge_attr, weight]
     inputs = [tensor.double().requires_grad_() for tensor in tensors]
-    assert torch.autograd.gradcheck(lambda *args: _GatedMessages.apply(*args, layout), inputs)
+
+    def messages(center: Tensor, neighbor: Tensor, matrix: Tensor, *edges: Tensor) -> Tensor:
+        return gated_messages(center, neighbor, matrix, Edges(edge_index, *edges, 5))
+
+    assert torch.autograd.gradcheck(messages, inputs)
 
 
 # Properties ------------------------------------------------------------------------------------
@@ -244,15 +246,30 @@ def test_one_site_alone_can_be_trained_on() -> None:
     assert (encoder.norms[0].running_mean == 0).all()  # and leaves the statistics alone
 
 
-def test_a_batch_of_crystals_is_each_of_them_alone(crystals: dict[str, Structure]) -> None:
-    encoder = random_weights().encoder
-    together = states_of(encoder, batch_of(*crystals.values()))
-    sizes = [len(structure) for structure in crystals.values()]
-    parts = [state.split(sizes) for state in together]
-    for i, structure in enumerate(crystals.values()):
-        for layer, state in enumerate(states_of(encoder, batch_of(structure))):
-            difference = (parts[layer][i] - state).abs().max()
-            assert difference <= 1e-5 * state.abs().max()
+@pytest.mark.parametrize("name", [None, *SHIPPED])
+def test_states_are_the_same_bits_in_any_batch_order_and_thread(
+    crystals: dict[str, Structure], name: str | None
+) -> None:
+    weights = load_pretrained(name) if name else random_weights()
+    several = list(crystals.values())
+    converter, compute = CrystalGraphConverter(weights.graph_config), SiteStates(weights)
+    alone = [compute(quiet(converter, [structure])) for structure in several]
+    before = torch.get_num_threads()
+    try:
+        for n_threads, repeats in itertools.product((1, 2, 3), (1, 9)):
+            torch.set_num_threads(n_threads)
+            order = np.random.default_rng(repeats).permutation(repeats * len(several))
+            order %= len(several)
+            together = compute(quiet(converter, [several[i] for i in order]))
+            np.testing.assert_array_equal(together, np.concatenate([alone[i] for i in order]))
+    finally:
+        torch.set_num_threads(before)
+
+
+def quiet(converter: CrystalGraphConverter, structures: list[Structure]) -> CrystalGraphs:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        return converter.convert(structures)
 
 
 def test_bfloat16_edges_are_near_float32(crystals: dict[str, Structure]) -> None:

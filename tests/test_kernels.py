@@ -148,6 +148,15 @@ def test_far_logits() -> None:
             assert relative(got, right) < 3e-6
 
 
+def test_far_logits_with_large_gradients() -> None:
+    """As in a training that runs away: no product of two large factors overflows on its own."""
+    case = Case([20], 16, 23)
+    case.center = 1e5 * torch.randn(20, 32, generator=torch.Generator().manual_seed(0))
+    case.upstream = 1e6 * case.upstream
+    for got, right in zip(case.gradients(), plain(case), strict=True):
+        assert relative(got, right) < 3e-6
+
+
 @pytest.mark.parametrize("where", range(5))
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_divergence_shows(where: int, value: float) -> None:

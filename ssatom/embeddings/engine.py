@@ -15,20 +15,20 @@ from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, jo
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError
-from ssatom.graph import Candidates, CrystalGraphConverter, CrystalGraphs, GraphRemarks
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
 _VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
-_MAX_EDGES = 8_000  # of one forward pass: their gates stay in the processor's cache
+_MAX_EDGES = 32_000  # of one forward pass; more need memory and are no faster
 
 
 class _Searched(NamedTuple):
     """A structure with its neighbours, of which the graph is still to be made."""
 
     arrays: StructureArrays
-    candidates: Candidates
+    pairs: NeighborPairs
     remarks: tuple[str, ...]
     n_edges: int
 
@@ -200,10 +200,10 @@ class _Engine:
     def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
         if (graph := cached_graph(arrays, self.converter.config)) is not None:
             return graph
-        candidates = self.converter.candidates(arrays, place)
-        remarks = self.converter.remarks(arrays, candidates)
-        n_edges = self.converter.expected_edges(arrays, candidates)
-        return _Searched(arrays, candidates, remarks, n_edges)
+        pairs = self.converter.neighbors(arrays, place)
+        remarks = self.converter.remarks(arrays, pairs)
+        n_edges = self.converter.expected_edges(arrays, pairs)
+        return _Searched(arrays, pairs, remarks, n_edges)
 
     def _key(self, arrays: StructureArrays) -> bytes:
         return self.prefix + structure_key(arrays)
@@ -234,7 +234,7 @@ class _Engine:
                     yield key, CachedRow(row, new[key].remarks)
 
     def _assemble(self, rows: Sequence[_Searched]) -> CrystalGraphs:
-        return self.converter.assemble([r.arrays for r in rows], [r.candidates for r in rows])
+        return self.converter.assemble([r.arrays for r in rows], [r.pairs for r in rows])
 
     def _split(self, states: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
         if self.cached_pooling is None:

@@ -82,19 +82,19 @@ def find_graphs(
     found: dict[tuple, CachedGraph] = {k: g for k in keys if (g := _CACHE.get(k)) is not None}
     errors: dict[int, StructureError] = {}
     new: dict[tuple, StructureArrays] = {}
-    candidates, remarks = [], []
+    pairs, remarks = [], []
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
         try:
-            candidates.append(converter.candidates(row, indices[i]))
+            pairs.append(converter.neighbors(row, indices[i]))
         except StructureError as error:
             errors[i] = error.with_traceback(None)
             continue
-        remarks.append(converter.remarks(row, candidates[-1]))
+        remarks.append(converter.remarks(row, pairs[-1]))
         new[key] = row
     if new:
-        graphs = converter.assemble(list(new.values()), candidates)
+        graphs = converter.assemble(list(new.values()), pairs)
         for key, graph in zip(new, map(CachedGraph, _split(graphs), remarks), strict=True):
             _CACHE.put(key, graph)
             found[key] = graph

@@ -6,12 +6,11 @@ from ssatom.graph.container import CrystalGraphs, GraphBatch
 from ssatom.graph.converter import CrystalGraphConverter
 from ssatom.graph.coordination import CoordinationNumbers
 from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
-from ssatom.graph.neighbors import Candidates, find_candidates
+from ssatom.graph.neighbors import NeighborPairs, find_neighbors
 from ssatom.graph.remarks import GraphRemarks
 
 __all__ = [
     "MEAN_ENVELOPE",
-    "Candidates",
     "CoordinationNumbers",
     "CrystalGraphConverter",
     "CrystalGraphs",
@@ -19,6 +18,7 @@ __all__ = [
     "GraphBatch",
     "GraphConfig",
     "GraphRemarks",
+    "NeighborPairs",
     "envelope",
-    "find_candidates",
+    "find_neighbors",
 ]

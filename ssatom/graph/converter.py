@@ -10,15 +10,15 @@ from ssatom.elements import covalent_radii
 from ssatom.exceptions import StructureError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
-from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
-from ssatom.graph.remarks import GraphRemarks, graph_remarks
+from ssatom.graph.neighbors import (
+    MIN_DISTANCE,
+    NeighborPairs,
+    choose,
+    expected_edges,
+    find_neighbors,
+)
+from ssatom.graph.remarks import SHORT_BOND, GraphRemarks, graph_remarks
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
-
-MIN_DISTANCE = 0.3
-"""Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
-
-No bond is that short: the shortest, of H2 and of ions under pressure, are twice as long.
-"""
 
 
 class CrystalGraphConverter:
@@ -86,18 +86,18 @@ class CrystalGraphConverter:
         GraphWarning
             If sites have no neighbour within the cutoff, or bonds are shorter than bonds can be.
         """
-        arrays, candidates = [], []
+        arrays, pairs = [], []
         remarks = GraphRemarks()
         for i, row in enumerate(iter_arrays(structures)):
             if isinstance(row, StructureError):
                 raise row
             arrays.append(row)
-            candidates.append(self.candidates(row, i))
-            remarks.note(i, self.remarks(row, candidates[-1]))
+            pairs.append(self.neighbors(row, i))
+            remarks.note(i, self.remarks(row, pairs[-1]))
         remarks.warn()
-        return self.assemble(arrays, candidates)
+        return self.assemble(arrays, pairs)
 
-    def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
+    def neighbors(self, arrays: StructureArrays, index: int = 0) -> NeighborPairs:
         """Neighbours of one structure from which `assemble` chooses.
 
         Parameters
@@ -109,7 +109,7 @@ class CrystalGraphConverter:
 
         Returns
         -------
-        Candidates
+        NeighborPairs
             Pairs of sites with their distances.
 
         Raises
@@ -118,49 +118,52 @@ class CrystalGraphConverter:
             If two atoms are nearer than 0.3 Å, or than 0.3 times the sum of their covalent
             radii.
         """
-        found = find_candidates(arrays, self.config, self.directions)
-        if len(found.distances):
-            gaps = np.minimum(found.distances, _in_radii(arrays, found))
+        found = find_neighbors(arrays, self.config, self.directions)
+        near = _short_bonds(arrays, found)
+        if len(near.distances):
+            gaps = np.minimum(near.distances, _in_radii(arrays, near))
             pair = int(gaps.argmin())
             if gaps[pair] < MIN_DISTANCE:
-                i, j = int(found.centers[pair]), int(found.neighbors[pair])
-                raise overlap_error(index, arrays.numbers, i, j, float(found.distances[pair]))
+                i, j = int(near.centers[pair]), int(near.neighbors[pair])
+                raise overlap_error(index, arrays.numbers, i, j, float(near.distances[pair]))
         return found
 
-    def remarks(self, arrays: StructureArrays, candidates: Candidates) -> tuple[str, ...]:
+    def remarks(self, arrays: StructureArrays, pairs: NeighborPairs) -> tuple[str, ...]:
         """What is odd about the graph of a structure, for `GraphRemarks.note`.
 
         Parameters
         ----------
         arrays : StructureArrays
             The structure.
-        candidates : Candidates
-            From `candidates`.
+        pairs : NeighborPairs
+            From `neighbors`.
 
         Returns
         -------
         tuple of str
             Empty for nearly all crystals.
         """
-        n_neighbors = np.bincount(candidates.centers, minlength=len(arrays.numbers))
-        shortest = _in_radii(arrays, candidates).min(initial=np.inf)
+        n_neighbors = np.bincount(pairs.centers, minlength=len(arrays.numbers))
+        shortest = _in_radii(arrays, _short_bonds(arrays, pairs)).min(initial=np.inf)
         return graph_remarks(n_neighbors, float(shortest), self.config.cutoff)
 
-    def expected_edges(self, arrays: StructureArrays, candidates: Candidates) -> int:
+    def expected_edges(self, arrays: StructureArrays, pairs: NeighborPairs) -> int:
         """About how many edges the graph will have; what batches are measured by."""
-        return expected_edges(candidates, len(arrays.numbers), self.config)
+        return expected_edges(pairs, len(arrays.numbers), self.config)
 
     def assemble(
-        self, arrays: Sequence[StructureArrays], candidates: Sequence[Candidates]
+        self, arrays: Sequence[StructureArrays], pairs: Sequence[NeighborPairs]
     ) -> CrystalGraphs:
-        """Graphs from structures and their candidates, chosen for all of them at once."""
+        """Graphs from structures and their pairs, neighbours chosen for all of them at once."""
         site_counts = np.array([len(a.numbers) for a in arrays], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(site_counts)])
         none = np.empty(0, dtype=np.int64)
-        joined = Candidates(none, none, none, np.empty((0, 3)) if self.directions else None)
-        if candidates:
-            shifted = zip(candidates, starts[:-1], strict=True)
-            joined = Candidates.concatenate([c._replace(centers=c.centers + s) for c, s in shifted])
+        joined = NeighborPairs(none, none, none, np.empty((0, 3)) if self.directions else None)
+        if pairs:
+            shifted = zip(pairs, starts[:-1], strict=True)
+            joined = NeighborPairs.concatenate(
+                [one._replace(centers=one.centers + start) for one, start in shifted]
+            )
         counts, chosen, weights = choose(joined, int(starts[-1]), self.config)
         return CrystalGraphs(
             numbers=np.concatenate([a.numbers for a in arrays] or [none]).astype(np.uint8),
@@ -173,7 +176,13 @@ class CrystalGraphConverter:
         )
 
 
-def _in_radii(arrays: StructureArrays, pairs: Candidates) -> np.ndarray:
+def _short_bonds(arrays: StructureArrays, pairs: NeighborPairs) -> NeighborPairs:
+    """The few pairs that may be nearer than bonds are, in most crystals none."""
+    longest = 2 * covalent_radii(arrays.numbers).max()
+    return pairs.take(np.flatnonzero(pairs.distances < max(MIN_DISTANCE, SHORT_BOND * longest)))
+
+
+def _in_radii(arrays: StructureArrays, pairs: NeighborPairs) -> np.ndarray:
     """Distances in units of the sum of both covalent radii."""
     radii = covalent_radii(arrays.numbers)
     return pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssatom.graph.config import GraphConfig
+from ssatom.kernels import Edges, weighted_sums
 
 
 class CoordinationNumbers(torch.nn.Module):
@@ -56,7 +57,7 @@ class CoordinationNumbers(torch.nn.Module):
         distances : Tensor of float, shape (n_edges,)
             Å.
         centers : Tensor of int64, shape (n_edges,)
-            Site that each edge ends at.
+            Site that each edge ends at, ascending.
         edge_weight : Tensor of float, shape (n_edges,), or None
             What each neighbour counts; None for 1.
         n_sites : int
@@ -68,7 +69,5 @@ class CoordinationNumbers(torch.nn.Module):
         """
         steps = torch.atan((self.radii - distances[:, None]) / self.step_width)
         steps = steps.div_(math.pi).add_(0.5)
-        if edge_weight is not None:
-            steps *= edge_weight[:, None]
-        counts = steps.new_zeros(n_sites, len(self.radii))
-        return counts.index_add_(0, centers, steps)
+        edges = Edges(torch.stack([centers, centers]), steps, edge_weight, n_sites)
+        return weighted_sums(edges)

@@ -7,19 +7,26 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pymatgen.optimization.neighbors import find_points_in_spheres
+from pymatgen.core import Lattice
 
+from ssatom.exceptions import ParameterError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.envelope import envelope
+from ssatom.graph.slow_search import search
+from ssatom.kernels import Pairs, find_pairs, loops_work
 from ssatom.structures import StructureArrays
 
-_PERIODIC = np.ones(3, dtype=np.int64)
-_SAME_POINT = 1e-8  # Å; a site's distance to itself, never to another
+MIN_DISTANCE = 0.3
+"""Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
+
+No bond is that short: the shortest, of H2 and of ions under pressure, are twice as long.
+"""
+
 _ROUNDING = 1e-5  # Å; keeps a neighbour that lies on the cutoff in, whatever the rounding
 _FIRST_RADIUS = 1.45  # of the sphere that holds all places at the mean density
 
 
-class Candidates(NamedTuple):
+class NeighborPairs(NamedTuple):
     """All neighbours of each site out to a radius that contains every one that may be chosen.
 
     Sorted by centre, then by distance.
@@ -39,18 +46,18 @@ class Candidates(NamedTuple):
     distances: np.ndarray
     directions: np.ndarray | None = None
 
-    def take(self, chosen: np.ndarray) -> Candidates:
+    def take(self, chosen: np.ndarray) -> NeighborPairs:
         """Those at an index array or mask."""
         directions = None if self.directions is None else self.directions[chosen]
-        return Candidates(
+        return NeighborPairs(
             self.centers[chosen], self.neighbors[chosen], self.distances[chosen], directions
         )
 
     @staticmethod
-    def concatenate(parts: Sequence[Candidates]) -> Candidates:
+    def concatenate(parts: Sequence[NeighborPairs]) -> NeighborPairs:
         """Several, one after the other; either all have directions or none."""
         centers, neighbors, distances, directions = zip(*parts, strict=True)
-        return Candidates(
+        return NeighborPairs(
             np.concatenate(centers),
             np.concatenate(neighbors),
             np.concatenate(distances),
@@ -59,34 +66,41 @@ class Candidates(NamedTuple):
 
 
 def _search(
-    points: np.ndarray,
-    centers: np.ndarray,
-    lattice: np.ndarray,
-    radius: float,
-    directions: bool,
-) -> Candidates:
-    found = find_points_in_spheres(
-        points, points[centers], r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
-    )
-    found_centers = centers[found[0]]
-    others = (found[3] > _SAME_POINT) | (found_centers != found[1])  # all but the site itself
-    candidates = Candidates(found_centers[others], found[1][others], found[3][others])
+    arrays: StructureArrays, radius: float, directions: bool, centers: np.ndarray | None = None
+) -> NeighborPairs:
+    """Neighbours of some sites, or of all."""
+    if not loops_work():
+        return _with_directions(search(arrays, radius, centers), directions)
+    # Spheres of half the least distance do not fit more than that many.
+    most = int(len(arrays.numbers) * (1 + 2 * radius / MIN_DISTANCE) ** 3)
+    cell = arrays.frac_coords, arrays.lattice
+    try:
+        found = find_pairs(*cell, radius, centers=centers, vectors=directions, max_pairs=most)
+    except ParameterError:
+        found = _overlapping(arrays)
+    return _with_directions(found, directions)
+
+
+def _overlapping(arrays: StructureArrays) -> Pairs:
+    """Pairs that overlap, of a structure where some do; one of them where they are countless."""
+    shortest = min(Lattice(arrays.lattice).get_lll_reduced_lattice().abc)
+    if shortest < MIN_DISTANCE:
+        first = np.zeros(1, dtype=np.int64)
+        return Pairs(first, first, np.array([shortest]), np.zeros((1, 3)))
+    return find_pairs(arrays.frac_coords, arrays.lattice, MIN_DISTANCE, vectors=True)
+
+
+def _with_directions(found: Pairs, directions: bool) -> NeighborPairs:
     if not directions:
-        return candidates
-    vectors = points[candidates.neighbors] - points[candidates.centers]
-    vectors += found[2][others] @ lattice
+        return NeighborPairs(*found[:3])
+    assert found.vectors is not None
     with np.errstate(invalid="ignore"):  # atoms in one place are refused later
-        return candidates._replace(directions=vectors / candidates.distances[:, None])
+        return NeighborPairs(*found[:3], found.vectors / found.distances[:, None])
 
 
-def _points(arrays: StructureArrays) -> np.ndarray:
-    """Cartesian coordinates within the cell: the search spans all cells from site to site."""
-    return (arrays.frac_coords % 1) @ arrays.lattice
-
-
-def find_candidates(
+def find_neighbors(
     arrays: StructureArrays, config: GraphConfig, directions: bool = False
-) -> Candidates:
+) -> NeighborPairs:
     """Neighbours of every site out to the cutoff, or as far as the nearest ones reach.
 
     Parameters
@@ -100,76 +114,61 @@ def find_candidates(
 
     Returns
     -------
-    Candidates
+    NeighborPairs
         All neighbours of which `choose` may choose.
     """
     if config.neighbors == "smooth":
-        points = _points(arrays)
-        everyone = np.arange(len(points))
-        found = _search(points, everyone, arrays.lattice, config.cutoff, directions)
-    else:
-        found = _search_far_enough(arrays, config, directions)
-    # One key for both is sorted several times faster than two; distances never reach the stride.
-    stride = 2 * config.cutoff + 1
-    return found.take(np.argsort(found.centers * stride + found.distances))
-
-
-def _search_far_enough(
-    arrays: StructureArrays, config: GraphConfig, directions: bool
-) -> Candidates:
-    """A small sphere serves most crystals; sites that find too few there search to the cutoff."""
+        return _search(arrays, config.cutoff, directions)
     n_sites = len(arrays.numbers)
-    points = _points(arrays)
-    everyone = np.arange(n_sites)
     farthest = config.cutoff + config.shell_tolerance + _ROUNDING
+    # A small sphere serves most crystals; sites that find too few there search to the cutoff.
     volume_per_site = abs(np.linalg.det(arrays.lattice)) / n_sites
-    radius = _FIRST_RADIUS * (3 * (config.max_neighbors + 1) * volume_per_site / (4 * np.pi)) ** (
-        1 / 3
-    )
-    if radius >= farthest:
-        return _search(points, everyone, arrays.lattice, farthest, directions)
-    found = _search(points, everyone, arrays.lattice, radius, directions)
+    sphere = (config.max_neighbors + 1) * volume_per_site
+    radius = min(_FIRST_RADIUS * (3 * sphere / (4 * np.pi)) ** (1 / 3), farthest)
+    found = _search(arrays, radius, directions)
+    if radius == farthest:
+        return found
     # The last shell is complete only if it ends well inside the sphere.
     inside = found.centers[found.distances <= radius - 2 * config.shell_tolerance]
     few = np.bincount(inside, minlength=n_sites) < config.max_neighbors
     if not few.any():
         return found
-    kept = ~few[found.centers]
-    again = _search(points, everyone[few], arrays.lattice, farthest, directions)
-    return Candidates.concatenate([found.take(kept), again])
+    again = _search(arrays, farthest, directions, np.flatnonzero(few))
+    joined = NeighborPairs.concatenate([found.take(~few[found.centers]), again])
+    return joined.take(np.argsort(joined.centers, kind="stable"))
 
 
-def expected_edges(candidates: Candidates, n_sites: int, config: GraphConfig) -> int:
-    """About how many of the candidates `choose` will keep, without choosing."""
+def expected_edges(pairs: NeighborPairs, n_sites: int, config: GraphConfig) -> int:
+    """About how many of the pairs `choose` will keep, without choosing."""
     if config.neighbors == "smooth":
-        return len(candidates.distances)
+        return len(pairs.distances)
     return n_sites * (config.max_neighbors + 2)
 
 
 def choose(
-    candidates: Candidates, n_sites: int, config: GraphConfig
-) -> tuple[np.ndarray, Candidates, np.ndarray]:
+    pairs: NeighborPairs, n_sites: int, config: GraphConfig
+) -> tuple[np.ndarray, NeighborPairs, np.ndarray]:
     """The neighbours of the kind that is asked for, with the weight of each.
 
     Returns
     -------
     counts : ndarray of int32, shape (n_sites,)
         Edges into each site.
-    chosen : Candidates
+    chosen : NeighborPairs
         Sorted by centre, then by distance.
     weights : ndarray of float32, shape (n_edges,)
         Factor of each message.
     """
     if config.neighbors == "nearest":
-        return choose_nearest(candidates, n_sites, config)
-    counts = np.bincount(candidates.centers, minlength=n_sites).astype(np.int32)
-    weights = envelope(torch.from_numpy(candidates.distances), config.cutoff).numpy()
-    return counts, candidates, weights.astype(np.float32)
+        return choose_nearest(pairs, n_sites, config)
+    counts = np.bincount(pairs.centers, minlength=n_sites).astype(np.int32)
+    weights = envelope(torch.from_numpy(pairs.distances), config.cutoff).numpy()
+    return counts, pairs, weights.astype(np.float32)
 
 
 def choose_nearest(
-    candidates: Candidates, n_sites: int, config: GraphConfig
-) -> tuple[np.ndarray, Candidates, np.ndarray]:
+    pairs: NeighborPairs, n_sites: int, config: GraphConfig
+) -> tuple[np.ndarray, NeighborPairs, np.ndarray]:
     """The nearest neighbours; the last shell shares the places that are left.
 
     An arbitrary cut through a shell of equal distances would depend on the order of sites and
@@ -179,12 +178,12 @@ def choose_nearest(
     -------
     counts : ndarray of int32, shape (n_sites,)
         Edges into each site.
-    chosen : Candidates
+    chosen : NeighborPairs
         Sorted by centre, then by distance.
     weights : ndarray of float32, shape (n_edges,)
         1, or the share of a place in the last shell.
     """
-    centers, distances = candidates.centers, candidates.distances
+    centers, distances = pairs.centers, pairs.distances
     within = distances <= config.cutoff + _ROUNDING
     counts = np.bincount(centers[within], minlength=n_sites)
     starts = np.searchsorted(centers, np.arange(n_sites))
@@ -199,5 +198,5 @@ def choose_nearest(
     chosen = full | shell
     share = (places / np.maximum(members, 1))[centers]
     weights = np.where(shell, share, 1.0)[chosen].astype(np.float32)
-    picked = candidates.take(chosen)
+    picked = pairs.take(chosen)
     return np.bincount(picked.centers, minlength=n_sites).astype(np.int32), picked, weights

@@ -15,6 +15,7 @@ from ssatom.kernels.available import loops_serve
 
 _BLOCK = 2048  # edges whose gradients of the matrix are summed together
 _MAX_BLOCKS = 64
+WHOLE_ROW = 16  # numbers that fill vector registers
 
 
 class EdgeBands(NamedTuple):
@@ -146,6 +147,11 @@ class Edges:
         return starts[: count + 1]
 
     # For torch --------------------------------------------------------------------------------
+
+    @cached_property
+    def padded(self) -> Tensor:
+        """The edge vectors, made up with zeros to whole vector registers."""
+        return F.pad(self.attr, (0, -self.attr.shape[1] % WHOLE_ROW))
 
     @cached_property
     def _runs(self) -> dict[str, tuple[Tensor, Tensor]]:

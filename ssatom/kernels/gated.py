@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssatom.kernels._threads import run, split
-from ssatom.kernels.edges import Edges
+from ssatom.kernels.edges import WHOLE_ROW, Edges
 
 _WORTH_A_THREAD = 500  # edges
 
@@ -50,7 +50,9 @@ def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edge
     tensor([0.3466, 0.3466, 0.3466, 0.3466])
     """
     if not edges.compiled_for(center, neighbor, matrix):
-        return _ByTorch.apply(center, neighbor, edges.attr, matrix, edges.weight, edges)
+        # Matrix products are up to twice as fast when rows fill whole vector registers.
+        matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % WHOLE_ROW))
+        return _ByTorch.apply(center, neighbor, edges.padded, matrix, edges.weight, edges)
     # A group of eight numbers must not end behind the matrix.
     matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % 8))
     return _ByLoops.apply(center, neighbor, edges.attr, matrix, edges.weight, edges)

@@ -82,8 +82,8 @@ def build_corpus(
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
     skipped: list[str] = []
-    for arrays, candidates in _chunks(rows, converter, skipped, progress_bar):
-        part = converter.assemble(arrays, candidates)
+    for arrays, pairs in _chunks(rows, converter, skipped, progress_bar):
+        part = converter.assemble(arrays, pairs)
         if folder is not None:
             part.save(folder, append=bool(indices))
         else:
@@ -160,21 +160,21 @@ def _chunks(
     progress_bar: bool,
 ) -> Iterator[tuple[list[StructureArrays], list]]:
     arrays: list[StructureArrays] = []
-    candidates: list = []
+    pairs: list = []
     bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
     for i, row in enumerate(bar):
         try:
             if isinstance(row, StructureError):
                 raise row
-            candidates.append(converter.candidates(row, i))
+            pairs.append(converter.neighbors(row, i))
             arrays.append(row)
         except StructureError as error:
             skipped.append(str(error))
         if len(arrays) == _CHUNK:
-            yield arrays, candidates
-            arrays, candidates = [], []
+            yield arrays, pairs
+            arrays, pairs = [], []
     if arrays:
-        yield arrays, candidates
+        yield arrays, pairs
 
 
 def split(n_structures: int, validation_fraction: float, seed: int) -> tuple[np.ndarray, ...]:

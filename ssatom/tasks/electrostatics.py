@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import erfc
 
 from ssatom.elements import property_table
-from ssatom.graph import GraphConfig, find_candidates
+from ssatom.graph import GraphConfig, find_neighbors
 from ssatom.structures import StructureArrays
 from ssatom.tasks.surrogates import SurrogateTask
 
@@ -51,7 +51,7 @@ class PotentialTask(SurrogateTask, name="potential"):
         """Charges, potentials and energies of the sites, shape (n_sites, 3)."""
         electronegativity = property_table()[arrays.numbers, 1]
         charges = electronegativity.mean() - electronegativity
-        found = find_candidates(arrays, GraphConfig("smooth", cutoff=_CUTOFF))
+        found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_CUTOFF))
         shift = erfc(_DAMPING * _CUTOFF) / _CUTOFF
         terms = erfc(_DAMPING * found.distances) / found.distances - shift
         n_sites = len(charges)

@@ -1,0 +1,7 @@
+"""Crystal graph network whose hidden states are the embeddings of sites."""
+
+from ssatom.encoder.config import EncoderConfig, whole_number
+from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.encoder.stack import CrystalGraphEncoder
+
+__all__ = ["CrystalGraphConv", "CrystalGraphEncoder", "EncoderConfig", "whole_number"]

@@ -1,0 +1,120 @@
+"""Sizes of an encoder, checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from numbers import Integral
+from typing import Any
+
+from ssatom.exceptions import ParameterError
+
+_SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0}
+"""The least that each size may be."""
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A size as Python's own integer: NumPy's do not go onto a card.
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    value : int
+        Python's or NumPy's.
+    least : int, default=1
+        The least that it may be.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ParameterError
+        If `value` is less, or no whole number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.encoder import whole_number
+    >>> whole_number("n_conv", np.int64(3))
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of an encoder.
+
+    Parameters
+    ----------
+    node_dim : int, default=92
+        Length of a node vector.
+    edge_dim : int, default=41
+        Length of an edge vector.
+    hidden_dim : int, default=64
+        Width of what is learned of every hidden state, and of the embedded edges.
+    n_conv : int, default=5
+        Number of convolutions; the encoder has one hidden state more.
+    dropout : float, default=0.0
+        Share of hidden units dropped after each convolution but the last, in training.
+    residual : bool, default=False
+        Each layer adds to the last hidden state what it reads from the normalised one, a linear
+        map of its messages, instead of replacing it. Deep and wide encoders train better so.
+    radial_units : int, default=0
+        Coordination numbers that are handed out beside the hidden states: how many neighbours a
+        site has within each of the last `radial_units` distances of an edge vector (see
+        `ssatom.graph.CoordinationNumbers`). Learned units blur distances; these keep them sharp,
+        and change nothing in what is learned.
+
+    Raises
+    ------
+    ParameterError
+        If a size is too small or no whole number, `dropout` is outside [0, 1), or `radial_units`
+        are more than an edge vector has.
+
+    Examples
+    --------
+    >>> from ssatom.encoder import EncoderConfig
+    >>> EncoderConfig(hidden_dim=128).n_layers
+    6
+    """
+
+    node_dim: int = 92
+    edge_dim: int = 41
+    hidden_dim: int = 64
+    n_conv: int = 5
+    dropout: float = 0.0
+    residual: bool = False
+    radial_units: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in _SIZES.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
+        if self.radial_units > self.edge_dim:
+            raise ParameterError(
+                f"radial_units={self.radial_units} must be at most {self.edge_dim}, the numbers of "
+                "an edge vector; give fewer, or graphs with a larger cutoff or a smaller basis_step"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
+        object.__setattr__(self, "dropout", float(self.dropout))
+
+    @property
+    def n_layers(self) -> int:
+        """Number of hidden states: the linear embedding and one a convolution."""
+        return self.n_conv + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Sizes as plain values, for a card."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """One line on the encoder, for people."""
+        text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
+        if self.radial_units:
+            text += f", beside {self.radial_units} coordination numbers"
+        return text

@@ -1,0 +1,106 @@
+"""The encoder: a stack of crystal graph convolutions that returns every hidden state."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssatom.encoder.config import EncoderConfig
+from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.kernels import Edges
+from ssatom.repeatable import Dropout, Linear, SiteNorm
+
+
+class CrystalGraphEncoder(nn.Module):
+    """Crystal graph network that returns the hidden states of all its layers.
+
+    Hidden state 0 is the linear embedding of the node vectors; each further one follows from
+    the last by convolution, batch normalisation, ReLU and dropout, without ReLU and dropout
+    after the last convolution. With ``residual`` the normalisation comes first, and each state is
+    the last one plus a linear map of the messages between normalised states.
+
+    Parameters
+    ----------
+    config : EncoderConfig, default=EncoderConfig()
+        Sizes.
+
+    References
+    ----------
+    Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
+    >>> encoder = CrystalGraphEncoder(EncoderConfig(node_dim=3, edge_dim=2, hidden_dim=4)).eval()
+    >>> edge_index = torch.tensor([[1, 0], [0, 1]])
+    >>> states = encoder(torch.rand(2, 3), edge_index, torch.rand(2, 2))
+    >>> len(states), states[5].shape
+    (6, torch.Size([2, 4]))
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        width = config.hidden_dim
+        self.node_embedding = Linear(config.node_dim, width)
+        self.edge_embedding = nn.Linear(config.edge_dim, width)
+        self.convs = nn.ModuleList(CrystalGraphConv(width, width) for _ in range(config.n_conv))
+        self.norms = nn.ModuleList(SiteNorm(width) for _ in range(config.n_conv))
+        self.dropout = Dropout(config.dropout)
+        if config.residual:
+            self.outputs = nn.ModuleList(Linear(width, width) for _ in range(config.n_conv))
+        self.float()  # whatever torch's default is
+
+    def __repr__(self) -> str:
+        return f"CrystalGraphEncoder({self.config!r})"
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        edge_weight: Tensor | None = None,
+        n_states: int | None = None,
+    ) -> list[Tensor]:
+        """Hidden states of all layers, or of the first ones.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n_sites, node_dim)
+            Node vectors.
+        edge_index : Tensor of int64, shape (2, n_edges)
+            Neighbour and centre of each edge, sorted by centre. Messages flow from row 0 to 1.
+        edge_attr : Tensor, shape (n_edges, edge_dim)
+            Edge vectors. Their precision is the one in which edges are computed: bfloat16 makes
+            training several times faster, float32 is exact.
+        edge_weight : Tensor, shape (n_edges,), default=None
+            Factor of each message; None for 1.
+        n_states : int, default=None
+            Number of hidden states that are needed, from the first; None for all.
+
+        Returns
+        -------
+        list of Tensor, each of shape (n_sites, hidden_dim)
+            `n_states` hidden states, at most ``n_conv + 1``.
+
+        Raises
+        ------
+        ParameterError
+            If the edges are not sorted by centre, or lead to sites that are not there.
+        """
+        edges = Edges(edge_index, edge_attr, edge_weight, len(x))
+        hidden = [self.node_embedding(x)]
+        needed = self.config.n_conv if n_states is None else n_states - 1
+        for i in range(min(needed, self.config.n_conv)):
+            hidden.append(self._layer(i, hidden[-1], edges))
+        return hidden
+
+    def _layer(self, i: int, x: Tensor, edges: Edges) -> Tensor:
+        """Hidden state i + 1 from hidden state i."""
+        norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
+        if self.config.residual:
+            step = self.outputs[i](conv(norm(x), edges, self.edge_embedding))
+            return x + (step if is_last else self.dropout(step))
+        x = norm(x + conv(x, edges, self.edge_embedding))
+        return x if is_last else self.dropout(F.relu(x))
