@@ -137,10 +137,16 @@ class MaskNodesAndEdges:
             The same graphs with the indices of what is hidden.
         """
         n_sites, device = len(graphs.numbers), graphs.numbers.device
-        drawn = torch.rand(n_sites, generator=generator).to(device) < self.mask_fraction
+        single = torch.float32  # whatever torch's default is
+        drawn = (
+            torch.rand(n_sites, generator=generator, dtype=single).to(device) < self.mask_fraction
+        )
         touching = (drawn[graphs.edge_index[0]] | drawn[graphs.edge_index[1]]).nonzero()[:, 0]
         pair, n_pairs = self._distinct_distances(graphs, touching)
-        hidden = torch.rand(n_pairs, generator=generator).to(device) < self.hidden_edge_fraction
+        hidden = (
+            torch.rand(n_pairs, generator=generator, dtype=single).to(device)
+            < self.hidden_edge_fraction
+        )
         return MaskedBatch(graphs, drawn.nonzero()[:, 0], touching[hidden[pair]])
 
     @staticmethod

@@ -147,15 +147,22 @@ def test_first_values_are_those_of_the_global_seed(make: Callable[[], Any]) -> N
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_default_precision_does_not_change_first_values() -> None:
-    expected = random_weights(3).encoder.state_dict()
+@pytest.fixture
+def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
-    try:
-        random_weights.cache_clear()
-        found = random_weights(3).encoder.state_dict()
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("name", ["cgcnn", "tuned", "pretraining"])
+def test_default_precision_does_not_change_results(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    random_weights.cache_clear()
+    expected = fit_predict(name)
+    request.getfixturevalue("double_precision")
+    random_weights.cache_clear()
+    assert_array_equal(fit_predict(name), expected)
 
 
 def test_random_weights_made_first_in_threads() -> None:

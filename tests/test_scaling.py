@@ -170,7 +170,7 @@ def test_cells_that_cannot_be_are_refused(symbols: list[str], factor: float, wor
 def test_bonds_shorter_than_bonds_are_told() -> None:
     pressed = Structure(Lattice.cubic(3.35 * 0.4), ["Po"], [[0, 0, 0]])
     for _ in range(2):  # from the cache too
-        with pytest.warns(GraphWarning, match="nearer than 0.5 times the sum") as caught:
+        with pytest.warns(GraphWarning, match="nearer than 0.6 times the sum") as caught:
             GraphEmbeddingFeaturizer().transform([pressed, pressed.copy()])
         assert [warning.message.rows for warning in caught] == [(0, 1)]
 

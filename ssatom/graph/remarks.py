@@ -9,7 +9,7 @@ import numpy as np
 from ssatom.exceptions import GraphWarning
 from ssatom.warn import warn_user
 
-SHORT_BOND = 0.5
+SHORT_BOND = 0.6
 """Shorter bonds, in units of the sum of both covalent radii, are told; few crystals have any."""
 
 

@@ -121,7 +121,7 @@ class Edges:
         first = np.empty(len(self), np.int32)
         groups = np.empty(len(self), np.int32)
         most = loops.find_bands(vectors, first, groups)
-        rows = torch.zeros(len(self), 8 * most).numpy()
+        rows = torch.zeros(len(self), 8 * most, dtype=torch.float32).numpy()
         loops.take_bands(vectors, first, groups, rows)
         sources = self.source.to(torch.int32).numpy()
         weights = self.weight.detach().contiguous().numpy()

@@ -70,7 +70,7 @@ class _ByLoops(torch.autograd.Function):
         width = center.shape[1] // 2
         bands, loop = tuple(edges.bands), forward_loop(width)
         own, other, flat = _arrays(center, neighbor, matrix.reshape(-1))
-        messages = torch.empty(len(center), width)
+        messages = center.new_empty(len(center), width)
         out = messages.numpy()
 
         def work(start: int, stop: int) -> None:
@@ -94,10 +94,10 @@ class _ByLoops(torch.autograd.Function):
         given = _arrays(center, neighbor, matrix.reshape(-1))
         (upstream,) = _arrays(grad_output)
         grad_center, grad_neighbor = torch.zeros_like(center), torch.zeros_like(neighbor)
-        of_blocks = torch.zeros(len(blocks) - 1, matrix.numel())
+        of_blocks = matrix.new_zeros(len(blocks) - 1, matrix.numel())
         of_attr = ctx.needs_input_grad[2]
-        grad_attr = torch.empty(len(edges) if of_attr else 0, edges.attr.shape[1])
-        grad_weight = torch.empty(len(edges))
+        grad_attr = center.new_empty(len(edges) if of_attr else 0, edges.attr.shape[1])
+        grad_weight = center.new_empty(len(edges))
         found = _arrays(grad_center, grad_neighbor, of_blocks, grad_attr, grad_weight)
 
         def work(start: int, stop: int) -> None:

@@ -45,7 +45,7 @@ def weighted_sums(edges: Edges, columns: slice | None = None) -> Tensor:
     from ssatom.kernels._edge_loops import sum_rows
 
     rows, weights = (x.detach().contiguous().numpy() for x in (vectors, weight))
-    sums = torch.empty(edges.n_sites, vectors.shape[1])
+    sums = vectors.new_empty(edges.n_sites, vectors.shape[1])
     offsets, out = edges.offsets, sums.numpy()
 
     def work(start: int, stop: int) -> None:

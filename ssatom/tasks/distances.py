@@ -126,11 +126,12 @@ class DenoiseTask(PretrainingTask, name="denoise"):
         graphs = masked.graphs
         assert graphs.directions is not None
         device = graphs.distances.device
-        steps = torch.randn(len(graphs.numbers), 3, generator=generator).to(device)
+        single = torch.float32  # whatever torch's default is
+        steps = torch.randn(len(graphs.numbers), 3, generator=generator, dtype=single).to(device)
         source, target = graphs.edge_index
         change = (steps[source] - steps[target]).mul_(self.noise / math.sqrt(2))
         noised = (graphs.directions * graphs.distances[:, None]).add_(change).norm(dim=1)
-        scores = torch.rand(len(noised), generator=generator).to(device)
+        scores = torch.rand(len(noised), generator=generator, dtype=single).to(device)
         visible = scores.index_fill_(0, masked.hidden_edges, -1.0) >= 0
         chosen = scores.topk(min(_MAX_EDGES, int(visible.sum())), sorted=False).indices
         return masked._replace(noised_distances=noised, drawn_edges=chosen)
