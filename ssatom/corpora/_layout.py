@@ -6,25 +6,21 @@ import codecs
 import csv
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.corpora._formats import ENDINGS, open_binary
+from ssatom.corpora._formats import BROKEN, ENDINGS, open_binary
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import ID_KEYS
-from ssatom.exceptions import ParameterError, StructureFileError
+from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
 
 PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
     *("structure_path", "structure_file", "file_path", "file_name", "cif_path", "cif_file"),
 )
 """Names of columns, whatever their case, in which paths are looked for, in this order."""
-
-BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
-"""What reading a damaged file may raise."""
 
 _DELIMITERS = ",;\t|"
 _LONGEST_PATH = 4096
@@ -72,13 +68,17 @@ def table_layout(path: Path, structure_column: str | None = None) -> Layout:
     StructureFileError
         If the table is empty or damaged, names a column twice, or no column of paths is found.
     """
+    return unwrap(attempt(_layout, path, structure_column, source=printable(str(path))))
+
+
+def _layout(path: Path, structure_column: str | None) -> Layout:
     try:
         heads = {delimiter: _head(path, delimiter) for delimiter in _DELIMITERS}
     except BROKEN as error:
-        raise StructureFileError(f"'{path}' cannot be read as a table: {error}") from error
+        raise StructureFileError(f"cannot be read as a table: {error}") from error
     heads = {delimiter: rows for delimiter, rows in heads.items() if rows}
     if not heads:
-        raise StructureFileError(f"'{path}' is empty; the first line of a table names its columns")
+        raise StructureFileError("this table is empty; its first line names the columns")
     delimiter = max(heads, key=lambda sign: _fitness(path.parent, heads[sign], structure_column))
     rows = heads[delimiter]
     has_names = _has_names(path.parent, rows[0], structure_column)
@@ -87,11 +87,11 @@ def table_layout(path: Path, structure_column: str | None = None) -> Layout:
     if not has_names and found is not None:
         others = (f"column_{number}" for number in range(1, len(rows[0])))
         columns = ["structure" if i == found else next(others) for i in range(len(rows[0]))]
-    _check_names(path, columns)
+    _check_names(columns)
     if structure_column is not None and columns:
         found = _named_column(path, columns, structure_column, has_names)
     if found is None:
-        raise StructureFileError(f"'{path}' {_why_no_column(rows[0], has_names)}")
+        raise StructureFileError(f"this table {_why_no_column(rows[0], has_names)}")
     return Layout(delimiter, columns, found, has_names)
 
 
@@ -258,17 +258,14 @@ def _existing(folder: Path, names: list[str]) -> list[Path]:
         return []
 
 
-def _check_names(path: Path, columns: list[str]) -> None:
+def _check_names(columns: list[str]) -> None:
     named = [column for column in columns if column]
     if any(printable(column) != column for column in columns):
         raise StructureFileError(
-            f"'{path}' cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV "
-            "in UTF-8"
+            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
         )
     if len(set(named)) < len(named):
-        raise StructureFileError(
-            f"'{path}' names a column twice: {_listed(columns)}; rename one of them"
-        )
+        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
 
 
 def _named_column(path: Path, columns: list[str], name: str, has_names: bool) -> int:

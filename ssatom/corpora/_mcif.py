@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
-from ssatom.exceptions import StructureError
 from ssatom.structures import structure_arrays
 
 REASONS = ("unreadable", "incommensurate", "disordered", "no moments")
@@ -68,7 +67,7 @@ def _parse(source: str, text: str) -> MagneticCrystal | Unusable:
     magmoms = np.array([np.linalg.norm(moment.global_moment) for moment in moments])
     if not np.isfinite(magmoms).all():
         return Unusable(source, "unreadable", "some moments are not finite numbers", ())
-    arrays = structure_arrays(parsed, source)
+    arrays = structure_arrays(parsed)
     species = [Element.from_Z(number) for number in arrays.numbers.tolist()]
     plain = Structure(Lattice(arrays.lattice), species, arrays.frac_coords)
     return MagneticCrystal(source, plain, arrays.numbers, magmoms, _temperature(text), ())
@@ -79,8 +78,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NotImplementedError):
         words = str(error).lower()
         return next((r for r in ("incommensurate", "disordered") if r in words), "unreadable")
-    if isinstance(error, StructureError) and "partial occupancy" in str(error):
-        return "disordered"
     return "unreadable"
 
 

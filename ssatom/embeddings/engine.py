@@ -13,7 +13,7 @@ from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.pooling import pool, pooling_key
 from ssatom.embeddings.states import SiteStates
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import Candidates, CrystalGraphConverter, CrystalGraphs, GraphRemarks
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
@@ -133,10 +133,11 @@ class _Engine:
             if isinstance(row, StructureError):
                 errors[i] = row
             elif key not in known and key not in new:
-                try:
-                    new[key] = self._neighbors(row, places[i])
-                except StructureError as error:  # each row has an error of its own name
-                    errors[i] = error.with_traceback(None)
+                found = attempt(self._neighbors, row, row=places[i])
+                if isinstance(found, StructureError):  # each row has an error of its own
+                    errors[i] = found
+                else:
+                    new[key] = found
         computed = dict(self._compute(new))
         for key, found in computed.items():
             found.states.setflags(write=False)
@@ -146,8 +147,8 @@ class _Engine:
         known |= computed
         return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
 
-    def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
-        candidates = self.converter.candidates(arrays, place)
+    def _neighbors(self, arrays: StructureArrays) -> _New:
+        candidates = self.converter.candidates(arrays)
         return arrays, candidates, self.converter.remarks(arrays, candidates)
 
     def _key(self, arrays: StructureArrays) -> bytes:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssatom.embeddings.cache import MemoryCache
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig, GraphRemarks
 from ssatom.structures import StructureArrays, structure_key
 
@@ -68,12 +68,12 @@ def convert(
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
-        try:
-            candidates.append(converter.candidates(row, indices[i]))
-        except StructureError as error:
-            errors[i] = error.with_traceback(None)
+        pairs = attempt(converter.candidates, row, row=indices[i])
+        if isinstance(pairs, StructureError):
+            errors[i] = pairs
             continue
-        remarks.append(converter.remarks(row, candidates[-1]))
+        candidates.append(pairs)
+        remarks.append(converter.remarks(row, pairs))
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), candidates)

@@ -29,7 +29,7 @@ def matminer_matrix() -> OrbitalFieldMatrix:
     return OrbitalFieldMatrix(period_tag=True)
 
 
-def check_elements(arrays: StructureArrays, where: str) -> None:
+def check_elements(arrays: StructureArrays) -> None:
     """Refuse elements that matminer has no orbitals for.
 
     Raises
@@ -42,11 +42,12 @@ def check_elements(arrays: StructureArrays, where: str) -> None:
         site = int(unknown[0])
         number = int(arrays.numbers[site])
         raise StructureError(
-            f"{where} ({_plain(arrays).reduced_formula}): site {site} is "
+            f"site {site} is "
             f"{Element.from_Z(number).symbol} (Z={number}), which has no row in the table of the "
             f"orbital field matrix; allowed are H (Z=1) to {Element.from_Z(heaviest).symbol} "
             f"(Z={heaviest}); leave this row out, or use ssatom's embeddings, which go to Fm "
-            "(Z=100)"
+            "(Z=100)",
+            formula=_plain(arrays).reduced_formula,
         )
 
 
@@ -67,7 +68,7 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
     return sites
 
 
-def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
+def site_matrix(arrays: StructureArrays, index: int) -> np.ndarray:
     """Orbital field matrix of one site.
 
     Parameters
@@ -76,8 +77,6 @@ def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
         The structure.
     index : int
         The site.
-    where : str
-        What messages call the structure.
 
     Returns
     -------
@@ -94,7 +93,7 @@ def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
     matrix = _CACHE.get(key)
     if matrix is None:
         structure = _plain(arrays)
-        neighbors = _neighbors(structure, index, where)
+        neighbors = _neighbors(structure, index)
         matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
         matrix = np.array(matrix[:, :N_ORBITALS])
         matrix.setflags(write=False)
@@ -106,21 +105,22 @@ def _plain(arrays: StructureArrays) -> Structure:
     return Structure(arrays.lattice, arrays.numbers.tolist(), arrays.frac_coords)
 
 
-def _neighbors(structure: Structure, index: int, where: str) -> list[dict]:
+def _neighbors(structure: Structure, index: int) -> list[dict]:
     """Faces of the Voronoi cell of a site: the neighbour and its weight."""
     centers, others, _, distances = structure.get_neighbor_list(_MIN_DISTANCE)
     if len(distances):
         numbers = [site.specie.Z for site in structure]
-        raise overlap_error(where, numbers, int(centers[0]), int(others[0]), float(distances[0]))
+        raise overlap_error(numbers, int(centers[0]), int(others[0]), float(distances[0]))
     try:
         # Made anew for each site: the search widens its cutoff as it goes.
         search = pmg_le.VoronoiNN(allow_pathological=True, compute_adj_neighbors=False)
         faces = search.get_nn_info(structure, index)
     except (RuntimeError, ValueError) as error:
         raise StructureError(
-            f"{where} ({structure.reduced_formula}): pymatgen found no Voronoi cell around site "
+            f"pymatgen found no Voronoi cell around site "
             f"{index} ({str(error).splitlines()[0]}), which the orbital field matrix is summed "
-            "over; leave this row out"
+            "over; leave this row out",
+            formula=structure.reduced_formula,
         ) from None
     return [{"site": _without_cell(face["site"]), "weight": face["weight"]} for face in faces]
 

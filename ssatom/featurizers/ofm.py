@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.featurizers._base import CrystalFeaturizer
 from ssatom.featurizers._orbitals import (
     N_ORBITALS,
@@ -125,33 +125,32 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         self._check_parameters()
         source = self._structures(rows) if self.level == "structure" else self._sites(rows)
-        for item in source:
-            try:
-                yield item if isinstance(item, StructureError) else self._row(*item)
-            except StructureError as error:
-                yield error.with_traceback(None)
-
-    def _structures(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_arrays(rows)):
-            is_error = isinstance(item, StructureError)
-            yield item if is_error else (item, slice(None), f"structures[{i}]")
-
-    def _sites(self, rows: Any) -> Iterator[Any]:
-        for i, item in enumerate(iter_sites(rows)):
+        for i, item in enumerate(source):
             if isinstance(item, StructureError):
                 yield item
             else:
-                yield structure_arrays(item[0]), slice(item[1], item[1] + 1), f"sites[{i}]"
+                yield attempt(self._row, *item, row=i, collection=f"{self.level}s")
 
-    def _row(self, arrays: StructureArrays, sites: slice, where: str) -> np.ndarray:
+    def _structures(self, rows: Any) -> Iterator[Any]:
+        for item in iter_arrays(rows):
+            yield item if isinstance(item, StructureError) else (item, slice(None))
+
+    def _sites(self, rows: Any) -> Iterator[Any]:
+        for item in iter_sites(rows):
+            if isinstance(item, StructureError):
+                yield item
+            else:
+                yield structure_arrays(item[0]), slice(item[1], item[1] + 1)
+
+    def _row(self, arrays: StructureArrays, sites: slice) -> np.ndarray:
         """Mean matrix of some sites, row by row."""
-        check_elements(arrays, where)
+        check_elements(arrays)
         distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
-        matrices = [self._matrix(arrays, int(site), where) for site in distinct]
+        matrices = [self._matrix(arrays, int(site)) for site in distinct]
         return np.average(matrices, axis=0, weights=counts).ravel().astype(np.float32)
 
-    def _matrix(self, arrays: StructureArrays, site: int, where: str) -> np.ndarray:
-        matrix = site_matrix(arrays, site, where)
+    def _matrix(self, arrays: StructureArrays, site: int) -> np.ndarray:
+        matrix = site_matrix(arrays, site)
         orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
         if self.extra_row is None:
             return orbitals

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ssatom.elements import covalent_radii
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import attempt, unwrap
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
 from ssatom.graph.neighbors import Candidates, choose, expected_edges, find_candidates
@@ -85,24 +85,20 @@ class CrystalGraphConverter:
         """
         arrays, candidates = [], []
         remarks = GraphRemarks()
-        for i, row in enumerate(iter_arrays(structures)):
-            if isinstance(row, StructureError):
-                raise row
+        for i, row in enumerate(map(unwrap, iter_arrays(structures))):
             arrays.append(row)
-            candidates.append(self.candidates(row, i))
+            candidates.append(unwrap(attempt(self.candidates, row, row=i)))
             remarks.note(i, self.remarks(row, candidates[-1]))
         remarks.warn()
         return self.assemble(arrays, candidates)
 
-    def candidates(self, arrays: StructureArrays, index: int = 0) -> Candidates:
+    def candidates(self, arrays: StructureArrays) -> Candidates:
         """Neighbours of one structure from which `assemble` chooses.
 
         Parameters
         ----------
         arrays : StructureArrays
             The structure.
-        index : int, default=0
-            Its place in the caller's list, for messages.
 
         Returns
         -------
@@ -121,7 +117,7 @@ class CrystalGraphConverter:
             pair = int(gaps.argmin())
             if gaps[pair] < MIN_DISTANCE:
                 i, j = int(found.centers[pair]), int(found.neighbors[pair])
-                raise overlap_error(index, arrays.numbers, i, j, float(found.distances[pair]))
+                raise overlap_error(arrays.numbers, i, j, float(found.distances[pair]))
         return found
 
     def remarks(self, arrays: StructureArrays, candidates: Candidates) -> tuple[str, ...]:

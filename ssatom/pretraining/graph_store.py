@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
@@ -132,13 +132,13 @@ def _chunks(
     candidates: list = []
     bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
     for i, row in enumerate(bar):
-        try:
-            if isinstance(row, StructureError):
-                raise row
-            candidates.append(converter.candidates(row, i))
+        is_error = isinstance(row, StructureError)
+        pairs = row if is_error else attempt(converter.candidates, row, row=i)
+        if isinstance(pairs, StructureError):
+            skipped.append(str(pairs))
+        else:
+            candidates.append(pairs)
             arrays.append(row)
-        except StructureError as error:
-            skipped.append(str(error))
         if len(arrays) == _CHUNK:
             yield arrays, candidates
             arrays, candidates = [], []

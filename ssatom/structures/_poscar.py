@@ -9,28 +9,37 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Element
 
-from ssatom.exceptions import StructureFileError
-from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, StructureArrays
-from ssatom.structures._files import decode, plain_name, read_bytes
+from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.structures._arrays import (
+    MAX_ATOMIC_NUMBER,
+    StructureArrays,
+    coordinates_problem,
+    lattice_problem,
+    reduced_formula,
+)
+from ssatom.structures._files import Crystal, decode, plain_name, read_bytes
 
 _MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
 _NUMBERS = {element.symbol: element.Z for element in Element}
 
 
-def read_poscar(path: str | os.PathLike[str], where: str) -> tuple[StructureArrays, list[str]]:
-    """Lattice, elements and coordinates of a file, and what is in doubt about them.
+def read_poscar(path: str | os.PathLike[str]) -> Crystal:
+    """The crystal of a file.
 
     Without a line of elements (VASP 4) they come from symbols after the coordinates, a POTCAR
     beside a file that is named as VASP names it, or a comment that is a list of as many elements.
     """
-    lines = decode(read_bytes(path, where)).splitlines()
-    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot")
-    try:
-        return _parse(lines, _of_potcar(Path(path).parent / "POTCAR") if in_use else [])
-    except StructureFileError as error:
-        problem = str(error)
-    raise StructureFileError(f"{where}: {problem}")
+    lines = decode(read_bytes(path)).splitlines()
+    potcar = Path(path).parent / "POTCAR"
+    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot") and potcar.is_file()
+    elements = _POTCAR_TITLE.findall(decode(read_bytes(potcar))) if in_use else []
+    arrays, doubts = _parse(lines, elements)
+    problem = lattice_problem(arrays.lattice, len(arrays.numbers))
+    problem = problem or coordinates_problem(arrays.frac_coords)
+    if problem:
+        raise StructureError(problem, formula=reduced_formula(arrays.numbers))
+    return Crystal(arrays, doubts=doubts)
 
 
 def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
@@ -40,9 +49,10 @@ def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[s
         raise StructureFileError(
             f"line {place} gives the numbers of atoms {counts}; allowed are whole numbers above 0"
         )
-    selective = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1] in ("s", "S")
+    wanted = "a line 'Direct' or 'Cartesian'"
+    selective = _line(lines, place, wanted)[:1] in ("s", "S")
     place += selective
-    mode = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1]
+    mode = _line(lines, place, wanted)[:1]
     if not mode.isalpha():
         raise StructureFileError(
             f"line {place + 1} is {_shown(lines[place])}; allowed is 'Direct' or 'Cartesian'"
@@ -51,15 +61,14 @@ def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[s
     coords = np.array([_floats(line.split()[:3], place + 2 + i) for i, line in enumerate(body)])
     if mode in "cCkK":
         coords = (coords * scale) @ np.linalg.inv(lattice)
-    warnings: list[str] = []
     last = [line.split()[6 if selective else 3 :] for line in body]
     if symbols:
         numbers = _repeated(symbols, counts)
         _check_last(last, numbers)
-        warnings = _potcar_doubt(symbols, potcar)
+        doubts = _potcar_doubt(symbols, potcar)
     else:
-        numbers, warnings = _elements_elsewhere(lines[0], last, counts, potcar)
-    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), warnings
+        numbers, doubts = _elements_elsewhere(lines[0], last, counts, potcar)
+    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), doubts
 
 
 def _line(lines: list[str], place: int, wanted: str) -> str:
@@ -170,11 +179,14 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
 # Elements -----------------------------------------------------------------------------------------
 
 
+def _element(symbol: str) -> str:
+    return re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
+
+
 def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
     numbers = []
     for symbol, count in zip(symbols, counts, strict=True):
-        element = re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
-        number = _NUMBERS.get(element, 0)
+        number = _NUMBERS.get(_element(symbol), 0)
         if not 0 < number <= MAX_ATOMIC_NUMBER:
             raise StructureFileError(
                 f"'{symbol[:40]}' in the line of elements is none; allowed are symbols of H to Fm "
@@ -224,16 +236,10 @@ def _elements_elsewhere(
 
 
 def _potcar_doubt(symbols: list[str], potcar: list[str]) -> list[str]:
-    elements = [re.split("[/_]", symbol)[0] for symbol in symbols]
+    elements = [_element(symbol) for symbol in symbols]
     if not potcar or potcar == elements:
         return []
     return [
         f"its elements are {' '.join(elements)}, and the POTCAR beside it, by which VASP goes, is "
         f"for {' '.join(potcar)}; the former are used. Correct the wrong ones"
     ]
-
-
-def _of_potcar(potcar: Path) -> list[str]:
-    if not potcar.is_file():
-        return []
-    return _POTCAR_TITLE.findall(decode(read_bytes(potcar, f"'{potcar}'")))
