@@ -31,7 +31,7 @@ from ssatom.estimators import (
     NEGNNRegressor,
 )
 from ssatom.estimators._parameters import check_parameters
-from ssatom.exceptions import ParameterError, SsatomError, StructureError
+from ssatom.exceptions import ParameterError, SsatomError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, GraphConfig, GraphRemarks
 from ssatom.structures import structure_arrays, structure_key
 
@@ -152,7 +152,7 @@ def _add(
     if isinstance(structure, StructureError):
         if errors == "raise":
             reason = reason_of(structure, record.source)
-            raise StructureError(f"{where}: {reason}; {_SKIP}")
+            raise StructureError(f"{reason}; {_SKIP}", source=where)
         return
     values = []
     for target in targets:
@@ -175,13 +175,14 @@ def _usable(
     """Structures whose graphs can be made, which is found out here, or their errors."""
     converter, remarks = CrystalGraphConverter(config), GraphRemarks()
     for i, structure in enumerate(structures):
-        try:
-            if not isinstance(structure, StructureError):
-                arrays = structure_arrays(structure)
-                remarks.note(i, converter.remarks(arrays, converter.candidates(arrays, i)))
+        if isinstance(structure, StructureError):
             yield structure
-        except StructureError as error:
-            yield error.with_traceback(None)
+            continue
+        arrays = structure_arrays(structure)
+        pairs = attempt(converter.candidates, arrays)
+        if not isinstance(pairs, StructureError):
+            remarks.note(i, converter.remarks(arrays, pairs))
+        yield pairs if isinstance(pairs, StructureError) else structure
     remarks.warn()
 
 
