@@ -463,9 +463,7 @@ def test_paths_are_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no such file or folder") as caught:
             function(tmp_path / "nothing.cif")
         assert isinstance(caught.value, MissingFileError)
-        with pytest.raises(
-            StructureFileError, match=r"a.txt: the format .* allowed are \*.jsonl"
-        ):
+        with pytest.raises(StructureFileError, match=r"a.txt: the format .* allowed are \*.jsonl"):
             function(tmp_path / "a.txt")
         with pytest.raises(StructureFileError, match="is a pickle.*store_dataframe_as_json"):
             function(tmp_path / "a.pkl")

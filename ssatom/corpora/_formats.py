@@ -7,10 +7,11 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -26,81 +27,19 @@ from ssatom.structures import (
     structure_from_atoms,
 )
 
-# Name patterns, tried in order; each also with .gz at the end.
-_PATTERNS = {
-    "*.jsonl": "lines",
-    "*.json": "json",
-    "*.extxyz": "frames",
-    "*.xyz": "frames",
-    "*.cif": "single",
-    "*.mcif": "single",
-    "*.vasp": "single",
-    "*.csv": "table",
-    "POSCAR*": "single",
-    "CONTCAR*": "single",
-}
-
 BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
 """What reading a damaged file may raise."""
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
-ENDINGS = tuple(
-    pattern[1:] + packed
-    for pattern, kind in _PATTERNS.items()
-    if pattern.startswith("*") and kind != "table"
-    for packed in ("", ".gz")
-)
-"""Endings of names of structure files."""
-
-ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
-ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")
 
 
-def kind_of(path: Path) -> str | None:
-    """Format of a file by its name: 'lines', 'json', 'frames', 'single', 'table', or None."""
-    name = path.name.lower().removesuffix(".gz")
-    fits = (kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern.lower()))
-    return next(fits, None)
+class Format(NamedTuple):
+    """What reads a file, entry by entry, and counts its entries; None where reading must tell."""
 
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table that names other files."""
-    return kind_of(path) == "table"
-
-
-def counts_in_folder(path: Path) -> bool:
-    """Whether a file is read with its folder.
-
-    Tables are not: the files that they name would come twice, and features are tables too.
-    """
-    return kind_of(path) not in (None, "table")
-
-
-def read_file(path: Path) -> Iterator[Entry]:
-    """Entries of a file of known kind, no table; raises StructureFileError if it is unreadable."""
-    readers = {"lines": _lines, "json": _json, "frames": _frames, "single": _single}
-    try:
-        yield from readers[kind_of(path) or "single"](path)
-    except StructureError:
-        raise
-    except OSError as error:
-        raise StructureFileError(f"cannot be read ({error.strerror or error})") from None
-
-
-def count_file(path: Path) -> int | None:
-    """Number of records of a file, None where only reading would tell."""
-    kind = kind_of(path)
-    if kind not in ("lines", "frames"):
-        return count_in_file(path) if kind == "single" else None
-    with open_binary(path) as file:
-        try:
-            return sum(
-                1 for row in (_texts_of_frames(file) if kind == "frames" else file) if row.strip()
-            )
-        except (ValueError, *BROKEN):
-            return None
+    read: Callable[[Path], Iterator[Entry]]
+    count: Callable[[Path], int | None]
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -182,7 +121,7 @@ def _rows_of_frame(content: dict[str, Any]) -> Iterator[Entry]:
 
 
 def _frames(path: Path) -> Iterator[Entry]:
-    lone = count_file(path) == 1
+    lone = _count(_texts_of_frames, path) == 1
     for number, text in enumerate(_rows(path, _texts_of_frames)):
         place = "" if lone else f"@{number}"
         if isinstance(text, StructureError):
@@ -274,3 +213,63 @@ def _texts_of_frames(file: IO[bytes]) -> Iterator[bytes]:
             lines.append(line)
             line = file.readline()
         yield b"".join(lines)
+
+
+def _count(rows: Callable[[IO[bytes]], Iterable[bytes]], path: Path) -> int | None:
+    with open_binary(path) as file:
+        try:
+            return sum(1 for row in rows(file) if row.strip())
+        except (ValueError, *BROKEN):
+            return None
+
+
+# The table of formats -----------------------------------------------------------------------------
+
+_SINGLE = Format(_single, count_in_file)
+_FRAMES = Format(_frames, partial(_count, _texts_of_frames))
+FORMATS = {
+    "*.jsonl": Format(_lines, partial(_count, iter)),
+    "*.json": Format(_json, lambda _: None),
+    "*.extxyz": _FRAMES,
+    "*.xyz": _FRAMES,
+    "*.cif": _SINGLE,
+    "*.mcif": _SINGLE,
+    "*.vasp": _SINGLE,
+    "POSCAR*": _SINGLE,
+    "CONTCAR*": _SINGLE,
+}
+"""Patterns of names, in the order in which they are tried; each also with .gz at the end."""
+
+ENDINGS = tuple(
+    name[1:] + packed for name in FORMATS if name.startswith("*") for packed in ("", ".gz")
+)
+"""Endings of names of structure files."""
+
+ALLOWED_IN_FOLDERS = ", ".join(FORMATS) + " (each also .gz)"
+ALLOWED_NAMES = ALLOWED_IN_FOLDERS.replace(" (", ", *.csv (")
+
+
+def _plain_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz")
+
+
+def format_of(path: Path) -> Format | None:
+    """Format of a structure file by its name."""
+    name = _plain_name(path)
+    fits = (kind for pattern, kind in FORMATS.items() if fnmatchcase(name, pattern.lower()))
+    return None if is_table(path) else next(fits, None)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table that names structure files."""
+    return _plain_name(path).endswith(".csv")
+
+
+def read_file(path: Path) -> Iterator[Entry]:
+    """Entries of a structure file; raises StructureFileError if it is unreadable as a whole."""
+    try:
+        yield from (format_of(path) or _SINGLE).read(path)
+    except StructureError:
+        raise
+    except OSError as error:
+        raise StructureFileError(f"cannot be read ({error.strerror or error})") from None

@@ -9,9 +9,8 @@ from pathlib import Path
 from ssatom.corpora._formats import (
     ALLOWED_IN_FOLDERS,
     ALLOWED_NAMES,
-    count_file,
+    format_of,
     is_table,
-    kind_of,
     read_file,
 )
 from ssatom.corpora._layout import table_layout
@@ -146,8 +145,11 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     """
     total = 0
     for file, _, problem in _find(path):
+        file_format = format_of(file)
         try:
-            count = count_table(file) if is_table(file) else 1 if problem else count_file(file)
+            count = 1 if problem or not file_format else file_format.count(file)
+            if is_table(file):
+                count = count_table(file)
         except OSError:
             return None
         if count is None:
@@ -216,7 +218,7 @@ def _found(path: Path) -> list[Found]:
     except (OSError, ValueError) as error:
         raise StructureFileError(f"cannot be read: {error}") from error
     if path.is_file():
-        if kind_of(path) is None:
+        if format_of(path) is None and not is_table(path):
             raise StructureFileError(_why_not(path))
         return [Found(path, printable(path.name))]
     if not path.is_dir():

@@ -68,12 +68,7 @@ def iter_structures(
     Returns
     -------
     iterator of Structure or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong: None, a single structure, an array of sites.
+        One for each row, in order. A container that is wrong as a whole is refused at once.
 
     Examples
     --------
@@ -88,30 +83,17 @@ def iter_structures(
 def iter_arrays(
     structures: Iterable[StructureLike | StructureArrays | StructureError],
 ) -> Iterator[StructureArrays | StructureError]:
-    """Like `iter_structures`, but each structure as plain arrays.
+    """Like `iter_structures`, but each structure as plain arrays, and rows may be such arrays.
 
     Parameters
     ----------
-    structures : iterable of Structure, Atoms or path
-        As for `check_structures`; a generator is streamed. Rows that are arrays or a
-        StructureError already are handed on.
+    structures : iterable of Structure, Atoms, path or StructureArrays
+        As for `iter_structures`.
 
     Returns
     -------
     iterator of StructureArrays or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ssatom.structures import iter_arrays
-    >>> next(iter_arrays([bulk("Cu")])).numbers
-    array([29])
+        One for each row, in order.
     """
     return _each(_rows(structures, "structures", 1), _arrays, "structures")
 
@@ -159,12 +141,7 @@ def iter_sites(
     Returns
     -------
     iterator of (Structure, int) or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong.
+        One for each row, in order. A container that is wrong as a whole is refused at once.
 
     Examples
     --------
@@ -182,16 +159,16 @@ def _each(
 ) -> Iterator[_Row | StructureError]:
     """What is taken of each row, or its error; this adds the row to errors and warnings."""
     for i, row in enumerate(rows):
-        if isinstance(row, StructureError):
-            yield row
-            continue
-        taken = attempt(take, row, row=i, collection=collection)
+        taken: Any = row
+        if not isinstance(row, StructureError):
+            taken = attempt(take, row, row=i, collection=collection)
         if isinstance(taken, StructureError):
             yield taken
             continue
-        for doubt in taken[1].doubts:
-            warn_user(StructureWarning(doubt, [i], taken[1].source))
-        yield taken[0]
+        value, crystal = taken
+        for doubt in crystal.doubts:
+            warn_user(StructureWarning(doubt, [i], crystal.source))
+        yield value
 
 
 def _structure(row: Any) -> tuple[Structure, Crystal]:
@@ -247,15 +224,10 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         return _frame_rows(container, name, n_columns)
     if isinstance(container, np.ndarray):
         return _array_rows(container, name, n_columns)
-    if _is_pair(container) and n_columns == 2:
+    pair = isinstance(container, tuple | list) and len(container) == 2
+    if n_columns == 2 and pair and isinstance(container[1], int | np.integer):
         raise StructureError(f"{name} is one pair where a list of pairs belongs; give {example}")
     return container
-
-
-def _is_pair(container: Any) -> bool:
-    if not isinstance(container, tuple | list) or len(container) != 2:
-        return False
-    return isinstance(container[1], int | np.integer)
 
 
 def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
