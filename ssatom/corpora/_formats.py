@@ -6,12 +6,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import orjson
@@ -35,7 +36,8 @@ _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole 
 _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
 
 
-class Format(NamedTuple):
+@dataclass(frozen=True)
+class Format:
     """What reads a file, entry by entry, and counts its entries; None where reading must tell."""
 
     read: Callable[[Path], Iterator[Entry]]

@@ -7,9 +7,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Structure
 
-from ssatom.structures import structure_arrays
+from ssatom.structures import plain_structure, structure_arrays
 
 REASONS = ("unreadable", "incommensurate", "disordered", "no moments")
 
@@ -68,8 +68,7 @@ def _parse(source: str, text: str) -> MagneticCrystal | Unusable:
     if not np.isfinite(magmoms).all():
         return Unusable(source, "unreadable", "some moments are not finite numbers", ())
     arrays = structure_arrays(parsed)
-    species = [Element.from_Z(number) for number in arrays.numbers.tolist()]
-    plain = Structure(Lattice(arrays.lattice), species, arrays.frac_coords)
+    plain = plain_structure(arrays)
     return MagneticCrystal(source, plain, arrays.numbers, magmoms, _temperature(text), ())
 
 

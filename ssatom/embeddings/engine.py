@@ -133,11 +133,11 @@ class _Engine:
             if isinstance(row, StructureError):
                 errors[i] = row
             elif key not in known and key not in new:
-                found = attempt(self._neighbors, row, row=places[i])
-                if isinstance(found, StructureError):  # each row has an error of its own
-                    errors[i] = found
+                fresh = attempt(self._neighbors, row, row=places[i])
+                if isinstance(fresh, StructureError):  # each row has an error of its own
+                    errors[i] = fresh
                 else:
-                    new[key] = found
+                    new[key] = fresh
         computed = dict(self._compute(new))
         for key, found in computed.items():
             found.states.setflags(write=False)

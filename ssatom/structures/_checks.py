@@ -224,8 +224,8 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         return _frame_rows(container, name, n_columns)
     if isinstance(container, np.ndarray):
         return _array_rows(container, name, n_columns)
-    pair = isinstance(container, tuple | list) and len(container) == 2
-    if n_columns == 2 and pair and isinstance(container[1], int | np.integer):
+    sequence = isinstance(container, tuple | list) and len(container) == n_columns == 2
+    if sequence and isinstance(container[1], int | np.integer):  # type: ignore[index]
         raise StructureError(f"{name} is one pair where a list of pairs belongs; give {example}")
     return container
 

@@ -202,7 +202,7 @@ def _operations_of_hall(hall: str) -> Operations:
 
 def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
     """Each name that is understood, with a space group of that type."""
-    claims = []
+    claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
     if symbols.hall:
         with suppress(RuntimeError, ValueError):
             group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))

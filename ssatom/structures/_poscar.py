@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -81,11 +82,15 @@ def _shown(line: str) -> str:
     return repr(line.strip()[:60])
 
 
-def _floats(words: list[str], number: int) -> list[float]:
+def _number(word: str) -> float:
     try:
-        values = [float(word.replace("D", "e").replace("d", "e")) for word in words]
+        return float(word.replace("D", "e").replace("d", "e"))
     except ValueError:
-        values = []
+        return math.nan
+
+
+def _floats(words: list[str], number: int) -> list[float]:
+    values = list(map(_number, words))
     if len(values) == 3 and np.isfinite(values).all():
         return values
     raise StructureFileError(
@@ -96,7 +101,7 @@ def _floats(words: list[str], number: int) -> list[float]:
 def _lattice(lines: list[str]) -> tuple[np.ndarray, np.ndarray | float]:
     """Lattice vectors as rows in Å, and what Cartesian coordinates are multiplied with."""
     words = _line(lines, 1, "the scale of the lattice").split("!")[0].split()
-    words = words[:3] if len(words) > 2 and _is_number(words[1]) else words[:1]
+    words = words[:3] if len(words) > 2 and not math.isnan(_number(words[1])) else words[:1]
     scale = np.array(_floats((words * 3)[:3], 2))
     vectors = [_floats(_line(lines, i, "a lattice vector").split()[:3], i + 1) for i in (2, 3, 4)]
     lattice = np.array(vectors)
@@ -111,39 +116,31 @@ def _lattice(lines: list[str]) -> tuple[np.ndarray, np.ndarray | float]:
     return lattice * scale, scale
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def _kinds(lines: list[str]) -> tuple[list[str], list[int], int]:
     """Symbols (none in VASP 4), numbers of atoms, and the index of the line after them."""
-    wanted = "the elements, or the numbers of atoms,"
-    words = _words(_line(lines, 5, wanted))
-    if words[:1] and words[0].isdecimal():
-        return [], _counts(words, 6), 6
-    symbols, place = words, 6
-    while not (words := _words(_line(lines, place, "the numbers of atoms")))[:1] or not (
-        words[0].lstrip("+-").isdecimal()
-    ):
-        symbols, place = symbols + words, place + 1
+    symbols: list[str] = []
+    place, wanted = 5, "the elements, or the numbers of atoms,"
+    while not _are_counts(words := _words(_line(lines, place, wanted))):
+        symbols, place, wanted = symbols + words, place + 1, "the numbers of atoms"
         if place > 60:
             raise StructureFileError("no line of numbers of atoms follows the elements")
-    counts: list[int] = []
+    counts = _counts(words, place + 1)
     while len(counts) < len(symbols):  # VASP breaks both after twenty
-        words = _words(_line(lines, place, "the numbers of atoms"))
-        if counts and not words[0].lstrip("+-").isdecimal():
+        words = _words(_line(lines, place + 1, wanted))
+        if not _are_counts(words):
             break
-        counts, place = counts + _counts(words, place + 1), place + 1
-    if len(counts) != len(symbols):
+        place += 1
+        counts += _counts(words, place + 1)
+    if symbols and len(counts) != len(symbols):
         raise StructureFileError(
             f"{len(symbols)} elements ({' '.join(symbols[:10])}) have {len(counts)} numbers of "
             "atoms; give one for each"
         )
-    return symbols, counts, place
+    return symbols, counts, place + 1
+
+
+def _are_counts(words: list[str]) -> bool:
+    return bool(words) and words[0].lstrip("+-").isdecimal()
 
 
 def _words(line: str) -> list[str]:
@@ -168,7 +165,7 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
             "add the coordinates"
         )
     words = lines[start + n_sites].split()[:3] if start + n_sites < len(lines) else []
-    if len(words) == 3 and all(map(_is_number, words)):
+    if len(words) == 3 and not np.isnan(list(map(_number, words))).any():
         raise StructureFileError(
             f"it has coordinates for more than {n_sites} atoms; correct the numbers of atoms, or "
             "put an empty line before the velocities"
