@@ -365,7 +365,7 @@ def test_bad_structures_are_reported(corpus: Path, structures: list[Structure]) 
     assert sources == ("half", "empty", str(corpus.parent / "broken.cif"))
     assert "partial occupancy" in reasons[0]
     assert "no structure" in reasons[1]
-    assert "cannot read" in reasons[2]
+    assert "no readable CIF" in reasons[2]
 
 
 def test_nothing_but_bad_structures(corpus: Path) -> None:
