@@ -1,12 +1,14 @@
 """The errors and warnings of ssatom.
 
 Every error is a :class:`SsatomError` and also the built-in error that people already catch:
-a bad crystal is a ``ValueError``, a missing file a ``FileNotFoundError``.
+a bad crystal is a ``ValueError``, a missing file a ``FileNotFoundError``. Errors and warnings about
+structures carry row, source and reason as data; `_message` alone makes their text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 __all__ = [
     "GraphWarning",
@@ -20,7 +22,8 @@ __all__ = [
     "WeightsError",
 ]
 
-_SHOWN = 5  # rows that a warning names
+_SHOWN = 5  # rows that a message names
+_Value = TypeVar("_Value")
 
 
 class SsatomError(Exception):
@@ -37,6 +40,19 @@ class SsatomError(Exception):
 class StructureError(SsatomError, ValueError):
     """A structure, a site or a collection of them that cannot be used.
 
+    Parameters
+    ----------
+    reason : str
+        What is wrong, and what to do about it.
+    row : int or None, default=None
+        Place of the structure in the list that was given, from 0.
+    source : str or None, default=None
+        Where it is from: a file, an id, the line of a table.
+    formula : str or None, default=None
+        Its formula.
+    collection : str, default="structures"
+        Name of the list: "structures", or "sites" of pairs of structure and site index.
+
     Examples
     --------
     >>> from ssatom import StructureError
@@ -44,13 +60,58 @@ class StructureError(SsatomError, ValueError):
     >>> try:
     ...     check_structures([None])
     ... except StructureError as error:
-    ...     print(str(error).split(";")[0])
-    structures[0] is None, a missing value
+    ...     print(error.row, str(error).split(";")[0])
+    0 structures[0]: this row is None, a missing value
     """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        row: int | None = None,
+        source: str | None = None,
+        formula: str | None = None,
+        collection: str = "structures",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.row = row
+        self.source = source
+        self.formula = formula
+        self.collection = collection
+
+    def __str__(self) -> str:
+        """Place, formula and reason."""
+        rows = () if self.row is None else (self.row,)
+        return _message(self.reason, rows, self.source, self.formula, self.collection)
+
+    def at(self, **place: Any) -> Self:
+        """The same error at a place, without its traceback and the frames that this keeps alive.
+
+        Parameters
+        ----------
+        **place : object
+            `row`, `source`, `formula` or `collection`, to add or to replace.
+
+        Returns
+        -------
+        StructureError
+            A new error of the same class.
+        """
+        error = type(self)(self.reason)
+        vars(error).update(vars(self) | place)
+        return error
 
 
 class StructureFileError(StructureError, OSError):
     """A file of structures that exists and cannot be read as one, or cannot be written.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong, and what to do about it.
+    **place : object
+        As for `StructureError`.
 
     Examples
     --------
@@ -58,8 +119,6 @@ class StructureFileError(StructureError, OSError):
     >>> issubclass(StructureFileError, StructureError) and issubclass(StructureFileError, OSError)
     True
     """
-
-    # OSError prints "[Errno ...] ..." when it is given two arguments; ours always get one message.
 
 
 class MissingFileError(StructureFileError, FileNotFoundError):
@@ -104,15 +163,29 @@ class ParameterError(SsatomError, ValueError):
     """
 
 
-class GraphWarning(UserWarning):
+class _CrystalWarning(UserWarning):
+    def __init__(self, reason: str, rows: Sequence[int] = (), source: str | None = None) -> None:
+        super().__init__(reason, rows, source)
+        self.reason = reason
+        self.rows = tuple(rows)
+        self.source = source
+
+    def __str__(self) -> str:
+        """The first rows, the source and the reason."""
+        return _message(self.reason, self.rows, self.source)
+
+
+class GraphWarning(_CrystalWarning):
     """Graphs that are valid and perhaps not what was meant, such as an atom without neighbors.
 
     Parameters
     ----------
     reason : str
-        What is the matter with them.
+        What is unusual about them.
     rows : sequence of int, default=()
         Places of the structures in the list that was given.
+    source : str or None, default=None
+        Where a single structure is from.
 
     Examples
     --------
@@ -121,54 +194,35 @@ class GraphWarning(UserWarning):
     >>> from ssatom import CrystalGraphConverter, GraphWarning
     >>> atom = Structure(Lattice.cubic(20.0), ["Ar"], [[0, 0, 0]])
     >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore", GraphWarning)  # an atom alone is what is meant
+    ...     warnings.simplefilter("ignore", GraphWarning)  # an isolated atom is intended
     ...     graphs = CrystalGraphConverter().convert([atom])
     >>> graphs.n_edges
     0
     """
 
-    def __init__(self, reason: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(reason, rows)
-        self.reason = reason
-        self.rows = tuple(rows)
 
-    def __str__(self) -> str:
-        """The first rows and the reason."""
-        places = ", ".join(f"structures[{row}]" for row in self.rows[:_SHOWN])
-        if len(self.rows) > _SHOWN:
-            places += f" and {len(self.rows) - _SHOWN} more"
-        return f"{places}: {self.reason}" if places else self.reason
+class StructureWarning(_CrystalWarning):
+    """A structure that was read in the most likely sense, though its source is ambiguous.
 
-
-class StructureWarning(UserWarning):
-    """A structure that was read in the most likely sense, though its source leaves a doubt.
-
-    Such a doubt may concern which atoms a crystal has or where they are, so it should be looked
-    at for each structure.
+    The ambiguity may concern which atoms a crystal has or where they are, so each such structure
+    should be checked.
 
     Parameters
     ----------
-    where : str
-        The place of the structure: its file, its row, or both.
     reason : str
-        What is in doubt, how it was read, and what to do if that is not what was meant.
+        What is ambiguous, how it was read, and what to do if that is not what was meant.
+    rows : sequence of int, default=()
+        Places of the structures in the list that was given.
+    source : str or None, default=None
+        Where the structure is from: a file, an id, the line of a table.
 
     Examples
     --------
     >>> from ssatom import StructureWarning
-    >>> warning = StructureWarning("a.cif", "site Na1 has the occupancy '.', read as 1")
-    >>> warning.where, str(warning)
-    ('a.cif', "a.cif: site Na1 has the occupancy '.', read as 1")
+    >>> warning = StructureWarning("the occupancy of Na1 is '.', read as 1", source="a.cif")
+    >>> warning.source, str(warning)
+    ('a.cif', "a.cif: the occupancy of Na1 is '.', read as 1")
     """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(where, reason)
-        self.where = where
-        self.reason = reason
-
-    def __str__(self) -> str:
-        """The place and the reason."""
-        return f"{self.where}: {self.reason}"
 
 
 class TrainingWarning(UserWarning):
@@ -180,3 +234,37 @@ class TrainingWarning(UserWarning):
     >>> issubclass(TrainingWarning, UserWarning)
     True
     """
+
+
+def attempt(function: Callable[..., _Value], *args: Any, **place: Any) -> _Value | StructureError:
+    """What a function gives of some arguments, or its StructureError, at a place."""
+    try:
+        return function(*args)
+    except StructureError as error:
+        return error.at(**place)
+
+
+def unwrap(value: _Value | StructureError) -> _Value:
+    """A value that is no error; an error is raised, without what `attempt` caught behind it."""
+    if isinstance(value, StructureError):
+        raise value
+    return value
+
+
+def _message(
+    reason: str,
+    rows: Sequence[int],
+    source: str | None,
+    formula: str | None = None,
+    collection: str = "structures",
+) -> str:
+    """Text such as "structures[3] 'a.cif' (Fe2O3): site 4 …"."""
+    place = ", ".join(f"{collection}[{row}]" for row in rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        place += f" and {len(rows) - _SHOWN} more"
+    if source:
+        source = source if len(source) <= 200 else f"{source[:90]}…{source[-90:]}"
+        place = f"{place} '{source}'" if place else source
+    if formula:
+        place = f"{place or 'structure'} ({formula})"
+    return f"{place}: {reason}" if place else reason

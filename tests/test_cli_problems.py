@@ -83,9 +83,9 @@ def test_warnings_that_matter_come_first(data: Path, monkeypatch: pytest.MonkeyP
     told: dict[str, list[Warning]] = {
         f"{i}.cif": [UserWarning(f"harmless {word}")] for i, word in enumerate(words)
     }
-    told["7.cif"] = [UserWarning("harmless theta"), StructureWarning("7.cif", "an atom was lost")]
-    told["6.cif"].append(StructureWarning("6.cif", "site 3 has been moved by 0.1 Å"))
-    told["5.cif"].append(StructureWarning("5.cif", "site 4 has been moved by 0.25 Å"))
+    told["7.cif"] = [UserWarning("harmless theta"), StructureWarning("an atom was lost")]
+    told["6.cif"].append(StructureWarning("site 3 has been moved by 0.1 Å"))
+    told["5.cif"].append(StructureWarning("site 4 has been moved by 0.25 Å"))
     told["4.cif"].append(GraphWarning("is odd"))
     says(monkeypatch, told)
     result = featurize(data, "-o", "x.csv")
@@ -136,8 +136,8 @@ def test_warnings_about_rows_name_their_sources(monkeypatch: pytest.MonkeyPatch)
 
     def compute(structures: list) -> Iterator[Any]:
         warnings.warn(GraphWarning("some sites are alone", rows=[0, 2]), stacklevel=1)
-        warnings.warn(StructureWarning("structures[1] (Po)", "was wrapped"), stacklevel=1)
-        yield from [1, StructureError("structures[0] is bad"), StructureError("c: is bad")]
+        warnings.warn(StructureWarning("was wrapped", [1]), stacklevel=1)
+        yield from [1, StructureError("is bad", row=0), StructureError("is bad", source="f:3 'c'")]
 
     rows, told = _items.apply(chunk, compute)
     assert rows[0] == 1
@@ -145,8 +145,8 @@ def test_warnings_about_rows_name_their_sources(monkeypatch: pytest.MonkeyPatch)
         ("a", "warning", "some sites are alone"),
         ("c", "warning", "some sites are alone"),
         ("b", "warning", "was wrapped"),
-        ("b", "error", "b is bad"),
-        ("c", "error", "is bad"),
+        ("b", "error", "is bad"),
+        ("c", "error", "f:3 'c': is bad"),
     ]
 
 

@@ -453,7 +453,7 @@ def test_frames_end_early(tmp_path: Path) -> None:
     (tmp_path / "a.extxyz").write_text(text[: text.rindex("Cl")])
     good, bad = read(tmp_path / "a.extxyz", errors="keep")
     assert isinstance(good.structure, Structure)
-    assert str(bad.structure).startswith("a.extxyz@1: the file cannot be read from this frame on")
+    assert str(bad.structure).startswith("a.extxyz@1: the file cannot be read from here on")
 
 
 def test_paths_are_refused_at_once(tmp_path: Path) -> None:
@@ -463,11 +463,11 @@ def test_paths_are_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no such file or folder") as caught:
             function(tmp_path / "nothing.cif")
         assert isinstance(caught.value, MissingFileError)
-        with pytest.raises(StructureFileError, match=r"a.txt' has a name .* allowed are \*.jsonl"):
+        with pytest.raises(StructureFileError, match=r"a.txt: the format .* allowed are \*.jsonl"):
             function(tmp_path / "a.txt")
         with pytest.raises(StructureFileError, match="is a pickle.*store_dataframe_as_json"):
             function(tmp_path / "a.pkl")
-        with pytest.raises(StructureFileError, match=r"without structure files.*\*.cif"):
+        with pytest.raises(StructureFileError, match=r"no structure files.*\*.cif"):
             function(tmp_path)
     with pytest.raises(ParameterError, match='errors is .*; allowed is "raise" or "keep"'):
         read_structures(tmp_path / "a.txt", errors="ignore")
@@ -496,7 +496,7 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, arguments: dict, word
 
 def test_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
     write_structures(tmp_path / "a.jsonl", [CSCL])
-    with pytest.raises(StructureError, match=r"structures\[1\] is None"):
+    with pytest.raises(StructureError, match=r"structures\[1\]: this row is None"):
         write_structures(tmp_path / "a.jsonl", [NACL, None])
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
     assert read(tmp_path / "a.jsonl")[0].structure == CSCL
@@ -613,7 +613,7 @@ def test_tables_are_not_read_with_their_folder(table: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty; the first line"),
+        ("", "is empty; its first line"),
         ("a,gap\nx,1\n", r"no column that is known .* its columns are 'a', 'gap'; name the one"),
         ("path,gap,gap\n", "names a column twice"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from ssatom.corpora import read_structures
+from ssatom.exceptions import StructureError
 
 ROW = {
     "lattice": [[4, 0, 0], [0, 4, 0], [0, 0, 4]],
@@ -33,7 +34,10 @@ def species(**fields: object) -> dict:
 def message(path: Path) -> list[str]:
     """Formula or error of each record."""
     records = read_structures(path, errors="keep")
-    return [getattr(r.structure, "formula", None) or str(r.structure) for r in records]
+    return [
+        str(r.structure) if isinstance(r.structure, StructureError) else r.structure.formula
+        for r in records
+    ]
 
 
 ODD_ROWS = [

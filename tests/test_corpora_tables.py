@@ -291,7 +291,7 @@ def test_a_file_of_several_crystals_says_how_to_choose(folder: Path) -> None:
     (folder / "several.extxyz").write_text(2 * frame)
     path = table(folder, "id,path\none,several.cif\n,several.cif\nthree,several.extxyz\n")
     named, unnamed, frames = errors(path)
-    assert "t.csv:2 'one' 'several.cif': this file holds several crystals, 3 data blocks" in named
+    assert "t.csv:2 'one': 'several.cif' holds several crystals, 3 data blocks" in named
     assert "('a_" in named
     assert "put the one that is meant into a file of its own, or read them all with" in named
     assert unnamed.count("several.cif") == 1

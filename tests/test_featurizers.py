@@ -310,7 +310,7 @@ def test_bad_rows_become_nan_with_one_warning(case: Case) -> None:
     [message] = [str(warning.message) for warning in caught]
     assert "2 rows of NaN: [0, 5]" in message
     assert "(Fe0.5Co0.5)" in message
-    assert "[5] is" in message
+    assert "[5]: this row is" in message
 
 
 def test_a_warning_of_many_rows_stays_readable(case: Case) -> None:

@@ -390,7 +390,7 @@ def test_just_above_overlap_is_taken() -> None:
 
 
 def test_bad_row_is_raised_with_its_place(crystals: dict[str, Structure]) -> None:
-    with pytest.raises(StructureError, match=r"structures\[1\] is None"):
+    with pytest.raises(StructureError, match=r"structures\[1\]: this row is None"):
         convert(crystals["Cu"], None)
 
 

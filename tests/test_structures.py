@@ -329,10 +329,11 @@ def test_bad_structure(case: str) -> None:
 @pytest.mark.parametrize("case", ["disordered", "heavy", "nan", "singular", "empty"])
 def test_arrays_and_key_check_too(case: str) -> None:
     structure, words = BAD_STRUCTURES[case]
-    with pytest.raises(StructureError, match="^structure.*" + words):
-        structure_key(structure)
-    with pytest.raises(StructureError, match="^mine.*" + words):
-        structure_arrays(structure, "mine")
+    for function in (structure_key, structure_arrays):
+        with pytest.raises(StructureError, match="structure.*" + words) as caught:
+            function(structure)
+        assert (caught.value.row, caught.value.source) == (None, None)
+        assert caught.value.formula == (structure.reduced_formula if len(structure) else None)
 
 
 def test_missing_file() -> None:
@@ -475,12 +476,9 @@ def test_bad_container_of_sites(container: object, words: str) -> None:
 
 
 def test_overlap_error() -> None:
-    error = overlap_error(3, NACL.atomic_numbers, 0, 4, 0.123456)
+    error = overlap_error(NACL.atomic_numbers, 0, 4, 0.123456).at(row=3)
     assert isinstance(error, StructureError)
     assert str(error).startswith("structures[3] (NaCl): sites 0 (Na) and 4 (Cl) are 0.123 Å apart")
-    assert str(overlap_error("a.cif", "NaCl", 0, 4, 0.0)).startswith(
-        "a.cif (NaCl): sites 0 and 4 are 0 Å apart, and atoms that near overlap; delete one"
-    )
-    own = str(overlap_error(0, np.array([11, 17]), 1, 1, 0.2))
+    own = str(overlap_error(np.array([11, 17]), 1, 1, 0.2))
     assert "(NaCl): site 1 (Cl) and its own periodic image are 0.2 Å" in own
     assert "correct the lattice" in own

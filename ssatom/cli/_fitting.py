@@ -124,7 +124,7 @@ def _add(
     if isinstance(arrays, StructureError):
         if errors == "raise":
             reason = reason_of(arrays, record.source)
-            raise StructureError(f"{where}: {reason}; {_SKIP}")
+            raise StructureError(f"{reason}; {_SKIP}", source=where)
         return
     values = []
     for target in targets:

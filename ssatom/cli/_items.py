@@ -64,7 +64,7 @@ def read_items(paths: Sequence[Path], structure_column: str | None = None) -> It
                 break
             if len(paths) > 1 and _is_file(parent / record.source):
                 record = record._replace(source=printable(str(parent / record.source)))
-            told = [_problem(warning.message, [record.source]) for warning in caught]
+            told = [one for warning in caught for one in _told(warning.message, [record.source])]
             yield Item(record, told)
 
 
@@ -82,15 +82,16 @@ def _is_file(source: Path) -> bool:
     return os.path.isfile(name) or os.path.isfile(re.sub(r"[:@]\d+$", "", name))
 
 
-def _problem(warning: Warning | str, sources: list[str]) -> Problem:
-    """A warning of one crystal, or of one of several, which a StructureWarning names."""
-    source = sources[0] if len(sources) == 1 else ""
-    if isinstance(warning, StructureWarning):
-        if row := re.match(r"structures\[(\d+)\]", warning.where):
-            source = sources[int(row[1])]
-        return Problem(source or warning.where, WARNING, printable(warning.reason))
-    ours = type(warning).__module__.split(".")[0] == "ssatom"
-    return Problem(source, WARNING if ours else REMARK, printable(str(warning)))
+def _told(warning: Warning | str, sources: list[str]) -> list[Problem]:
+    """A warning of one crystal, or of those of several whose rows it has."""
+    if isinstance(warning, GraphWarning | StructureWarning):
+        about = [sources[row] for row in warning.rows]
+        reason, kind = warning.reason, WARNING
+    else:
+        ours = type(warning).__module__.split(".")[0] == "ssatom"
+        about, reason, kind = [], str(warning), WARNING if ours else REMARK
+    about = about or (sources if len(sources) == 1 else [getattr(warning, "source", None) or ""])
+    return [Problem(source, kind, printable(reason)) for source in about]
 
 
 def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -131,21 +132,14 @@ def apply(
     problems = [problem for item in chunk for problem in item.problems]
     with _caught() as caught:
         rows = list(function([item.record.structure for item in chunk]))
-    for warning in caught:
-        told = warning.message
-        if isinstance(told, GraphWarning) and told.rows:
-            problems += [Problem(sources[row], WARNING, told.reason) for row in told.rows]
-        else:
-            problems.append(_problem(told, sources))
-    for i, row in enumerate(rows):
+    problems += [one for warning in caught for one in _told(warning.message, sources)]
+    for source, row in zip(sources, rows, strict=True):
         if isinstance(row, StructureError):
-            # An error that several equal rows share names the first of them.
-            text = re.sub(r"^structures\[\d+\]", sources[i].replace("\\", r"\\"), str(row))
-            rows[i] = StructureError(text)
-            problems.append(Problem(sources[i], ERROR, reason_of(rows[i], sources[i])))
+            problems.append(Problem(source, ERROR, reason_of(row, source)))
     return rows, problems
 
 
 def reason_of(error: StructureError, source: str) -> str:
-    """What is wrong, without the source."""
-    return printable(str(error).removeprefix(f"{source}: "))
+    """What is wrong, with the place in the file where the source is an id."""
+    place = error.source if error.source and error.source not in source else ""
+    return printable(f"{place}: {error.reason}" if place else error.reason)

@@ -1,12 +1,14 @@
-"""Readers of single files, each a generator of records, and what tells the formats apart."""
+"""Readers of single files, each a generator of entries, and the names that tell formats apart."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -15,9 +17,10 @@ from typing import IO, Any
 import numpy as np
 import orjson
 from ase.io import read
+from pymatgen.core import Structure
 
-from ssatom.corpora._records import StructureRecord, record_of_row
-from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.corpora._records import Entry, entry_of_row, lost
+from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.structures import (
     count_in_file,
     read_crystals,
@@ -25,71 +28,20 @@ from ssatom.structures import (
     structure_from_atoms,
 )
 
-# Name patterns, tried in order; each also with .gz at the end.
-_PATTERNS = {
-    "*.jsonl": "lines",
-    "*.json": "json",
-    "*.extxyz": "frames",
-    "*.xyz": "frames",
-    "*.cif": "single",
-    "*.mcif": "single",
-    "*.vasp": "single",
-    "*.csv": "table",
-    "POSCAR*": "single",
-    "CONTCAR*": "single",
-}
+BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
+"""What reading a damaged file may raise."""
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
-ENDINGS = tuple(
-    pattern[1:] + packed
-    for pattern, kind in _PATTERNS.items()
-    if pattern.startswith("*") and kind != "table"
-    for packed in ("", ".gz")
-)
-"""Endings of names of structure files."""
-
-ALLOWED_NAMES = ", ".join(_PATTERNS) + " (each also .gz)"
-ALLOWED_IN_FOLDERS = ALLOWED_NAMES.replace(", *.csv", "")
 
 
-def kind_of(path: Path) -> str | None:
-    """Format of a file by its name: 'lines', 'json', 'frames', 'single', 'table', or None."""
-    name = path.name.lower().removesuffix(".gz")
-    fits = (kind for pattern, kind in _PATTERNS.items() if fnmatchcase(name, pattern.lower()))
-    return next(fits, None)
+@dataclass(frozen=True)
+class Format:
+    """What reads a file, entry by entry, and counts its entries; None where reading must tell."""
 
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table that names other files."""
-    return kind_of(path) == "table"
-
-
-def counts_in_folder(path: Path) -> bool:
-    """Whether a file is read with its folder.
-
-    Tables are not: the files that they name would come twice, and features are tables too.
-    """
-    return kind_of(path) not in (None, "table")
-
-
-def read_file(path: Path, name: str) -> Iterator[StructureRecord]:
-    """Records of a file of known kind, no table; `name` is what sources and messages call it."""
-    readers = {"lines": _lines, "json": _json, "frames": _frames, "single": _single}
-    return readers[kind_of(path) or "single"](path, name)
-
-
-def count_file(path: Path) -> int | None:
-    """Number of records of a file, None where only reading would tell."""
-    kind = kind_of(path)
-    if kind == "lines":
-        with open_binary(path) as file:
-            return sum(1 for line in file if line.strip())
-    if kind == "frames":
-        with open_binary(path) as file:
-            return _count_frames(file)
-    return count_in_file(path) if kind == "single" else None
+    read: Callable[[Path], Iterator[Entry]]
+    count: Callable[[Path], int | None]
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -99,108 +51,111 @@ def open_binary(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _single(path: Path, name: str) -> Iterator[StructureRecord]:
-    for block, structure in read_crystals(path, name):
-        yield StructureRecord(f"{name}#{block}" if block else name, structure, {})
+def _single(path: Path) -> Iterator[Entry]:
+    for block, crystal in read_crystals(path):
+        place = f"#{block}" if block else ""
+        if isinstance(crystal, StructureError):
+            yield Entry(place, None, crystal)
+        else:
+            yield Entry(place, None, crystal.structure, {}, crystal.doubts)
 
 
-def _lines(path: Path, name: str) -> Iterator[StructureRecord]:
-    number = 0
+def _rows(path: Path, rows: Callable[[IO[bytes]], Iterable[bytes]]) -> Iterator[Any]:
+    """Rows of a file; the last is an error if the file ends before it should."""
     try:
         with open_binary(path) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _line(line, f"{name}:{number}")
+            yield from rows(file)
         return
-    except (OSError, EOFError, zlib.error) as error:
+    except PermissionError:
+        raise
+    except (ValueError, *BROKEN) as error:
         reason = f"{type(error).__name__}: {error}"
-    yield _lost(f"{name}:{number + 1}", f"the file cannot be read from here on ({reason})")
+    yield StructureFileError(f"the file cannot be read from here on ({reason})")
 
 
-def _line(line: bytes, where: str) -> StructureRecord:
-    try:
-        row = _loads(line)
-    except ValueError as error:
-        return _lost(where, f"this line is no JSON ({error})")
-    return record_of_row(row, where)
+def _lines(path: Path) -> Iterator[Entry]:
+    for number, line in enumerate(_rows(path, iter), 1):
+        place = f":{number}"
+        if isinstance(line, StructureError):
+            yield Entry(place, None, line)
+        elif line.strip():
+            try:
+                row = _loads(line)
+            except ValueError as error:
+                yield lost(place, f"this line is no JSON ({error})")
+            else:
+                yield entry_of_row(row, place)
 
 
-def _json(path: Path, name: str) -> Iterator[StructureRecord]:
+def _json(path: Path) -> Iterator[Entry]:
     """One structure, a list of rows, or a frame as matminer and pandas ("split") store it."""
     try:
         with open_binary(path) as file:
             content = _loads(file.read())
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (ValueError, *BROKEN) as error:
         reason = f"{type(error).__name__}: {error}"
-        yield _lost(name, f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
+        yield lost("", f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
         return
     if isinstance(content, dict) and content.keys() >= {"columns", "data"}:
-        yield from _rows_of_frame(content, name)
+        yield from _rows_of_frame(content)
     elif isinstance(content, list):
         for number, row in enumerate(content):
-            yield record_of_row(row, f"{name}:{number}")
+            yield entry_of_row(row, f":{number}")
     else:
-        yield record_of_row(content, name)
+        yield entry_of_row(content, "")
 
 
-def _rows_of_frame(content: dict[str, Any], name: str) -> Iterator[StructureRecord]:
+def _rows_of_frame(content: dict[str, Any]) -> Iterator[Entry]:
     columns, data = content["columns"], content["data"]
     names = content.get("index")
     if not isinstance(columns, list) or not isinstance(data, list):
-        yield _lost(name, "the columns or the data of this frame are no list")
+        yield lost("", "the columns or the data of this frame are no list")
         return
     if not isinstance(names, list) or len(names) != len(data):
         names = [None] * len(data)
-    for number, (label, row) in enumerate(zip(names, data, strict=True)):
-        where = f"{name}:{number}"
+    for number, (name, row) in enumerate(zip(names, data, strict=True)):
         if not isinstance(row, list) or len(row) != len(columns):
             cells = f"{len(row)} cells" if isinstance(row, list) else f"type {type(row).__name__}"
-            yield _lost(where, f"this row is of {cells}, under {len(columns)} columns")
+            yield lost(f":{number}", f"this row is of {cells}, under {len(columns)} columns")
             continue
-        label = label if isinstance(label, str) else None  # a plain count is no id
-        yield record_of_row(dict(zip(map(str, columns), row, strict=True)), where, label)
+        name = name if isinstance(name, str) else None  # a plain count is no id
+        yield entry_of_row(dict(zip(map(str, columns), row, strict=True)), f":{number}", name)
 
 
-def _frames(path: Path, name: str) -> Iterator[StructureRecord]:
-    lone = count_file(path) == 1
-    where = name if lone else f"{name}@0"
-    try:
-        with open_binary(path) as file:
-            for number, text in enumerate(_texts_of_frames(file)):
-                where = name if lone else f"{name}@{number}"
-                yield _frame(text, where)
-                where = f"{name}@{number + 1}"
-        return
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        reason = f"{type(error).__name__}: {error}"
-    yield _lost(where, f"the file cannot be read from this frame on ({reason})")
+def _frames(path: Path) -> Iterator[Entry]:
+    lone = _count(_texts_of_frames, path) == 1
+    for number, text in enumerate(_rows(path, _texts_of_frames)):
+        place = "" if lone else f"@{number}"
+        if isinstance(text, StructureError):
+            yield Entry(place, None, text)
+            continue
+        try:
+            atoms = read(StringIO(text.decode()), format="extxyz")
+        except Exception as error:  # ASE raises whatever comes
+            yield lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
+        else:
+            yield read_frame(atoms, place)
 
 
-def _frame(text: bytes, where: str) -> StructureRecord:
-    try:
-        atoms = read(StringIO(text.decode()), format="extxyz")
-    except Exception as error:  # whatever ASE meets in a comment line of a stranger's
-        return _lost(where, f"ASE cannot read this frame ({type(error).__name__}: {error})")
-    return read_frame(atoms, where)
-
-
-def read_frame(atoms: Any, where: str) -> StructureRecord:
-    """A frame of extended XYZ as a record."""
+def read_frame(atoms: Any, place: str) -> Entry:
+    """A frame of extended XYZ as an entry."""
     properties = {key: _plain(value) for key, value in atoms.info.items()}
     # ASE takes some names, such as energy and magmom, for a calculator's results.
     results = {} if atoms.calc is None else atoms.calc.results
     of_sites = {k for k, v in results.items() if k not in _VECTORS and _len(v) == len(atoms)}
     properties |= {k: _plain(v) for k, v in results.items() if k not in of_sites}
-    source = str(properties.pop("id", where))
-    where = where if source == where else f"{where} '{source}'"
-    try:
-        structure = structure_from_atoms(atoms, where)
-        structure_arrays(structure, where)
-    except StructureError as error:
-        return StructureRecord(source, error.with_traceback(None), properties)
-    for key in of_sites:
-        structure.add_site_property(key, _plain(results[key]))
-    return StructureRecord(source, structure, properties)
+    name = properties.pop("id", None)
+    structure = attempt(_structure, atoms)
+    if not isinstance(structure, StructureError):
+        for key in of_sites:
+            structure.add_site_property(key, _plain(results[key]))
+    return Entry(place, None if name is None else str(name), structure, properties)
+
+
+def _structure(atoms: Any) -> Structure:
+    structure = structure_from_atoms(atoms)
+    structure_arrays(structure)
+    return structure
 
 
 def _plain(value: Any) -> Any:
@@ -209,10 +164,6 @@ def _plain(value: Any) -> Any:
 
 def _len(value: Any) -> int:
     return len(value) if np.ndim(value) else 0
-
-
-def _lost(where: str, problem: str) -> StructureRecord:
-    return StructureRecord(where, StructureFileError(f"{where}: {problem}"), {})
 
 
 def _loads(text: bytes) -> Any:
@@ -243,13 +194,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _count_frames(file: IO[bytes]) -> int | None:
-    try:
-        return sum(1 for _ in _texts_of_frames(file))
-    except (ValueError, OSError, EOFError, zlib.error):
-        return None
-
-
 def _texts_of_frames(file: IO[bytes]) -> Iterator[bytes]:
     """Each frame as it stands: number of atoms, comment, and a line an atom.
 
@@ -271,3 +215,63 @@ def _texts_of_frames(file: IO[bytes]) -> Iterator[bytes]:
             lines.append(line)
             line = file.readline()
         yield b"".join(lines)
+
+
+def _count(rows: Callable[[IO[bytes]], Iterable[bytes]], path: Path) -> int | None:
+    with open_binary(path) as file:
+        try:
+            return sum(1 for row in rows(file) if row.strip())
+        except (ValueError, *BROKEN):
+            return None
+
+
+# The table of formats -----------------------------------------------------------------------------
+
+_SINGLE = Format(_single, count_in_file)
+_FRAMES = Format(_frames, partial(_count, _texts_of_frames))
+FORMATS = {
+    "*.jsonl": Format(_lines, partial(_count, iter)),
+    "*.json": Format(_json, lambda _: None),
+    "*.extxyz": _FRAMES,
+    "*.xyz": _FRAMES,
+    "*.cif": _SINGLE,
+    "*.mcif": _SINGLE,
+    "*.vasp": _SINGLE,
+    "POSCAR*": _SINGLE,
+    "CONTCAR*": _SINGLE,
+}
+"""Patterns of names, in the order in which they are tried; each also with .gz at the end."""
+
+ENDINGS = tuple(
+    name[1:] + packed for name in FORMATS if name.startswith("*") for packed in ("", ".gz")
+)
+"""Endings of names of structure files."""
+
+ALLOWED_IN_FOLDERS = ", ".join(FORMATS) + " (each also .gz)"
+ALLOWED_NAMES = ALLOWED_IN_FOLDERS.replace(" (", ", *.csv (")
+
+
+def _plain_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz")
+
+
+def format_of(path: Path) -> Format | None:
+    """Format of a structure file by its name."""
+    name = _plain_name(path)
+    fits = (kind for pattern, kind in FORMATS.items() if fnmatchcase(name, pattern.lower()))
+    return None if is_table(path) else next(fits, None)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table that names structure files."""
+    return _plain_name(path).endswith(".csv")
+
+
+def read_file(path: Path) -> Iterator[Entry]:
+    """Entries of a structure file; raises StructureFileError if it is unreadable as a whole."""
+    try:
+        yield from (format_of(path) or _SINGLE).read(path)
+    except StructureError:
+        raise
+    except OSError as error:
+        raise StructureFileError(f"cannot be read ({error.strerror or error})") from None

@@ -6,25 +6,21 @@ import codecs
 import csv
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.corpora._formats import ENDINGS, open_binary
+from ssatom.corpora._formats import BROKEN, ENDINGS, open_binary
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import ID_KEYS
-from ssatom.exceptions import ParameterError, StructureFileError
+from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
 
 PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
     *("structure_path", "structure_file", "file_path", "file_name", "cif_path", "cif_file"),
 )
 """Names of columns, whatever their case, in which paths are looked for, in this order."""
-
-BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
-"""What reading a damaged file may raise."""
 
 _DELIMITERS = ",;\t|"
 _LONGEST_PATH = 4096
@@ -52,46 +48,40 @@ class Row(NamedTuple):
 def table_layout(path: Path, structure_column: str | None = None) -> Layout:
     """Separator, columns, and which of them holds the paths.
 
-    Parameters
-    ----------
-    path : Path
-        The table.
-    structure_column : str, optional
-        Name of the column; None for one of `PATH_COLUMNS`, else the one whose cells name files.
-
-    Returns
-    -------
-    Layout
-        What `read_table` goes by. A table without a first line of names has the columns
-        "structure", "column_1", "column_2", ….
-
-    Raises
-    ------
-    ParameterError
-        If there is no column of the name given.
-    StructureFileError
-        If the table is empty or damaged, names a column twice, or no column of paths is found.
+    That is the `structure_column` if one is named, else one of `PATH_COLUMNS`, else the one whose
+    cells name files. A table without a first line of names has the columns "structure",
+    "column_1", "column_2", …. Raises ParameterError if there is no column of the name given, and
+    StructureFileError if the table is empty or damaged, names a column twice, or has no paths.
     """
+    return unwrap(attempt(_layout, path, structure_column, source=printable(str(path))))
+
+
+def _layout(path: Path, structure_column: str | None) -> Layout:
     try:
         heads = {delimiter: _head(path, delimiter) for delimiter in _DELIMITERS}
     except BROKEN as error:
-        raise StructureFileError(f"'{path}' cannot be read as a table: {error}") from error
-    heads = {delimiter: rows for delimiter, rows in heads.items() if rows}
-    if not heads:
-        raise StructureFileError(f"'{path}' is empty; the first line of a table names its columns")
-    delimiter = max(heads, key=lambda sign: _fitness(path.parent, heads[sign], structure_column))
-    rows = heads[delimiter]
-    has_names = _has_names(path.parent, rows[0], structure_column)
+        raise StructureFileError(f"cannot be read as a table: {error}") from error
+    folder = path.parent
+    delimiter = max(heads, key=lambda sign: _fitness(folder, heads[sign], structure_column))
+    if not (rows := heads[delimiter]):
+        raise StructureFileError("this table is empty; its first line names the columns")
+    has_names = _has_names(folder, rows[0], structure_column)
     columns = rows[0] if has_names else []
-    found = _path_column(path.parent, columns, rows[has_names:])
+    found = _path_column(folder, columns, rows[has_names:])
     if not has_names and found is not None:
         others = (f"column_{number}" for number in range(1, len(rows[0])))
         columns = ["structure" if i == found else next(others) for i in range(len(rows[0]))]
-    _check_names(path, columns)
+    _check_names(columns)
     if structure_column is not None and columns:
-        found = _named_column(path, columns, structure_column, has_names)
+        if structure_column not in columns:
+            because = "" if has_names else " (it has no first line of names)"
+            raise ParameterError(
+                f"structure_column={structure_column!r}: '{path}' has no such column{because}; "
+                f"allowed: {_listed(columns)}"
+            )
+        found = columns.index(structure_column)
     if found is None:
-        raise StructureFileError(f"'{path}' {_why_no_column(rows[0], has_names)}")
+        raise StructureFileError(f"this table {_why_no_column(rows[0], has_names)}")
     return Layout(delimiter, columns, found, has_names)
 
 
@@ -189,6 +179,8 @@ def _head(path: Path, delimiter: str) -> list[list[str]]:
 
 def _fitness(folder: Path, rows: list[list[str]], structure_column: str | None) -> tuple:
     """How well a separator fits: a known name, many files, many cells, as many in each row."""
+    if not rows:
+        return ()
     first = rows[0]
     named = structure_column in first or _known_name(first) is not None
     counts = _counts(folder, [], rows)
@@ -242,12 +234,12 @@ def _counts(
         named = columns and (columns[i].lower() in ID_KEYS or (i == 0 and columns[i]))
         of_ids = not exact and (named if columns else i == 0)
         cells = {row[i] for row in rows}
-        names_file = files_named if of_ids else _is_path
-        counts.append(sum(bool(names_file(folder, cell)) for cell in cells))
+        named_by = files_named if of_ids else _file_or_text
+        counts.append(sum(bool(named_by(folder, cell)) for cell in cells))
     return counts or [0]
 
 
-def _is_path(folder: Path, cell: str) -> bool:
+def _file_or_text(folder: Path, cell: str) -> bool:
     return is_text(cell) or bool(cell and _existing(folder, [cell]))
 
 
@@ -258,27 +250,14 @@ def _existing(folder: Path, names: list[str]) -> list[Path]:
         return []
 
 
-def _check_names(path: Path, columns: list[str]) -> None:
+def _check_names(columns: list[str]) -> None:
     named = [column for column in columns if column]
     if any(printable(column) != column for column in columns):
         raise StructureFileError(
-            f"'{path}' cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV "
-            "in UTF-8"
+            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
         )
     if len(set(named)) < len(named):
-        raise StructureFileError(
-            f"'{path}' names a column twice: {_listed(columns)}; rename one of them"
-        )
-
-
-def _named_column(path: Path, columns: list[str], name: str, has_names: bool) -> int:
-    if name in columns:
-        return columns.index(name)
-    because = "" if has_names else " (it has no first line of names)"
-    raise ParameterError(
-        f"structure_column={name!r}: '{path}' has no such column{because}; allowed: "
-        f"{_listed(columns)}"
-    )
+        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
 
 
 def _why_no_column(first: list[str], has_names: bool) -> str:

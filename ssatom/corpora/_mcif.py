@@ -7,10 +7,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Structure
 
-from ssatom.exceptions import StructureError
-from ssatom.structures import structure_arrays
+from ssatom.structures import plain_structure, structure_arrays
 
 REASONS = ("unreadable", "incommensurate", "disordered", "no moments")
 
@@ -68,9 +67,8 @@ def _parse(source: str, text: str) -> MagneticCrystal | Unusable:
     magmoms = np.array([np.linalg.norm(moment.global_moment) for moment in moments])
     if not np.isfinite(magmoms).all():
         return Unusable(source, "unreadable", "some moments are not finite numbers", ())
-    arrays = structure_arrays(parsed, source)
-    species = [Element.from_Z(number) for number in arrays.numbers.tolist()]
-    plain = Structure(Lattice(arrays.lattice), species, arrays.frac_coords)
+    arrays = structure_arrays(parsed)
+    plain = plain_structure(arrays)
     return MagneticCrystal(source, plain, arrays.numbers, magmoms, _temperature(text), ())
 
 
@@ -79,8 +77,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NotImplementedError):
         words = str(error).lower()
         return next((r for r in ("incommensurate", "disordered") if r in words), "unreadable")
-    if isinstance(error, StructureError) and "partial occupancy" in str(error):
-        return "disordered"
     return "unreadable"
 
 

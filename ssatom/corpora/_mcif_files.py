@@ -28,15 +28,15 @@ def find_files(path: Path) -> dict[str, str]:
     """Names of the files in the folder or archive, and what sources call each."""
     if not path.exists():
         raise MissingFileError(
-            f"'{path}': there is no such folder or archive (looked in {os.getcwd()})"
+            f"there is no such folder or archive (looked in {os.getcwd()})", source=str(path)
         )
     names = _in_folder(path) if path.is_dir() else _in_archive(path)
     # Where two names lead to one place, the later file wins, as it does in unpacking.
-    by_place = {_place(name): name for name in names}
+    by_place = {PurePosixPath(name).as_posix().lstrip("/"): name for name in names}
     wanted = sorted(place for place in by_place if _is_wanted(place))
     if not wanted:
         raise StructureFileError(
-            f"'{path}' holds no .mcif files; give a folder or a tar archive that does"
+            "holds no .mcif files; give a folder or a tar archive that does", source=str(path)
         )
     common = os.path.commonpath([os.path.dirname(place) for place in wanted])
     start = len(common) + 1 if common else 0
@@ -70,13 +70,10 @@ def _in_archive(path: Path) -> list[str]:
             return [member.name for member in archive if not member.isdir()]
     except _BROKEN as error:
         raise StructureFileError(
-            f"'{path}' cannot be read as a tar archive ({type(error).__name__}: {error}); allowed "
-            "are folders of .mcif files, and .tar, .tar.gz, .tar.bz2 and .tar.xz of them"
+            f"cannot be read as a tar archive ({type(error).__name__}: {error}); allowed are "
+            "folders of .mcif files, and .tar, .tar.gz, .tar.bz2 and .tar.xz of them",
+            source=str(path),
         ) from None
-
-
-def _place(name: str) -> str:
-    return PurePosixPath(name).as_posix().lstrip("/")
 
 
 def _is_wanted(place: str) -> bool:

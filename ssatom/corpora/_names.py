@@ -31,12 +31,5 @@ def file_name(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text in quotes, without the middle if it is long.
-
-    Examples
-    --------
-    >>> from ssatom.corpora._names import shortened
-    >>> shortened("NaCl.cif"), len(shortened("x" * 1000))
-    ("'NaCl.cif'", 80)
-    """
+    """The text in quotes, without the middle if it is long."""
     return _SHORT.repr(printable(text)).replace("\\\\", "\\")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ssatom.corpora._formats import (
     ALLOWED_IN_FOLDERS,
     ALLOWED_NAMES,
-    count_file,
+    format_of,
     is_table,
-    kind_of,
     read_file,
 )
 from ssatom.corpora._layout import table_layout
-from ssatom.corpora._names import printable
-from ssatom.corpora._records import StructureRecord
+from ssatom.corpora._names import printable, shortened
+from ssatom.corpora._records import Entry, StructureRecord
 from ssatom.corpora._tables import count_table, files_of_table, read_table
 from ssatom.corpora._walk import Found, walk
 from ssatom.exceptions import (
@@ -25,7 +23,11 @@ from ssatom.exceptions import (
     ParameterError,
     StructureError,
     StructureFileError,
+    StructureWarning,
+    attempt,
+    unwrap,
 )
+from ssatom.warn import warn_user
 
 
 def read_structures(
@@ -143,9 +145,12 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     """
     total = 0
     for file, _, problem in _find(path):
+        file_format = format_of(file)
         try:
-            count = count_table(file) if is_table(file) else 1 if problem else count_file(file)
-        except (OSError, EOFError, zlib.error):
+            count = 1 if problem or not file_format else file_format.count(file)
+            if is_table(file):
+                count = count_table(file)
+        except OSError:
             return None
         if count is None:
             return None
@@ -165,57 +170,73 @@ def _read(
     files: list[Found], errors: str, structure_column: str | None
 ) -> Iterator[StructureRecord]:
     for found in files:
-        for record in _records(found, structure_column):
-            if errors == "raise" and isinstance(record.structure, StructureError):
-                raise record.structure
-            yield record._replace(source=printable(record.source))
+        for entry in _entries(found, structure_column):
+            place = found.name + entry.place
+            source, structure = place, entry.structure
+            if entry.name is not None:
+                source, place = printable(entry.name), f"{place} {shortened(entry.name)}"
+            if isinstance(structure, StructureError):
+                structure = structure.at(source=place)
+                if errors == "raise":
+                    raise structure
+            for doubt in entry.doubts:
+                warn_user(StructureWarning(doubt, source=place))
+            yield StructureRecord(source, structure, dict(entry.properties))
 
 
-def _records(found: Found, structure_column: str | None) -> Iterator[StructureRecord]:
-    problem = found.problem
-    if not problem:
-        try:
-            if is_table(found.path):
-                yield from read_table(found.path, found.name, structure_column)
-            else:
-                yield from read_file(found.path, found.name)
-            return
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror or error})"
-    yield StructureRecord(found.name, StructureFileError(f"{found.name}: {problem}"), {})
+def _entries(found: Found, structure_column: str | None) -> Iterator[Entry]:
+    """Entries of a file, of which the last is its error if it has one as a whole."""
+
+    def warn(doubt: str) -> None:
+        warn_user(StructureWarning(doubt, source=found.name))
+
+    try:
+        if found.problem:
+            raise StructureFileError(found.problem)
+        if is_table(found.path):
+            yield from read_table(found.path, warn, structure_column)
+        else:
+            yield from read_file(found.path)
+        return
+    except StructureError as error:
+        told = error.at()
+    yield Entry("", None, told)
 
 
 def _find(path: str | os.PathLike[str]) -> list[Found]:
     """What to read, with the names that sources and messages give it."""
-    path = Path(path)
+    return unwrap(attempt(_found, Path(path), source=printable(os.fspath(path))))
+
+
+def _found(path: Path) -> list[Found]:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(
-            f"'{path}': there is no such file or folder (looked in {os.getcwd()})"
+            f"there is no such file or folder (looked in {os.getcwd()})"
         ) from None
     except (OSError, ValueError) as error:
-        raise StructureFileError(f"'{path}' cannot be read: {error}") from error
+        raise StructureFileError(f"cannot be read: {error}") from error
     if path.is_file():
-        if kind_of(path) is None:
-            raise StructureFileError(f"'{path}' {_why_not(path)}")
+        if format_of(path) is None and not is_table(path):
+            raise StructureFileError(_why_not(path))
         return [Found(path, printable(path.name))]
     if not path.is_dir():
-        raise StructureFileError(f"'{path}' is neither a file nor a folder; give one of the two")
+        raise StructureFileError("this is neither a file nor a folder; give one of the two")
     found = list(walk(path))
     if not found:
         raise StructureFileError(
-            f"'{path}' is a folder without structure files; allowed are {ALLOWED_IN_FOLDERS}"
+            f"this folder has no structure files; allowed are {ALLOWED_IN_FOLDERS}"
         )
     if found[0].path == path:
-        raise StructureFileError(f"'{path}': {found[0].problem}")
+        raise StructureFileError(found[0].problem)
     return found
 
 
 def _why_not(path: Path) -> str:
     if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
         return (
-            "is a pickle, which may run any code when it is read; store the DataFrame with "
+            "this is a pickle, which may run any code when it is read; store the DataFrame with "
             "matminer.utils.io.store_dataframe_as_json, or its structures with write_structures"
         )
-    return f"has a name that tells of no known format; allowed are {ALLOWED_NAMES}"
+    return f"the format is not known by this name; allowed are {ALLOWED_NAMES}"

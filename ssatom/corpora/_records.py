@@ -1,13 +1,15 @@
-"""One record of a collection, and how a row of JSON becomes one."""
+"""Records of a collection, and how rows of JSON become crystals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from pymatgen.core import Structure
 
-from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.structures import StructureArrays, plain_structure, structure_arrays
 
 ID_KEYS = ("id", "material_id", "mpid")
@@ -49,44 +51,46 @@ class StructureRecord(NamedTuple):
         return f"<StructureRecord {self.source!r}: {what}, properties {list(self.properties)}>"
 
 
-def record_of_row(row: Any, where: str, name: str | None = None) -> StructureRecord:
-    """A record from a decoded row of JSON, plain or pymatgen's, nested or not.
+class Entry(NamedTuple):
+    """A crystal as a reader gives it, by its place in the file (":3") and its id, if it has one.
 
-    Parameters
-    ----------
-    row : object
-        Should be a dict.
-    where : str
-        File and line, for messages, and for the source of a row without id.
-    name : str, optional
-        The row's id, where the row itself has none.
+    `read_structures` makes records of entries, with the file in their sources, errors, warnings.
+    """
 
-    Returns
-    -------
-    StructureRecord
-        With the error for a structure where the row is bad.
+    place: str
+    name: str | None
+    structure: Structure | StructureError
+    properties: Mapping[str, Any] = MappingProxyType({})
+    doubts: Sequence[str] = ()
+
+
+def lost(place: str, problem: str) -> Entry:
+    """An entry without a crystal."""
+    return Entry(place, None, StructureFileError(problem))
+
+
+def entry_of_row(row: Any, place: str, name: str | None = None) -> Entry:
+    """An entry of a decoded row of JSON, plain or pymatgen's, nested or not.
+
+    `name` is the row's id, where the row itself has none.
     """
     fields = row if isinstance(row, dict) else {}
     name = next((str(fields[key]) for key in ID_KEYS if fields.get(key) is not None), name)
-    source = where if name is None else name
-    where = where if name is None else f"{where} '{name}'"
-    properties: dict[str, Any] = {}
-    try:
-        body, properties = _split(row, where)
-        structure = _build(body, where)
-    except StructureError as error:
-        return StructureRecord(source, error.with_traceback(None), properties)
-    return StructureRecord(source, structure, properties)
+    parts = attempt(_split, row)
+    if isinstance(parts, StructureError):
+        return Entry(place, name, parts)
+    body, properties = parts
+    return Entry(place, name, attempt(_build, body), properties)
 
 
-def _split(row: Any, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(row: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The part of a row that is the structure, and the rest, which are its properties."""
     if _is_structure(row):
         rest = {key: value for key, value in row.items() if key not in _STRUCTURE_KEYS}
         labels = rest.pop("props", None) or rest.pop("properties", None) or {}
         if not isinstance(labels, dict):
             raise StructureFileError(
-                f"{where}: the properties are of type {type(labels).__name__}; allowed is a dict"
+                f"the properties are of type {type(labels).__name__}; allowed is a dict"
             )
         return row, rest | labels
     nested = [k for k, v in row.items() if _is_structure(v)] if isinstance(row, dict) else []
@@ -100,7 +104,7 @@ def _split(row: Any, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
         got = f"one with the keys {', '.join(map(repr, row))}" if row else "an empty one"
         got += f", of which {', '.join(map(repr, nested))} are structures" if nested else ""
     raise StructureFileError(
-        f"{where}: this row has no structure, or not one only; allowed is a row with the keys "
+        "this row has no structure, or not one only; allowed is a row with the keys "
         "'lattice', 'numbers' and 'frac', or a pymatgen Structure.as_dict(), either of them "
         f"alone or under the key 'structure'; got {got}"
     )
@@ -112,17 +116,17 @@ def _is_structure(value: Any) -> bool:
     )
 
 
-def _build(body: dict[str, Any], where: str) -> Structure:
+def _build(body: dict[str, Any]) -> Structure:
     try:
         structure = _pymatgen_structure(body) if "sites" in body else _plain_structure(body)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     else:
-        structure_arrays(structure, where)
+        structure_arrays(structure)
         return structure
     if len(reason) > 300:
         reason = f"{reason[:300]}…"
-    raise StructureFileError(f"{where}: this row makes no structure ({reason}); correct the row")
+    raise StructureFileError(f"this row makes no structure ({reason}); correct the row")
 
 
 def _pymatgen_structure(body: dict[str, Any]) -> Structure:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from ssatom.corpora._formats import is_table, kind_of, read_file
+from ssatom.corpora._formats import BROKEN, is_table, read_file
 from ssatom.corpora._layout import (
-    BROKEN,
     Layout,
     Row,
     files_named,
@@ -21,52 +19,41 @@ from ssatom.corpora._layout import (
     value_of,
 )
 from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import ID_KEYS, StructureRecord
-from ssatom.exceptions import (
-    MissingFileError,
-    StructureError,
-    StructureFileError,
-    StructureWarning,
-)
+from ssatom.corpora._records import ID_KEYS, Entry, lost
+from ssatom.exceptions import MissingFileError, StructureError, StructureFileError, attempt
 from ssatom.structures import several_crystals
 
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def read_table(
-    path: Path, name: str, structure_column: str | None = None
-) -> Iterator[StructureRecord]:
-    """Records of a table; `name` is what messages call it.
+    path: Path, warn: Callable[[str], None], structure_column: str | None = None
+) -> Iterator[Entry]:
+    """Entries of a table, by their ids or else their paths as they stand there.
 
-    The source of a row is its id, without one its path as it stands there. Paths are relative to
-    the folder of the table; all other columns become properties.
+    Paths are relative to the folder of the table; all other columns become properties. `warn`
+    is told what is ambiguous about the table as a whole.
     """
     layout = table_layout(path, structure_column)
     warned: set[str] = set()
     if not layout.has_names:
-        listed = ", ".join(layout.columns)
-        _warn(name, f"the table has no first line of names; its columns are taken for {listed}")
+        named = ", ".join(layout.columns)
+        warn(f"the table has no first line of names; its columns are taken for {named}")
     line = 0
-    rows = _rows(path, layout)
-    while True:
-        try:
-            row = next(rows, None)
-        except BROKEN as error:
-            yield _lost(f"{name}:{line + 1}", f"the file cannot be read from here on ({error})")
-            return
-        if row is None:
-            return
-        line = row.last
-        record = _record(path.parent, row, layout, f"{name}:{row.first}")
-        for column, value in record.properties.items():
-            if isinstance(value, str) and _WITH_COMMA.fullmatch(value) and column not in warned:
-                warned.add(column)
-                _warn(
-                    name,
-                    f"column {column!r} has numbers with commas, such as {value}, which are taken "
-                    "for text; write decimals with a point, and thousands without a comma",
-                )
-        yield record
+    try:
+        for row in _rows(path, layout):
+            line = row.last
+            entry = _entry(path.parent, row, layout)
+            for column, value in entry.properties.items():
+                if isinstance(value, str) and _WITH_COMMA.fullmatch(value) and column not in warned:
+                    warned.add(column)
+                    warn(
+                        f"column {column!r} has numbers with commas, such as {value}, which are "
+                        "taken for text; write decimals with a point, and thousands without a comma"
+                    )
+            yield entry
+    except BROKEN as error:
+        yield lost(f":{line + 1}", f"the file cannot be read from here on ({error})")
 
 
 def count_table(path: Path) -> int | None:
@@ -91,29 +78,22 @@ def _rows(path: Path, layout: Layout) -> Iterator[Row]:
     return islice(rows_of(path, layout.delimiter), int(layout.has_names), None)
 
 
-def _record(folder: Path, row: Row, layout: Layout, where: str) -> StructureRecord:
+def _entry(folder: Path, row: Row, layout: Layout) -> Entry:
+    place = f":{row.first}"
     if problem := row.problem or _wrong_number(row, len(layout.columns)):
         lines = f" (lines {row.first} to {row.last})" if row.last > row.first else ""
-        return _lost(where, f"this row{lines} {problem}")
+        return lost(place, f"this row{lines} {problem}")
     written = row.cells[layout.path_column]
     fields = dict(zip(layout.columns, row.cells, strict=True))
     del fields[layout.columns[layout.path_column]]
     fields.pop("", None)  # such as the count of rows that pandas writes
     ids = [fields.pop(key) for key in ID_KEYS if key in fields]
-    source = next(filter(None, [*ids, "" if is_text(written) else written[:200]]), where)
-    where = where if source == where else f"{where} {shortened(source)}"
+    name = next(filter(None, [*ids, "" if is_text(written) else written[:200]]), None)
     properties = {key: value_of(printable(cell)) for key, cell in fields.items()}
-    try:
-        if not _is_utf8(fields.values()) or not (
-            _is_utf8([written]) or files_named(folder, written)
-        ):
-            raise StructureFileError(
-                f"{where}: this row cannot be read as UTF-8; save the table as CSV in UTF-8"
-            )
-        record = _read_one(folder, written, where)
-    except StructureError as error:
-        return StructureRecord(source, error.with_traceback(None), properties)
-    return StructureRecord(source, record.structure, record.properties | properties)
+    found = attempt(_read_one, folder, written, fields.values())
+    if isinstance(found, StructureError):
+        return Entry(place, name, found, properties)
+    return found._replace(place=place, name=name, properties={**found.properties, **properties})
 
 
 def _is_utf8(cells: Iterable[str]) -> bool:
@@ -133,49 +113,36 @@ def _wrong_number(row: Row, n_columns: int) -> str:
     return f"has {n_cells} cell{'s' * (n_cells != 1)} under {n_columns} columns{more}"
 
 
-def _read_one(folder: Path, written: str, where: str) -> StructureRecord:
-    """The only structure of the file that a cell names."""
-    if not written:
-        raise StructureFileError(f"{where}: this row names no structure file")
-    if is_text(written):
-        return _read_text(written, where)
+def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
+    """The only structure of the file that a cell names; the other cells must be text."""
     files = files_named(folder, written)
+    if not _is_utf8(others) or not (files or _is_utf8([written])):
+        raise StructureFileError("this row cannot be read as UTF-8; save the table as CSV in UTF-8")
+    if not written:
+        raise StructureFileError("this row names no structure file")
+    if is_text(written):
+        raise StructureFileError(
+            f"this cell is a text of {len(written):,} characters, and no path of a structure "
+            "file; make structures of such texts with Structure.from_str(text, fmt='cif'), and "
+            "write them with ssatom.corpora.write_structures"
+        )
     shown = shortened(written)
     if not files:
         raise MissingFileError(
-            f"{where}: there is no file {shown} in '{printable(str(folder.resolve()))}', nor one "
-            "of this name with a known ending; paths in a table are relative to the folder of the "
-            "table"
+            f"there is no file {shown} in '{printable(str(folder.resolve()))}', nor one of this "
+            "name with a known ending; paths in a table are relative to the folder of the table"
         )
     if len(files) > 1:
         names = ", ".join(printable(file.name) for file in files)
-        raise StructureFileError(f"{where}: {shown} may be {names}; write the ending too")
+        raise StructureFileError(f"{shown} may be {names}; write the ending too")
     if is_table(files[0]):
-        raise StructureFileError(f"{where}: {shown} is a table, and no structure file")
-    most = None if kind_of(files[0]) == "single" else 2  # other files may be as large as a corpus
-    records = list(islice(read_file(files[0], where), most))
-    if not records:
-        raise StructureFileError(f"{where}: {shown} holds no structure")
-    if len(records) > 1:
-        blocks = [record.source.removeprefix(f"{where}#") for record in records]
-        is_cif = all(record.source.startswith(f"{where}#") for record in records)
-        file = where if shown in where else f"{where} {shown}"
-        raise several_crystals(file, blocks if is_cif else [])
-    return records[0]
-
-
-def _read_text(text: str, where: str) -> StructureRecord:
-    """The structure that a cell is the text of, once such texts are read."""
-    raise StructureFileError(
-        f"{where}: this cell is a text of {len(text):,} characters, and no path of a structure "
-        "file; make structures of such texts with Structure.from_str(text, fmt='cif'), and write "
-        "them with ssatom.corpora.write_structures"
-    )
-
-
-def _warn(where: str, reason: str) -> None:
-    warnings.warn(StructureWarning(where, reason), stacklevel=3)
-
-
-def _lost(where: str, problem: str) -> StructureRecord:
-    return StructureRecord(where, StructureFileError(f"{where}: {problem}"), {})
+        raise StructureFileError(f"{shown} is a table, and no structure file")
+    found = read_file(files[0])
+    entries = list(islice(found, 2))  # of a corpus no more
+    if not entries:
+        raise StructureFileError(f"{shown} holds no structure")
+    if len(entries) > 1:
+        is_cif = entries[0].place.startswith("#")
+        blocks = [entry.place[1:] for entry in (*entries, *found)] if is_cif else []
+        raise several_crystals(shown, blocks)
+    return entries[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.corpora._formats import counts_in_folder
+from ssatom.corpora._formats import format_of
 from ssatom.corpora._names import printable
 
 
@@ -23,16 +23,8 @@ def walk(root: Path) -> Iterator[Found]:
     """Structure files in the order of their names, those of subfolders after each folder's own.
 
     Links are followed; each folder is read once, under its own name where it lies in `root`.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-
-    Yields
-    ------
-    Found
-        Also for subfolders, links and files that cannot be read.
+    Subfolders, links and files that cannot be read are found too. Tables are not read: the files
+    that they name would come twice, and features are tables too.
     """
     yield from _walk(root, root, {os.path.realpath(root)})
 
@@ -51,12 +43,12 @@ def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[Found]:
             if entry.is_symlink():
                 entry.stat()
         except OSError as error:
-            if counts_in_folder(path) or not path.suffix:  # else it would be ignored in any case
+            if format_of(path) or not path.suffix:  # else it would be ignored in any case
                 yield _found(path, root, f"this link leads to no file ({error.strerror})")
             continue
         if entry.is_dir():
             folders.append(path)
-        elif counts_in_folder(path):
+        elif format_of(path):
             yield _found(path, root, "" if entry.is_file() else "this is no regular file")
     for path in folders:
         real = os.path.realpath(path)

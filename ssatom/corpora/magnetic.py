@@ -54,41 +54,12 @@ class MagneticSites:
 
     Examples
     --------
-    >>> import tarfile, tempfile
-    >>> from pathlib import Path
-    >>> from ssatom import MagneticSites, load_magnetic_sites
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "Fe.mcif").write_text('''data_Fe
-    ... _cell_length_a 2.866
-    ... _cell_length_b 2.866
-    ... _cell_length_c 2.866
-    ... _cell_angle_alpha 90
-    ... _cell_angle_beta 90
-    ... _cell_angle_gamma 90
-    ... loop_
-    ... _space_group_symop_magn_operation.id
-    ... _space_group_symop_magn_operation.xyz
-    ... 1 x,y,z,+1
-    ... 2 x+1/2,y+1/2,z+1/2,+1
-    ... loop_
-    ... _atom_site_label
-    ... _atom_site_type_symbol
-    ... _atom_site_fract_x
-    ... _atom_site_fract_y
-    ... _atom_site_fract_z
-    ... Fe1 Fe 0 0 0
-    ... loop_
-    ... _atom_site_moment.label
-    ... _atom_site_moment.crystalaxis_x
-    ... _atom_site_moment.crystalaxis_y
-    ... _atom_site_moment.crystalaxis_z
-    ... Fe1 0 0 2.2
-    ... ''')
-    ...     sites = load_magnetic_sites(folder, progress_bar=False)
-    >>> isinstance(sites, MagneticSites), sites.n_magnetic_sites
-    (True, 2)
-    >>> sites.table[["source", "site_index", "element", "magmom"]].values.tolist()
-    [['Fe', 0, 'Fe', 2.2]]
+    >>> import pandas as pd
+    >>> from ssatom import MagneticSites
+    >>> table = pd.DataFrame({"source": ["Fe", "Fe"], "magmom": [2.2, 1.9]})
+    >>> dropped = pd.DataFrame({"source": ["Cu"], "reason": ["no moments"]})
+    >>> MagneticSites(table, dropped, pd.DataFrame(), n_magnetic_sites=2).counts
+    {'usable': 1, 'unreadable': 0, 'incommensurate': 0, 'disordered': 0, 'no moments': 1}
     """
 
     table: pd.DataFrame
@@ -179,9 +150,11 @@ def load_magnetic_sites(
     sites = _collect(bar, tolerance)
     if sites.table.empty:
         first = sites.dropped.iloc[0]
+        counts = ", ".join(f"{n} {what}" for what, n in sites.counts.items() if n)
         raise StructureFileError(
-            f"'{path}': none of its {len(names)} .mcif files gives a site with a moment "
-            f"({_words(sites.counts)}); the first is {first.source}: {first.message}"
+            f"none of its {len(names)} .mcif files gives a site with a moment ({counts}); the "
+            f"first is {first.source}: {first.message}",
+            source=str(path),
         )
     return sites
 
@@ -193,16 +166,15 @@ def _collect(read: Iterator[MagneticCrystal | Unusable], tolerance: float) -> Ma
     n_magnetic_sites = 0
     for crystal in read:
         warned += [(crystal.source, message) for message in crystal.warnings]
-        if isinstance(crystal, MagneticCrystal):
-            n_magnetic_sites += int((crystal.magmoms > tolerance).sum())
-            chosen = _different(crystal, tolerance)
-            rows += [_row(crystal, site) for site in chosen]
-            if chosen:
-                continue
-            crystal = Unusable(
-                crystal.source, "no moments", f"all moments are at most {tolerance} μB", ()
-            )
-        dropped.append((crystal.source, crystal.reason, crystal.message))
+        if isinstance(crystal, Unusable):
+            dropped.append((crystal.source, crystal.reason, crystal.message))
+            continue
+        n_magnetic_sites += int((crystal.magmoms > tolerance).sum())
+        sites = _different(crystal, tolerance)
+        rows += [_row(crystal, site) for site in sites]
+        if not sites:
+            problem = f"all moments are at most {tolerance} μB"
+            dropped.append((crystal.source, "no moments", problem))
     return MagneticSites(
         table=_sorted(pd.DataFrame(rows, columns=_COLUMNS)),
         dropped=_sorted(pd.DataFrame(dropped, columns=["source", "reason", "message"])),
@@ -217,13 +189,13 @@ def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _different(crystal: MagneticCrystal, tolerance: float) -> list[int]:
     """Sites whose moments are neither zero nor that of an earlier one of the element."""
-    chosen: list[int] = []
+    found: list[int] = []
     for site in np.flatnonzero(crystal.magmoms > tolerance).tolist():
         number, magmom = crystal.numbers[site], crystal.magmoms[site]
-        earlier = [i for i in chosen if crystal.numbers[i] == number]
+        earlier = [i for i in found if crystal.numbers[i] == number]
         if all(abs(crystal.magmoms[i] - magmom) > tolerance for i in earlier):
-            chosen.append(site)
-    return chosen
+            found.append(site)
+    return found
 
 
 def _row(crystal: MagneticCrystal, site: int) -> list[Any]:
@@ -232,7 +204,3 @@ def _row(crystal: MagneticCrystal, site: int) -> list[Any]:
         *(structure, site, structure[site].specie.symbol, float(crystal.magmoms[site])),
         *(crystal.source, structure.reduced_formula, crystal.transition_temperature),
     ]
-
-
-def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n} {what}" for what, n in counts.items() if n)

@@ -14,7 +14,7 @@ from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
@@ -184,10 +184,11 @@ class _Engine:
             if isinstance(row, StructureError):
                 errors[i] = row
             elif key not in known and key not in new:
-                try:
-                    new[key] = self._neighbors(row, places[i])
-                except StructureError as error:  # each row has an error of its own name
-                    errors[i] = error.with_traceback(None)
+                fresh = attempt(self._neighbors, row, row=places[i])
+                if isinstance(fresh, StructureError):  # each row has an error of its own
+                    errors[i] = fresh
+                else:
+                    new[key] = fresh
         computed = dict(self._compute(new))
         for key, found in computed.items():
             found.states.setflags(write=False)
@@ -197,10 +198,10 @@ class _Engine:
         known |= computed
         return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
 
-    def _neighbors(self, arrays: StructureArrays, place: int) -> _New:
+    def _neighbors(self, arrays: StructureArrays) -> _New:
         if (graph := cached_graph(arrays, self.converter.config)) is not None:
             return graph
-        pairs = self.converter.neighbors(arrays, place)
+        pairs = self.converter.neighbors(arrays)
         remarks = self.converter.remarks(arrays, pairs)
         n_edges = self.converter.expected_edges(arrays, pairs)
         return _Searched(arrays, pairs, remarks, n_edges)

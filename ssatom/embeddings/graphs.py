@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssatom.embeddings.cache import MemoryCache
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphConfig, GraphRemarks
 from ssatom.structures import StructureArrays, structure_key
 
@@ -86,12 +86,12 @@ def find_graphs(
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
-        try:
-            pairs.append(converter.neighbors(row, indices[i]))
-        except StructureError as error:
-            errors[i] = error.with_traceback(None)
+        own = attempt(converter.neighbors, row, row=indices[i])
+        if isinstance(own, StructureError):
+            errors[i] = own
             continue
-        remarks.append(converter.remarks(row, pairs[-1]))
+        pairs.append(own)
+        remarks.append(converter.remarks(row, own))
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), pairs)

@@ -63,18 +63,14 @@ def read_rows(X: Any, level: str) -> Iterator[Row | StructureError]:
 def _site_rows(pairs: Iterator, kept: bool) -> Iterator[Row | StructureError]:
     """Rows of pairs; `kept` says that no structure changes while they are read."""
     last, arrays = None, None  # sites of one crystal usually follow each other
-    for i, pair in enumerate(pairs):
+    for pair in pairs:
         if isinstance(pair, StructureError):
             yield pair
             continue
         structure, site = pair
-        try:
-            if arrays is None or structure is not last or not kept:
-                last, arrays = None, structure_arrays(structure, f"sites[{i}]")
-                last = structure
-            yield Row(arrays, site)
-        except StructureError as error:
-            yield error.with_traceback(None)
+        if arrays is None or structure is not last or not kept:
+            last, arrays = structure, structure_arrays(structure)
+        yield Row(arrays, site)
 
 
 def group_by_crystal(rows: Sequence[Row]) -> list[list[int]]:

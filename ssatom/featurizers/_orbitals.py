@@ -38,28 +38,26 @@ def matminer_matrix() -> OrbitalFieldMatrix:
     return OrbitalFieldMatrix(period_tag=True)
 
 
-_Part = tuple[StructureArrays, slice, str]
-"""A structure, the sites whose mean is asked for, and what messages call it."""
+_Part = tuple[StructureArrays, slice]
+"""A structure and the sites whose mean is asked for."""
 
 
 def structures_of(rows: Any) -> Iterator[_Part | StructureError]:
     """Structures with all their sites."""
-    for i, row in enumerate(iter_arrays(rows)):
-        yield row if isinstance(row, StructureError) else (row, slice(None), f"structures[{i}]")
+    for row in iter_arrays(rows):
+        yield row if isinstance(row, StructureError) else (row, slice(None))
 
 
 def sites_of(rows: Any) -> Iterator[_Part | StructureError]:
     """Structures with one site each, from pairs of structure and site index."""
-    for i, row in enumerate(iter_sites(rows)):
+    for row in iter_sites(rows):
         if isinstance(row, StructureError):
             yield row
         else:
-            yield structure_arrays(row[0]), slice(row[1], row[1] + 1), f"sites[{i}]"
+            yield structure_arrays(row[0]), slice(row[1], row[1] + 1)
 
 
-def mean_matrix(
-    arrays: StructureArrays, sites: slice, where: str, extra_row: str | None
-) -> np.ndarray:
+def mean_matrix(arrays: StructureArrays, sites: slice, extra_row: str | None) -> np.ndarray:
     """Mean matrix of some sites of a structure.
 
     Returns
@@ -72,14 +70,14 @@ def mean_matrix(
     StructureError
         If an element has no orbitals in matminer, atoms overlap or there is no Voronoi cell.
     """
-    check_elements(arrays, where)
+    check_elements(arrays)
     distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
-    matrices = [_with_row(arrays, int(site), where, extra_row) for site in distinct]
+    matrices = [_with_row(arrays, int(site), extra_row) for site in distinct]
     return np.average(matrices, axis=0, weights=counts)
 
 
-def _with_row(arrays: StructureArrays, site: int, where: str, extra_row: str | None) -> np.ndarray:
-    matrix = site_matrix(arrays, site, where)
+def _with_row(arrays: StructureArrays, site: int, extra_row: str | None) -> np.ndarray:
+    matrix = site_matrix(arrays, site)
     orbitals, periods = matrix[:N_ORBITALS], matrix[N_ORBITALS:]
     if extra_row is None:
         return orbitals
@@ -90,7 +88,7 @@ def _with_row(arrays: StructureArrays, site: int, where: str, extra_row: str | N
     return np.vstack([orbitals, extra])
 
 
-def check_elements(arrays: StructureArrays, where: str) -> None:
+def check_elements(arrays: StructureArrays) -> None:
     """Refuse elements that matminer has no orbitals for.
 
     Raises
@@ -103,11 +101,12 @@ def check_elements(arrays: StructureArrays, where: str) -> None:
         site = int(unknown[0])
         number = int(arrays.numbers[site])
         raise StructureError(
-            f"{where} ({_plain(arrays).reduced_formula}): site {site} is "
+            f"site {site} is "
             f"{Element.from_Z(number).symbol} (Z={number}), which has no row in the table of the "
             f"orbital field matrix; allowed are H (Z=1) to {Element.from_Z(heaviest).symbol} "
             f"(Z={heaviest}); leave this row out, or use ssatom's embeddings, which go to Fm "
-            "(Z=100)"
+            "(Z=100)",
+            formula=_plain(arrays).reduced_formula,
         )
 
 
@@ -128,7 +127,7 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
     return sites
 
 
-def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
+def site_matrix(arrays: StructureArrays, index: int) -> np.ndarray:
     """Orbital field matrix of one site.
 
     Parameters
@@ -137,8 +136,6 @@ def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
         The structure.
     index : int
         The site.
-    where : str
-        What messages call the structure.
 
     Returns
     -------
@@ -155,7 +152,7 @@ def site_matrix(arrays: StructureArrays, index: int, where: str) -> np.ndarray:
     matrix = _CACHE.get(key)
     if matrix is None:
         structure = _plain(arrays)
-        neighbors = _neighbors(structure, index, where)
+        neighbors = _neighbors(structure, index)
         matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
         matrix = np.array(matrix[:, :N_ORBITALS])
         matrix.setflags(write=False)
@@ -167,21 +164,22 @@ def _plain(arrays: StructureArrays) -> Structure:
     return Structure(arrays.lattice, arrays.numbers.tolist(), arrays.frac_coords)
 
 
-def _neighbors(structure: Structure, index: int, where: str) -> list[dict]:
+def _neighbors(structure: Structure, index: int) -> list[dict]:
     """Faces of the Voronoi cell of a site: the neighbour and its weight."""
     centers, others, _, distances = structure.get_neighbor_list(_MIN_DISTANCE)
     if len(distances):
         numbers = [site.specie.Z for site in structure]
-        raise overlap_error(where, numbers, int(centers[0]), int(others[0]), float(distances[0]))
+        raise overlap_error(numbers, int(centers[0]), int(others[0]), float(distances[0]))
     try:
         # Made anew for each site: the search widens its cutoff as it goes.
         search = pmg_le.VoronoiNN(allow_pathological=True, compute_adj_neighbors=False)
         faces = search.get_nn_info(structure, index)
     except (RuntimeError, ValueError) as error:
         raise StructureError(
-            f"{where} ({structure.reduced_formula}): pymatgen found no Voronoi cell around site "
+            f"pymatgen found no Voronoi cell around site "
             f"{index} ({str(error).splitlines()[0]}), which the orbital field matrix is summed "
-            "over; leave this row out"
+            "over; leave this row out",
+            formula=structure.reduced_formula,
         ) from None
     return [{"site": _without_cell(face["site"]), "weight": face["weight"]} for face in faces]
 

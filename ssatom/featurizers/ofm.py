@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.featurizers._base import CrystalFeaturizer
 
 # ssatom.featurizers._orbitals is imported in the methods, since it loads matminer's structure
@@ -125,11 +125,13 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         from ssatom.featurizers._orbitals import mean_matrix, sites_of, structures_of
 
         self._check_parameters()
-        for item in structures_of(rows) if self.level == "structure" else sites_of(rows):
-            try:
-                if isinstance(item, StructureError):
-                    yield item
-                else:
-                    yield mean_matrix(*item, self.extra_row).ravel().astype(np.float32)
-            except StructureError as error:
-                yield error.with_traceback(None)
+        items = structures_of(rows) if self.level == "structure" else sites_of(rows)
+        for i, item in enumerate(items):
+            if isinstance(item, StructureError):
+                yield item
+                continue
+            found = attempt(mean_matrix, *item, self.extra_row, row=i, collection=f"{self.level}s")
+            if isinstance(found, StructureError):
+                yield found
+            else:
+                yield found.ravel().astype(np.float32)

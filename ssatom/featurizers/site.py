@@ -98,6 +98,6 @@ class SelfSupervisedSiteFeaturizer(EmbeddingFeaturizer):
         for states in self._embed(structures(), columns):
             index = indices.popleft()
             if isinstance(states, StructureError):
-                yield states
+                yield states.at(collection="sites")
             else:
                 yield columns.take(states[index : index + 1])[0]

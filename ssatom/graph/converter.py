@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ssatom.elements import covalent_radii
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import attempt, unwrap
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
 from ssatom.graph.neighbors import (
@@ -88,24 +88,20 @@ class CrystalGraphConverter:
         """
         arrays, pairs = [], []
         remarks = GraphRemarks()
-        for i, row in enumerate(iter_arrays(structures)):
-            if isinstance(row, StructureError):
-                raise row
+        for i, row in enumerate(map(unwrap, iter_arrays(structures))):
             arrays.append(row)
-            pairs.append(self.neighbors(row, i))
+            pairs.append(unwrap(attempt(self.neighbors, row, row=i)))
             remarks.note(i, self.remarks(row, pairs[-1]))
         remarks.warn()
         return self.assemble(arrays, pairs)
 
-    def neighbors(self, arrays: StructureArrays, index: int = 0) -> NeighborPairs:
+    def neighbors(self, arrays: StructureArrays) -> NeighborPairs:
         """Neighbours of one structure from which `assemble` chooses.
 
         Parameters
         ----------
         arrays : StructureArrays
             The structure.
-        index : int, default=0
-            Its place in the caller's list, for messages.
 
         Returns
         -------
@@ -125,7 +121,7 @@ class CrystalGraphConverter:
             pair = int(gaps.argmin())
             if gaps[pair] < MIN_DISTANCE:
                 i, j = int(near.centers[pair]), int(near.neighbors[pair])
-                raise overlap_error(index, arrays.numbers, i, j, float(near.distances[pair]))
+                raise overlap_error(arrays.numbers, i, j, float(near.distances[pair]))
         return found
 
     def remarks(self, arrays: StructureArrays, pairs: NeighborPairs) -> tuple[str, ...]:

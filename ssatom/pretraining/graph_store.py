@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
@@ -163,13 +163,12 @@ def _chunks(
     pairs: list = []
     bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
     for i, row in enumerate(bar):
-        try:
-            if isinstance(row, StructureError):
-                raise row
-            pairs.append(converter.neighbors(row, i))
+        own = row if isinstance(row, StructureError) else attempt(converter.neighbors, row, row=i)
+        if isinstance(own, StructureError):
+            skipped.append(str(own))
+        elif isinstance(row, StructureArrays):
+            pairs.append(own)
             arrays.append(row)
-        except StructureError as error:
-            skipped.append(str(error))
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []

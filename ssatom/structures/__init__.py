@@ -1,8 +1,7 @@
 """What counts as a structure and as a site, and what identifies a structure.
 
-Everything that takes crystals comes through here once, so that a bad one is met with one clear
-message and the other rooms may rely on what they get: ordered, finite, with a real cell and
-elements that have features.
+Everything that takes crystals checks them here once, so that the other rooms may rely on what they
+get: ordered, finite, with a cell that has a volume and elements that have features.
 """
 
 from ssatom.structures._arrays import (
@@ -19,9 +18,9 @@ from ssatom.structures._checks import (
     iter_structures,
 )
 from ssatom.structures._convert import StructureLike, structure_from_atoms
+from ssatom.structures._files import plain_structure
 from ssatom.structures._paths import (
     count_in_file,
-    plain_structure,
     read_crystals,
     several_crystals,
     structure_from_file,

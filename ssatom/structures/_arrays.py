@@ -16,6 +16,7 @@ _ROUNDED_OCCUPANCY = 0.002  # how far the occupancy of a full site may be from 1
 _ROUNDED_SHARE = 0.005  # how far each of several that add up to 1 may be, such as 0.33 of 1/3
 FAR = 1e6  # cells; further out, too few digits are left of a fractional coordinate
 OPEN_GAP = 8.0  # Å; no bond is longer, so none crosses such a gap
+NO_SITES = "the structure has no sites; a crystal needs at least one"
 # Å³ per site. In less, even the best packing of spheres has neighbours within 0.3 Å.
 MIN_VOLUME_PER_SITE = 0.019
 
@@ -48,7 +49,7 @@ class StructureArrays(NamedTuple):
         return f"<StructureArrays: {len(self.numbers)} sites>"
 
 
-def structure_arrays(structure: IStructure, where: str = "structure") -> StructureArrays:
+def structure_arrays(structure: IStructure) -> StructureArrays:
     """Lattice, atomic numbers and fractional coordinates of a structure, checked.
 
     Parameters
@@ -56,8 +57,6 @@ def structure_arrays(structure: IStructure, where: str = "structure") -> Structu
     structure : Structure
         Oxidation states, spins and isotopes are dropped; several species of one element that
         fill a site together (Fe2+ and Fe3+) are that element.
-    where : str, default="structure"
-        What messages call the structure.
 
     Returns
     -------
@@ -79,19 +78,19 @@ def structure_arrays(structure: IStructure, where: str = "structure") -> Structu
     """
     sites = structure.sites
     if not sites:
-        raise StructureError(f"{where} has no sites; a crystal needs at least one")
+        raise StructureError(NO_SITES)
     numbers = [_atomic_number(site.species) for site in sites]
-    if min(numbers) < 1 or max(numbers) > MAX_ATOMIC_NUMBER:
+    if not 1 <= min(numbers) <= max(numbers) <= MAX_ATOMIC_NUMBER:
         bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= MAX_ATOMIC_NUMBER)
-        where = f"{where} ({structure.reduced_formula})"
-        raise StructureError(f"{where}: site {bad} {_species_problem(sites[bad].species)}")
+        reason = f"site {bad} {_species_problem(sites[bad].species)}"
+        raise StructureError(reason, formula=structure.reduced_formula)
     lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
     frac_coords = np.array([site.frac_coords for site in sites], dtype=np.float64)
     problem = lattice_problem(lattice, len(sites)) or coordinates_problem(frac_coords)
     if not problem and not all(structure.lattice.pbc):
         problem = open_side_problem(lattice, frac_coords, structure.lattice.pbc)
     if problem:
-        raise StructureError(f"{where} ({structure.reduced_formula}): {problem}")
+        raise StructureError(problem, formula=structure.reduced_formula)
     return StructureArrays(lattice, np.array(numbers, dtype=np.int64), frac_coords)
 
 
@@ -134,16 +133,14 @@ def structure_key(structure: IStructure | StructureArrays) -> bytes:
 
 
 def overlap_error(
-    index: int | str, formula: str | Sequence[int] | np.ndarray, i: int, j: int, distance: float
+    numbers: Sequence[int] | np.ndarray, i: int, j: int, distance: float
 ) -> StructureError:
     """The error for two atoms in one place, for whoever searches for neighbours.
 
     Parameters
     ----------
-    index : int or str
-        Place of the structure in the caller's list, or what to call the structure.
-    formula : str or sequence of int
-        Reduced formula, or the atomic numbers of all sites.
+    numbers : sequence of int
+        Atomic numbers of all sites.
     i, j : int
         The two sites; equal for a site and its own periodic image.
     distance : float
@@ -157,26 +154,23 @@ def overlap_error(
     Examples
     --------
     >>> from ssatom.structures import overlap_error
-    >>> error = overlap_error(3, [11, 17], 0, 1, 0.1)
-    >>> str(error).split(";")[0]
-    'structures[3] (NaCl): sites 0 (Na) and 1 (Cl) are 0.1 Å apart, and atoms that near overlap'
+    >>> error = overlap_error([11, 17], 0, 1, 0.1)
+    >>> error.formula, error.reason.split(";")[0]
+    ('NaCl', 'sites 0 (Na) and 1 (Cl) are 0.1 Å apart, and atoms that near overlap')
     """
-    where = index if isinstance(index, str) else f"structures[{index}]"
-    names = {site: str(site) for site in (i, j)}
-    if not isinstance(formula, str):
-        names = {site: f"{site} ({Element.from_Z(int(formula[site])).symbol})" for site in (i, j)}
-        formula = reduced_formula(formula)
+    first, second = (f"{site} ({Element.from_Z(int(numbers[site])).symbol})" for site in (i, j))
     if i == j:
-        pair = f"site {names[i]} and its own periodic image are"
+        pair = f"site {first} and its own periodic image are"
         remedy = "correct the lattice, whose unit is Å"
     else:
-        pair = f"sites {names[i]} and {names[j]} are"
+        pair = f"sites {first} and {second} are"
         remedy = (
             'delete one of them, for instance with structure.merge_sites(0.3, mode="delete"), '
             "or correct the coordinates or the lattice, whose unit is Å"
         )
     return StructureError(
-        f"{where} ({formula}): {pair} {distance:.3g} Å apart, and atoms that near overlap; {remedy}"
+        f"{pair} {distance:.3g} Å apart, and atoms that near overlap; {remedy}",
+        formula=reduced_formula(numbers),
     )
 
 
@@ -248,14 +242,10 @@ def _atomic_number(species: Composition) -> int:
         [(specie, amount)] = species.items()
         if type(specie) is Element and amount == 1:
             return specie.Z
-    numbers: set[int] = set()
-    total = 0.0
-    for specie, amount in species.items():
-        if isinstance(specie, DummySpecies):
-            return 0
-        numbers.add(specie.Z)
-        total += amount
-    return numbers.pop() if len(numbers) == 1 and is_full(total, len(species)) else 0
+    if any(isinstance(specie, DummySpecies) for specie in species):
+        return 0
+    numbers = {specie.Z for specie in species}
+    return numbers.pop() if len(numbers) == 1 and is_full(species.num_atoms, len(species)) else 0
 
 
 def is_full(total: float, n_shares: int) -> bool:

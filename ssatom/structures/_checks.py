@@ -5,24 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
 from ssatom.structures._arrays import StructureArrays
-from ssatom.structures._convert import (
-    ALLOWED,
-    ARRAY_OF_SITES,
-    StructureLike,
-    is_atoms,
-    to_arrays,
-    to_structure,
-)
-from ssatom.structures._paths import shorten
+from ssatom.structures._convert import ALLOWED, ARRAY_OF_SITES, StructureLike, crystal_of, is_atoms
+from ssatom.structures._files import Crystal, shorten
+from ssatom.warn import warn_user
 
 _Row = TypeVar("_Row")
+_Pair: TypeAlias = "tuple[Structure, int]"
 
 
 def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
@@ -55,7 +50,7 @@ def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
     >>> [s.reduced_formula for s in check_structures([bulk("NaCl", "rocksalt", a=5.64)])]
     ['NaCl']
     """
-    return list(_raising(iter_structures(structures)))
+    return list(map(unwrap, iter_structures(structures)))
 
 
 def iter_structures(
@@ -66,18 +61,13 @@ def iter_structures(
     Parameters
     ----------
     structures : iterable of Structure, Atoms or path
-        As for `check_structures`; a generator is streamed. A row that is a StructureError
-        already is handed on.
+        As for `check_structures`; a generator is streamed. Rows that are a StructureError
+        already are handed on.
 
     Returns
     -------
     iterator of Structure or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong: None, a single structure, an array of sites.
+        One for each row, in order. A container that is wrong as a whole is refused at once.
 
     Examples
     --------
@@ -86,40 +76,25 @@ def iter_structures(
     >>> [type(item).__name__ for item in iter_structures([bulk("Cu"), None])]
     ['Structure', 'StructureError']
     """
-    rows = _rows(structures, "structures", 1)
-    return (_attempt(to_structure, row, f"structures[{i}]") for i, row in enumerate(rows))
+    return _each(_rows(structures, "structures", 1), _structure, "structures")
 
 
 def iter_arrays(
     structures: Iterable[StructureLike | StructureArrays | StructureError],
 ) -> Iterator[StructureArrays | StructureError]:
-    """Like `iter_structures`, but each structure as plain arrays.
+    """Like `iter_structures`, but each structure as plain arrays, and rows may be such arrays.
 
     Parameters
     ----------
-    structures : iterable of Structure, Atoms or path
-        As for `check_structures`; a generator is streamed. Rows that are arrays or a
-        StructureError already are handed on.
+    structures : iterable of Structure, Atoms, path or StructureArrays
+        As for `iter_structures`.
 
     Returns
     -------
     iterator of StructureArrays or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ssatom.structures import iter_arrays
-    >>> next(iter_arrays([bulk("Cu")])).numbers
-    array([29])
+        One for each row, in order.
     """
-    rows = _rows(structures, "structures", 1)
-    return (_attempt(to_arrays, row, f"structures[{i}]") for i, row in enumerate(rows))
+    return _each(_rows(structures, "structures", 1), _arrays, "structures")
 
 
 def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
@@ -149,7 +124,7 @@ def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Struct
     >>> structure[index].species_string
     'Cl'
     """
-    return list(_raising(iter_sites(pairs)))
+    return list(map(unwrap, iter_sites(pairs)))
 
 
 def iter_sites(
@@ -165,12 +140,7 @@ def iter_sites(
     Returns
     -------
     iterator of (Structure, int) or StructureError
-        One for each row, in order; the caller raises or reports the errors.
-
-    Raises
-    ------
-    StructureError
-        At once, if the container is wrong.
+        One for each row, in order. A container that is wrong as a whole is refused at once.
 
     Examples
     --------
@@ -180,49 +150,59 @@ def iter_sites(
     ...     print(item)
     sites[0] (Cu): site index 1 is out of range; allowed is 0 (1 site, counted from 0)
     """
-    rows = _rows(pairs, "sites", 2)
-    return (_attempt(_to_site, row, f"sites[{i}]") for i, row in enumerate(rows))
+    return _each(_rows(pairs, "sites", 2), _site, "sites")
 
 
-def _attempt(convert: Callable[[Any, str], _Row], row: Any, where: str) -> _Row | StructureError:
-    try:
-        return convert(row, where)
-    except StructureError as error:
-        # Kept errors must not keep the frames alive in which they arose.
-        return error.with_traceback(None)
+def _each(
+    rows: Iterable[Any], take: Callable[[Any], tuple[_Row, Crystal]], collection: str
+) -> Iterator[_Row | StructureError]:
+    """What is taken of each row, or its error; this adds the row to errors and warnings."""
+    for i, row in enumerate(rows):
+        taken: Any = row
+        if not isinstance(row, StructureError):
+            taken = attempt(take, row, row=i, collection=collection)
+        if isinstance(taken, StructureError):
+            yield taken
+            continue
+        value, crystal = taken
+        for doubt in crystal.doubts:
+            warn_user(StructureWarning(doubt, [i], crystal.source))
+        yield value
 
 
-def _raising(items: Iterable[_Row | StructureError]) -> Iterator[_Row]:
-    for item in items:
-        if isinstance(item, StructureError):
-            raise item
-        yield item
+def _structure(row: Any) -> tuple[Structure, Crystal]:
+    crystal = crystal_of(row)
+    return crystal.structure, crystal
 
 
-def _to_site(row: Any, where: str) -> tuple[Structure, int]:
-    if isinstance(row, StructureError):
-        raise row
+def _arrays(row: Any) -> tuple[StructureArrays, Crystal]:
+    crystal = crystal_of(row)
+    return crystal.arrays, crystal
+
+
+def _site(row: Any) -> tuple[_Pair, Crystal]:
     if not isinstance(row, tuple | list | np.ndarray) or len(row) != 2:
         raise StructureError(
-            f"{where} is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
+            f"this row is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
             "(structure, 0)"
         )
-    structure, index = to_structure(row[0], where), row[1]
-    where = f"{where} ({structure.reduced_formula})"
+    crystal, index = crystal_of(row[0]), row[1]
+    structure, n_sites = crystal.structure, len(crystal.arrays.numbers)
+    problem = ""
     if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer):
-        raise StructureError(
-            f"{where}: site index {index!r} is of type {type(index).__name__}; allowed is a "
-            "whole number, such as int(index)"
+        problem = (
+            f"is of type {type(index).__name__}; allowed is a whole number, such as int(index)"
         )
-    if not 0 <= index < len(structure):
-        last = len(structure) - 1
-        allowed = f"0 to {last}" if last else "0"
-        problem = "is negative" if index < 0 else "is out of range"
-        raise StructureError(
-            f"{where}: site index {index} {problem}; allowed is {allowed} "
-            f"({len(structure)} site{'s' * bool(last)}, counted from 0)"
+    elif not 0 <= index < n_sites:
+        allowed = f"0 to {n_sites - 1}" if n_sites > 1 else "0"
+        problem = (
+            f"is {'negative' if index < 0 else 'out of range'}; allowed is {allowed} "
+            f"({n_sites} site{'s' * (n_sites > 1)}, counted from 0)"
         )
-    return structure, int(index)
+    if problem:
+        formula = structure.reduced_formula
+        raise StructureError(f"site index {index!r} {problem}", formula=formula)
+    return (structure, int(index)), crystal
 
 
 def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
@@ -245,15 +225,10 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         return _frame_rows(container, name, n_columns)
     if isinstance(container, np.ndarray):
         return _array_rows(container, name, n_columns)
-    if _is_pair(container) and n_columns == 2:
+    sequence = isinstance(container, tuple | list) and len(container) == n_columns == 2
+    if sequence and isinstance(container[1], int | np.integer):  # type: ignore[index]
         raise StructureError(f"{name} is one pair where a list of pairs belongs; give {example}")
     return container
-
-
-def _is_pair(container: Any) -> bool:
-    if not isinstance(container, tuple | list) or len(container) != 2:
-        return False
-    return isinstance(container[1], int | np.integer)
 
 
 def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:

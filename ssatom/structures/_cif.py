@@ -1,32 +1,39 @@
 """CIF files: each data block with atoms is a crystal.
 
-gemmi parses the text and knows the space groups. What a block leaves in doubt is an error that
-says what to do, or a warning where one reading is sound.
+gemmi parses the text and knows the space groups. An ambiguous block is an error that says what to
+do, or a warning where one reading is sound.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from gemmi import cif
 from pymatgen.core import Element, Lattice
 
-from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.structures._arrays import StructureArrays, lattice_problem
 from ssatom.structures._cif_sites import NULL, expand, parse_number, read_sites
 from ssatom.structures._cif_symmetry import Symbols, find_operations
-from ssatom.structures._files import decode, read_bytes
+from ssatom.structures._files import Crystal, decode, listed, read_bytes
 
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?:\s+|$)")
 _ANGLES = ("alpha", "beta", "gamma")
 _VOLUME_TOLERANCE = 0.02
 _SYMBOLS = {element.Z: element.symbol for element in Element}
+_OPERATIONS = ("_symmetry.equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
+_MAGNETIC = (
+    "_space_group_symop_magn_operation.xyz",
+    "_space_group_symop.magn_operation_xyz",
+)
+_LOOPS = ("_atom_site", "_symmetry", "_space_group")
+_NEEDED = ("_cell", "_symmetry", "_space_group", "_atom_site_fract", "_atom_site_label")
 _NAMED = (
     "_space_group.name_H-M_alt",
     "_symmetry.space_group_name_H-M",
@@ -34,81 +41,51 @@ _NAMED = (
 )
 
 
-class CifCrystal(NamedTuple):
-    """What a data block holds: checked arrays, the label of each site, and what is in doubt."""
-
-    arrays: StructureArrays
-    labels: list[str]
-    warnings: list[str]
-
-
-class CifBlock(NamedTuple):
-    """A data block with atoms, by its name, and its crystal or why it has none."""
-
-    name: str
-    crystal: CifCrystal | StructureError
-
-
-def read_cif(path: str | os.PathLike[str], where: str) -> list[CifBlock]:
-    """The crystals of a file, at least one.
-
-    Raises
-    ------
-    StructureFileError
-        If the file cannot be read, is no CIF, or has no block with atoms.
-    """
-    blocks = _blocks(decode(read_bytes(path, where)), where)
+def read_cif(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | StructureError]]:
+    """Each crystal of a file, at least one, by the name of its data block; "" of a single one."""
+    blocks = _blocks(decode(read_bytes(path)))
     crystals = [block for block in blocks if _has_atoms(block)]
     if not crystals:
-        names = ", ".join(f"'{block.name}'" for block in blocks[:5]) or "none"
+        names = listed([f"'{block.name}'" for block in blocks]) or "none"
         raise StructureFileError(
-            f"{where}: none of the data blocks of this file ({names}) lists atoms; the tags of a "
-            "list begin with _atom_site_label or _atom_site_type_symbol"
+            f"none of the data blocks of this file ({names}) lists atoms; the tags of a list "
+            "begin with _atom_site_label or _atom_site_type_symbol"
         )
-    return list(_read_blocks(crystals, where))
+    if len(crystals) == 1:
+        return [("", _attempt(crystals[0]))]
+    seen: Counter[str] = Counter()
+    found = []
+    for block in crystals:
+        seen[block.name] += 1
+        again = f".{seen[block.name]}" if seen[block.name] > 1 else ""
+        found.append((block.name + again, _attempt(block)))
+    return found
+
+
+def _attempt(block: cif.Block) -> Crystal | StructureError:
+    formula = " ".join((_value(block, "_chemical_formula.sum") or "").split())[:40]
+    return attempt(_read_block, block, formula=formula)
 
 
 def count_crystals(content: bytes) -> int:
     """Number of crystals in the bytes of a file; 1 if that cannot be told."""
     if len(re.findall(rb"(?im)^\s*data_", content)) < 2:
         return 1
-    try:
-        return sum(map(_has_atoms, _blocks(decode(content), "file"))) or 1
-    except StructureFileError:
-        return 1
+    blocks = attempt(_blocks, decode(content))
+    return 1 if isinstance(blocks, StructureError) else sum(map(_has_atoms, blocks)) or 1
 
 
-def _blocks(text: str, where: str) -> list[cif.Block]:
-    try:
+def _blocks(text: str) -> list[cif.Block]:
+    for checks in (1, 0):  # names that come twice matter only where they are needed
         try:
-            return list(cif.read_string(text, 1))
-        except RuntimeError:  # names that come twice matter only where they are needed
-            return list(cif.read_string(text, 0))
-    except (ValueError, RuntimeError) as error:
-        found = _GEMMI_PLACE.fullmatch(str(error))
-        reason = f"line {found[1]}: {found[2]}" if found else str(error)
+            return list(cif.read_string(text, checks))
+        except (ValueError, RuntimeError) as error:
+            found = _GEMMI_PLACE.fullmatch(str(error))
+            reason = f"line {found[1]}: {found[2]}" if found else str(error)
     remedy = "correct that line"
     if text.startswith("#\\#CIF_2"):
         remedy += "; of CIF 2.0, triple quotes, lists and tables are not read: write CIF 1.1"
-    raise StructureFileError(f"{where}: this file is no readable CIF ({reason}); {remedy}")
-
-
-def _read_blocks(blocks: list[cif.Block], where: str) -> Iterator[CifBlock]:
-    seen: dict[str, int] = {}
-    for block in blocks:
-        seen[block.name] = seen.get(block.name, 0) + 1
-        name = block.name if seen[block.name] == 1 else f"{block.name}.{seen[block.name]}"
-        try:
-            crystal: CifCrystal | StructureError = _read_block(block)
-        except StructureError as error:
-            place = f"{where} (data block '{name}')" if len(blocks) > 1 else where
-            crystal = type(error)(f"{place}{_written_formula(block)}: {error}")
-        yield CifBlock(name, crystal)
-
-
-def _written_formula(block: cif.Block) -> str:
-    formula = _value(block, "_chemical_formula.sum")
-    return f" ({' '.join(formula.split())[:40]})" if formula else ""
+    raise StructureFileError(f"this file is no readable CIF ({reason}); {remedy}")
 
 
 def _column(block: cif.Block, tag: str) -> list[str]:
@@ -117,9 +94,15 @@ def _column(block: cif.Block, tag: str) -> list[str]:
     return [cell if cell in NULL else cif.as_string(cell) for cell in cells]
 
 
-def _value(block: cif.Block, tag: str) -> str | None:
-    cells = [cell for cell in _column(block, tag) if cell not in NULL]
-    return cells[0].strip() if cells else None
+def _first(block: cif.Block, *tags: str) -> list[str]:
+    """Cells under the first of some data names that has any."""
+    return next(filter(None, (_column(block, tag) for tag in tags)), [])
+
+
+def _value(block: cif.Block, *tags: str) -> str | None:
+    """The value of the first of some data names that has one."""
+    cells = (cell.strip() for tag in tags for cell in _column(block, tag) if cell not in NULL)
+    return next(cells, None)
 
 
 def _has_atoms(block: cif.Block) -> bool:
@@ -131,35 +114,29 @@ def _has_atoms(block: cif.Block) -> bool:
 # One block ----------------------------------------------------------------------------------------
 
 
-def _read_block(block: cif.Block) -> CifCrystal:
+def _read_block(block: cif.Block) -> Crystal:
     _check_kind(block)
     _check_names(block)
     lengths, angles, lattice = _cell(block)
-    listed = _column(block, "_symmetry.equiv_pos_as_xyz")
-    listed = listed or _column(block, "_space_group_symop.operation_xyz")
-    operations, warnings = find_operations(
-        tuple(text for text in listed if text not in NULL), _symbols(block), lengths, angles
-    )
+    given = tuple(text for text in _first(block, *_OPERATIONS) if text not in NULL)
+    operations, doubts = find_operations(given, _symbols(block), lengths, angles)
     formula = _formula(_value(block, "_chemical_formula.sum") or "")
-    elements = frozenset(formula or ())
-    sites, doubts = read_sites(lambda tag: _column(block, tag), elements)
+    sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula or ()))
     coords, rows = expand(sites, operations, lattice)
     problem = lattice_problem(lattice, len(coords))
     if problem:
         raise StructureFileError(problem)
     numbers = np.array([site.number for site in sites], dtype=np.int64)[rows]
-    labels = [sites[row].label for row in rows.tolist()]
-    warnings = [*warnings, *doubts, *_volume_doubt(block, lattice)]
+    doubts = [*doubts, *more_doubts, *_volume_doubt(block, lattice)]
     if formula:
-        warnings += _formula_doubt(formula, numbers, _value(block, "_cell.formula_units_Z"))
-    return CifCrystal(StructureArrays(lattice, numbers, coords), labels, warnings)
+        doubts += _formula_doubt(formula, numbers, _value(block, "_cell.formula_units_Z"))
+    labels = [sites[row].label for row in rows.tolist()]
+    return Crystal(StructureArrays(lattice, numbers, coords), labels=labels, doubts=doubts)
 
 
 def _check_kind(block: cif.Block) -> None:
-    """Refuse what needs more than a cell, operations and sites; and data that contradict."""
-    if _column(block, "_space_group_symop_magn_operation.xyz") or _column(
-        block, "_space_group_symop.magn_operation_xyz"
-    ):
+    """Refuse what needs more than a cell, operations and sites."""
+    if _first(block, *_MAGNETIC):
         raise StructureFileError("this is a magnetic CIF; give the file a name that ends in .mcif")
     dimension = _value(block, "_cell.modulation_dimension")
     if _column(block, "_space_group_symop.ssg_operation_algebraic") or dimension not in (None, "0"):
@@ -170,30 +147,20 @@ def _check_kind(block: cif.Block) -> None:
 
 
 def _check_names(block: cif.Block) -> None:
-    """Refuse a block that gives twice, and not alike, what decides on the crystal."""
+    """Refuse a block that gives twice, and not alike, what cell, symmetry or sites follow from."""
     values: dict[str, object] = {}
     for item in block:
-        for tag, value in _needed(item):
-            if values.setdefault(tag, value) != value:
+        columns: dict[str, Any] = {}
+        pair: Any = item.pair
+        if pair is not None:
+            columns = {pair[0]: pair[1]}
+        elif item.loop is not None and item.loop.tags[0].lower().startswith(_LOOPS):
+            tags, cells = item.loop.tags, item.loop.values
+            columns = {tag: cells[i :: len(tags)] for i, tag in enumerate(tags)}
+        for tag, value in columns.items():
+            tag = tag.lower().replace(".", "_", 1)
+            if tag.startswith(_NEEDED) and values.setdefault(tag, value) != value:
                 raise StructureFileError(f"{tag} is given twice, with different values; delete one")
-
-
-def _needed(item: cif.Item) -> Iterator[tuple[str, object]]:
-    """Single values and columns of an item that decide on cell, symmetry or sites."""
-    begins = ("_cell", "_symmetry", "_space_group", "_atom_site_fract", "_atom_site_label")
-    pair: Any = item.pair
-    if pair is not None:
-        tag = pair[0].lower().replace(".", "_", 1)
-        if tag.startswith(begins):
-            yield tag, pair[1]
-    elif item.loop is not None:
-        tags = item.loop.tags
-        if tags[0].lower().startswith(("_atom_site", "_symmetry", "_space_group")):
-            values = item.loop.values
-            for i, tag in enumerate(tags):
-                tag = tag.lower().replace(".", "_", 1)
-                if tag.startswith(begins):
-                    yield tag, values[i :: len(tags)]
 
 
 def _cell(block: cif.Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,14 +169,13 @@ def _cell(block: cif.Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = []
     for tag in tags:
         text = _value(block, tag)
-        number = parse_number(text) if text else None
-        if number is None or number[0] <= 0:
+        values.append(_positive(text))
+        if not values[-1]:
             got = f"is '{text[:40]}'" if text else "is missing"
             raise StructureFileError(
                 f"{tag.replace('.', '_')} {got}; give the three lengths in Å and the three angles "
                 "in °, as positive numbers"
             )
-        values.append(number[0])
     cosines = np.cos(np.radians(values[3:]))
     if max(values[3:]) >= 180 or 1 + 2 * cosines.prod() - (cosines**2).sum() <= 1e-6:
         shown = ", ".join(f"{value:.6g}" for value in values[3:])
@@ -219,12 +185,10 @@ def _cell(block: cif.Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _symbols(block: cif.Block) -> Symbols:
-    hall = _value(block, "_space_group.name_Hall") or _value(
-        block, "_symmetry.space_group_name_Hall"
-    )
-    names = [_value(block, tag) for tag in _NAMED]
-    number = _value(block, "_space_group.IT_number") or _value(block, "_symmetry.Int_Tables_number")
-    return Symbols(hall, tuple(name for name in names if name), number)
+    names = filter(None, (_value(block, tag) for tag in _NAMED))
+    hall = _value(block, "_space_group.name_Hall", "_symmetry.space_group_name_Hall")
+    number = _value(block, "_space_group.IT_number", "_symmetry.Int_Tables_number")
+    return Symbols(hall, tuple(names), number)
 
 
 # Doubts -------------------------------------------------------------------------------------------
@@ -257,35 +221,36 @@ def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | 
             f"Missing elements {', '.join(missing)}: _chemical_formula_sum is '{written}', and no "
             "site holds them; add their sites, or correct the formula"
         ]
-    ratios = {symbol: n / formula[symbol] for symbol, n in found.items() if formula.get(symbol)}
-    cells = " ".join(f"{symbol}{n}" for symbol, n in found.items())
-    if len(ratios) < len(found) or max(ratios.values()) > 1.02 * min(ratios.values()):
+    ratios = [n / formula[symbol] for symbol, n in found.items() if formula.get(symbol)]
+    cell = f"the cell holds {' '.join(f'{symbol}{n}' for symbol, n in found.items())}"
+    if len(ratios) < len(found) or max(ratios) > 1.02 * min(ratios):
         return [
-            f"the cell holds {cells}, which is not in the ratio of _chemical_formula_sum "
-            f"'{written}'; check that sites and symmetry operations are complete"
+            f"{cell}, which is not in the ratio of _chemical_formula_sum '{written}'; check that "
+            "sites and symmetry operations are complete"
         ]
-    number = parse_number(units) if units else None
-    if number is None or number[0] <= 0:
-        return []
-    size = max(ratios.values())
+    n_units = _positive(units)
     # Some programs write the content of the whole cell for the formula, beside its Z.
-    is_cell = abs(size - 1) < 0.02 and all(n % number[0] == 0 for n in formula.values())
-    if abs(size / number[0] - 1) > 0.02 and not is_cell:
-        return [
-            f"the cell holds {cells}, and _chemical_formula_sum '{written}' times "
-            f"_cell_formula_units_Z {units} says otherwise; check that the symmetry operations "
-            "are complete"
-        ]
-    return []
+    is_cell = abs(max(ratios) - 1) < 0.02 and not any(n % (n_units or 1) for n in formula.values())
+    if not n_units or is_cell or abs(max(ratios) / n_units - 1) <= 0.02:
+        return []
+    return [
+        f"{cell}, and _chemical_formula_sum '{written}' times _cell_formula_units_Z {units} says "
+        "otherwise; check that the symmetry operations are complete"
+    ]
 
 
 def _volume_doubt(block: cif.Block, lattice: np.ndarray) -> list[str]:
     text = _value(block, "_cell.volume")
-    number = parse_number(text) if text else None
-    volume = abs(float(np.linalg.det(lattice)))
-    if number is None or number[0] <= 0 or abs(volume / number[0] - 1) < _VOLUME_TOLERANCE:
+    written, volume = _positive(text), abs(float(np.linalg.det(lattice)))
+    if not written or abs(volume / written - 1) < _VOLUME_TOLERANCE:
         return []
     return [
         f"the lengths and angles of the cell give {volume:.6g} Å³, and _cell_volume is {text}; the "
         "former are used. Correct the wrong ones"
     ]
+
+
+def _positive(text: str | None) -> float:
+    """The number that a text is, 0 if it is none above 0."""
+    number = parse_number(text) if text else None
+    return max(number[0], 0.0) if number else 0.0

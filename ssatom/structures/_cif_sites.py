@@ -12,18 +12,19 @@ from pymatgen.core import Element
 from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
-from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, is_full
+from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
 from ssatom.structures._cif_symmetry import Operations
+from ssatom.structures._files import listed
 
 SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
-_FAR = 1e6  # cells; further out, too few digits are left of a coordinate
 _CHUNK = 100_000  # images at a time
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d+))?(\(\d*\))?")
 _SYMBOL = re.compile(r"\d{0,3}([A-Za-z]{1,2})(?:\d*[+-]|[+-]\d+|0)?")
 _LABEL = re.compile(r"([A-Za-z])([A-Za-z]?)([A-Za-z]*)")
 _NUMBERS = {element.symbol: element.Z for element in Element} | {"D": 1, "T": 1}
+_SYMBOLS = {element.Z: element.symbol for element in Element}
 _LIGHT = set("HCNOFS")  # two of them beside each other may be a group of atoms, such as CO
 _PARTS = re.compile(r"[A-Z][a-z]?")
 
@@ -37,7 +38,7 @@ class Site(NamedTuple):
 
     label: str
     number: int
-    frac: tuple[float, float, float]
+    frac: tuple[float, ...]
     occupancy: float
     decimals: int
 
@@ -46,7 +47,7 @@ class Site(NamedTuple):
 
 
 def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
-    """The atoms that a block lists, and what is in doubt about them.
+    """The atoms that a block lists, and what is ambiguous about them.
 
     `column` gives the cells of a data name, none if the block lacks it; `elements` are those of
     the chemical formula, if there is one.
@@ -57,32 +58,20 @@ def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], li
         raise StructureFileError(_no_fractions(column))
     if not (symbols or labels):
         raise StructureFileError("its sites have neither type symbols nor labels; add elements")
-    given = zip(labels or symbols, symbols or labels, strict=False)
-    names = [
-        f"number {i}" if x in NULL and y in NULL else y if x in NULL else x
-        for i, (x, y) in enumerate(given, 1)
-    ]
-    texts = column("_atom_site.occupancy")
-    occupancies = _occupancies(names, texts)
-    symbols = symbols or [""] * len(names)
-    if len({len(names), len(symbols), *map(len, axes), len(occupancies)}) > 1:
+    n_sites = len(labels or symbols)
+    symbols, labels = symbols or [""] * n_sites, labels or symbols
+    texts = column("_atom_site.occupancy") or ["1"] * n_sites
+    if {n_sites} != set(map(len, [symbols, texts, *axes])):
         raise StructureFileError("the columns of its sites have different lengths; correct them")
     sites = []
-    for name, symbol, x, y, z, occupancy in zip(names, symbols, *axes, occupancies, strict=True):
-        if symbol in NULL:
-            number = _element_of_label(name, elements)
-        else:
-            number = _element_of_symbol(symbol, elements)
-        if not number:
-            raise StructureFileError(f"site {name} {_no_element(symbol, name)}")
-        if number > MAX_ATOMIC_NUMBER:
-            raise StructureFileError(
-                f"site {name} is {symbol} (Z = {number}); allowed are the elements with features, "
-                f"H to Fm (Z = 1 to {MAX_ATOMIC_NUMBER}): leave this structure out"
-            )
-        frac, decimals = _coordinates(name, (x, y, z))
-        sites.append(Site(name, number, frac, occupancy, decimals))
-    _check_extras(column, names)
+    for i, (label, symbol, text, *xyz) in enumerate(
+        zip(labels, symbols, texts, *axes, strict=True), 1
+    ):
+        name = next((word for word in (label, symbol) if word not in NULL), f"number {i}")
+        number = _number_of(name, symbol, elements)
+        frac, decimals = _coordinates(name, xyz)
+        sites.append(Site(name, number, frac, _occupancy(name, text), decimals))
+    _check_extras(column, sites)
     return sites, _unknown_occupancies(sites, texts)
 
 
@@ -96,23 +85,21 @@ def _no_fractions(column: Column) -> str:
     return "its sites lack some of _atom_site_fract_x, _y and _z; add the coordinates"
 
 
-def _coordinates(name: str, texts: tuple[str, str, str]) -> tuple[tuple[float, float, float], int]:
-    values, decimals = [], 0
-    for axis, text in zip("xyz", texts, strict=True):
+def _coordinates(name: str, texts: list[str]) -> tuple[tuple[float, ...], int]:
+    numbers = [parse_number(text) for text in texts]
+    for axis, text, number in zip("xyz", texts, numbers, strict=True):
         if text in NULL:
             raise StructureFileError(
                 f"site {name} has no coordinates (_atom_site_fract_{axis} is '{text}'); add "
                 "them, or delete its line if the crystal is to be read without this atom"
             )
-        number = parse_number(text)
-        if number is None or not abs(number[0]) < _FAR:
+        if number is None or not abs(number[0]) < FAR:
             raise StructureFileError(
                 f"site {name} has the coordinate _atom_site_fract_{axis} '{text[:40]}'; allowed "
                 "are numbers, fractions of a cell edge, such as 0.25 or 0.2503(4)"
             )
-        values.append(number[0])
-        decimals = max(decimals, number[1])
-    return (values[0], values[1], values[2]), decimals
+    known = [number for number in numbers if number]
+    return tuple(value for value, _ in known), max(decimals for _, decimals in known)
 
 
 @lru_cache(maxsize=65536)
@@ -140,35 +127,27 @@ def parse_number(text: str) -> tuple[float, int] | None:
     return value, decimals
 
 
-def _occupancies(names: list[str], texts: list[str]) -> list[float]:
-    """Occupancy of each site; 1, the default of the format, where it is not given."""
-    if not texts:
-        return [1.0] * len(names)
-    values = []
-    for name, text in zip(names, texts, strict=False):
-        number = (1.0, 0) if text in NULL else parse_number(text)
-        if number is None:
-            raise StructureFileError(
-                f"site {name} has the occupancy '{text[:40]}'; allowed are numbers from 0 to 1"
-            )
-        values.append(number[0])
-    return values
+def _occupancy(name: str, text: str) -> float:
+    """Occupancy of a site; 1, the default of the format, where it is not given."""
+    number = (1.0, 0) if text in NULL else parse_number(text)
+    if number is None:
+        raise StructureFileError(
+            f"site {name} has the occupancy '{text[:40]}'; allowed are numbers from 0 to 1"
+        )
+    return number[0]
 
 
 def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
-    unknown = [site for site, text in zip(sites, texts, strict=False) if text in NULL]
-    if not unknown:
+    labels = [site.label for site, text in zip(sites, texts, strict=True) if text in NULL]
+    if not labels:
         return []
-    labels = [site.label for site in unknown]
-    shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-    plural = "s" * (len(labels) > 1)
     warning = (
-        f"the occupancy of {len(labels)} site{plural} ({shown}) is not given; read as 1, "
-        "the default of the format. Write the numbers if that is wrong"
+        f"the occupancy of {len(labels)} site{'s' * (len(labels) > 1)} ({listed(labels)}) is not "
+        "given; read as 1, the default of the format. Write the numbers if that is wrong"
     )
-    lost = [site for site, text in zip(sites, texts, strict=False) if text == "."]
+    lost = {_SYMBOLS[site.number] for site, text in zip(sites, texts, strict=True) if text == "."}
     if lost:
-        elements = ", ".join(sorted({Element.from_Z(site.number).symbol for site in lost}))
+        elements = ", ".join(sorted(lost))
         warning += (
             f"; for '.', pymatgen leaves such atoms out and says \"Missing elements {elements}\""
         )
@@ -178,8 +157,22 @@ def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
 # Elements -----------------------------------------------------------------------------------------
 
 
+def _number_of(name: str, symbol: str, elements: frozenset[str]) -> int:
+    """Atomic number by the type symbol, or by the label where there is none."""
+    find, text = (_by_label, name) if symbol in NULL else (_by_symbol, symbol)
+    number = find(text, elements)
+    if not number:
+        raise StructureFileError(f"site {name} {_no_element(symbol, name)}")
+    if number > MAX_ATOMIC_NUMBER:
+        raise StructureFileError(
+            f"site {name} is {symbol} (Z = {number}); allowed are the elements with features, "
+            f"H to Fm (Z = 1 to {MAX_ATOMIC_NUMBER}): leave this structure out"
+        )
+    return number
+
+
 @lru_cache(maxsize=4096)
-def _element_of_symbol(symbol: str, elements: frozenset[str]) -> int:
+def _by_symbol(symbol: str, elements: frozenset[str]) -> int:
     """Atomic number of a type symbol, with or without isotope and charge; 0 if it is none."""
     found = _SYMBOL.fullmatch(symbol)
     if not found:
@@ -195,7 +188,7 @@ def _element_of_symbol(symbol: str, elements: frozenset[str]) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _element_of_label(label: str, elements: frozenset[str]) -> int:
+def _by_label(label: str, elements: frozenset[str]) -> int:
     """Atomic number that a label such as Na1 begins with; 0 if that is doubtful."""
     number = _beginning(label, elements)
     if label[:1] in "DTdt" and number == 1:  # seldom a hydrogen isotope
@@ -238,18 +231,19 @@ def _no_element(symbol: str, label: str) -> str:
     )
 
 
-def _check_extras(column: Column, names: list[str]) -> None:
+def _check_extras(column: Column, sites: list[Site]) -> None:
     """Refuse dummies, hydrogen atoms that have no line, and alternatives without occupancy."""
-    for name, flag in zip(names, column("_atom_site.calc_flag"), strict=False):
+    for site, flag in zip(sites, column("_atom_site.calc_flag"), strict=False):
         if flag.lower() in ("dum", "dummy"):
             raise StructureFileError(
-                f"site {name} is a dummy (_atom_site_calc_flag {flag}) and no atom; delete its line"
+                f"site {site.label} is a dummy (_atom_site_calc_flag {flag}) and no atom; delete "
+                "its line"
             )
-    for name, text in zip(names, column("_atom_site.attached_hydrogens"), strict=False):
+    for site, text in zip(sites, column("_atom_site.attached_hydrogens"), strict=False):
         number = parse_number(text)
         if number and number[0] > 0:
             raise StructureFileError(
-                f"site {name} has {text} hydrogen atoms without coordinates "
+                f"site {site.label} has {text} hydrogen atoms without coordinates "
                 "(_atom_site_attached_hydrogens); give each a line of its own, or set the number "
                 "to 0 if the crystal is to be read without them"
             )
@@ -270,23 +264,18 @@ def expand(
     """All atoms of the cell, fractional coordinates (n, 3) and the line of each."""
     n_operations = len(operations.rotations)
     if n_operations == 1:
-        coords = np.array([site.frac for site in sites])
-        coords, rows = coords + operations.translations[0], np.arange(len(sites))
+        coords = np.array([site.frac for site in sites]) + operations.translations[0]
+        rows = np.arange(len(sites))
     else:
         step = max(1, _CHUNK // n_operations)
-        parts = [
-            _orbits(sites[start : start + step], operations, lattice)
-            for start in range(0, len(sites), step)
-        ]
-        coords = np.concatenate([part[0] for part in parts])
-        rows = np.concatenate([part[1] + i * step for i, part in enumerate(parts)])
+        starts = range(0, len(sites), step)
+        parts = [_orbits(sites[start : start + step], operations, lattice) for start in starts]
+        coords = np.concatenate([part for part, _ in parts])
+        rows = np.concatenate([part + i * step for i, (_, part) in enumerate(parts)])
     coords = coords - np.floor(coords)
     coords[coords > 1 - 1e-12] = 0.0
-    kept = _kept(sites, coords, rows, lattice)
-    if kept.all():
-        return coords, rows
-    chosen = kept[rows]
-    return coords[chosen], rows[chosen]
+    kept = _kept(sites, coords, rows, lattice)[rows]
+    return coords[kept], rows[kept]
 
 
 def _orbits(
@@ -367,21 +356,23 @@ def _check_occupancy(sites: list[Site]) -> None:
     """Refuse sites that one element does not fill."""
     total = sum(site.occupancy for site in sites)
     lowest = min(site.occupancy for site in sites)
-    if len({site.number for site in sites}) == 1 and lowest > 0 and is_full(total, len(sites)):
+    full = is_full(total, len(sites))
+    if full and lowest > 0 and len({site.number for site in sites}) == 1:
         return
-    symbols = [Element.from_Z(site.number).symbol for site in sites]
-    parts = ", ".join(f"{s} {site.occupancy:.4g}" for s, site in zip(symbols, sites, strict=True))
+    parts = ", ".join(f"{_SYMBOLS[site.number]} {site.occupancy:.4g}" for site in sites)
     labels = " and ".join(site.label for site in sites)
     what = f"site {labels} has" if len(sites) == 1 else f"sites {labels} share one place and have"
     if lowest <= 0:
-        raise StructureFileError(
-            f"{what} an occupancy of 0 or less ({parts}); delete the line of an atom that is not "
-            "there, or correct the number"
+        problem = (
+            f"an occupancy of 0 or less ({parts}); delete the line of an atom that is not there, "
+            "or correct the number"
         )
-    if total > 1 and not is_full(total, len(sites)):
+    elif total > 1 and not full:
         remedy = "delete all but one of the lines" if len(sites) > 1 else "correct the number"
-        raise StructureFileError(f"{what} a total occupancy of {total:.4g} ({parts}); {remedy}")
-    raise StructureFileError(
-        f"{what} partial occupancy ({parts}); order the structure first, for instance with "
-        "OrderDisorderedStructureTransformation"
-    )
+        problem = f"a total occupancy of {total:.4g} ({parts}); {remedy}"
+    else:
+        problem = (
+            f"partial occupancy ({parts}); order the structure first, for instance with "
+            "OrderDisorderedStructureTransformation"
+        )
+    raise StructureFileError(f"{what} {problem}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from ssatom.exceptions import StructureFileError
 
 _RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
 _METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
-_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?\*?)?([xyz])?")
+_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/([1-9]\d*))?\*?)?([xyz])?")
 _SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
 _WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
 
@@ -58,8 +59,7 @@ def find_operations(
 def listed_operations(listed: tuple[str, ...]) -> Operations:
     """Operations of their texts, such as "-x, y+1/2, -z"; they must form a group."""
     parsed = [_parse(text) for text in listed]
-    rotations = np.array([rotation for rotation, _ in parsed], dtype=float)
-    translations = np.array([translation for _, translation in parsed])
+    rotations, translations = (np.array(x, dtype=float) for x in zip(*parsed, strict=True))
     keys = _keys(rotations, translations)
     _, first = np.unique(keys, return_index=True)
     first.sort()
@@ -70,44 +70,36 @@ def listed_operations(listed: tuple[str, ...]) -> Operations:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[list[list[int]], list[float]]:
-    rows = [_parse_row(part) for part in re.sub(r"\s", "", text.lower()).split(",")]
-    if len(rows) != 3 or None in rows:
+    """Rotation and shift of a text; gemmi takes shifts in twenty-fourths only."""
+    parts = re.sub(r"\s", "", text.lower()).split(",")
+    rows = [row for part in parts if (row := _parse_row(part))]
+    if not len(rows) == len(parts) == 3:
         raise StructureFileError(
             f"the symmetry operation '{text[:60]}' is not understood; write it like "
             "'-x,y+1/2,-z', in quotes if it has blanks"
         )
-    rotation = [row[0] for row in rows if row]
+    rotation = [row[0] for row in rows]
     if abs(round(np.linalg.det(rotation))) != 1:
         raise StructureFileError(f"the symmetry operation '{text}' is none: it changes the volume")
-    return rotation, [row[1] for row in rows if row]
+    return rotation, [row[1] for row in rows]
 
 
 def _parse_row(text: str) -> tuple[list[int], float] | None:
     """Coefficients of x, y and z, and the shift, of one part of an operation."""
-    coefficients, shift, place = [0, 0, 0], Fraction(0), 0
-    while place < len(text):
-        found = _TERM.match(text, place)
-        if not found or found.end() == place or not (found[2] or found[4]):
-            return None
-        if place and not found[1]:
-            return None
-        if found[3] and not int(found[3]):
-            return None
-        value = Fraction(found[2] or 1) / int(found[3] or 1) * (-1 if found[1] == "-" else 1)
-        if not found[4]:
-            shift += value
-        elif value.denominator == 1:
-            coefficients["xyz".index(found[4])] += int(value)
-        else:
-            return None
-        place = found.end()
-    return (coefficients, _exact(float(shift))) if text else None
-
-
-def _exact(shift: float) -> float:
-    """A shift, 1/3 where it was written 0.333."""
-    nearest = round(shift * 24) / 24
-    return nearest if abs(shift - nearest) < 0.002 else shift
+    terms = [term for term in _TERM.finditer(text) if term[2] or term[4]]
+    if not text or "".join(term[0] for term in terms) != text:
+        return None
+    if not all(term[1] for term in terms[1:]):  # a sign between any two
+        return None
+    values = dict.fromkeys(("x", "y", "z", None), Fraction(0))
+    for sign, number, divisor, axis in (term.groups() for term in terms):
+        values[axis] += Fraction(f"{sign}{number or 1}") / int(divisor or 1)
+    shift = float(values.pop(None))
+    if any(value.denominator != 1 for value in values.values()):
+        return None
+    nearest = round(shift * 24) / 24  # 1/3 where it was written 0.333
+    exact = nearest if abs(shift - nearest) < 0.002 else shift
+    return [int(value) for value in values.values()], exact
 
 
 def _keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
@@ -138,16 +130,14 @@ def _check_group(
 def _contradictions(listed: tuple[str, ...], symbols: Symbols) -> list[str]:
     """What the names of the space group say otherwise than the list of operations."""
     group, order = _group_of(listed)
-    warnings = []
     for what, claimed in _claims(symbols):
-        differs = group.number != claimed.number if group else order != _order(claimed)
-        if differs:
+        if (group.number if group else order) != (claimed.number if group else _order(claimed)):
             got = f"those of {group.xhm()}" if group else f"of another group ({order} rotations)"
-            warnings.append(
+            return [
                 f"{what} contradicts the operations that are listed, {got}; the operations are "
                 "used. Check that they are complete, or correct the symbol"
-            )
-    return warnings[:1]
+            ]
+    return []
 
 
 @lru_cache(maxsize=512)
@@ -200,37 +190,27 @@ def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, lis
 
 @lru_cache(maxsize=1024)
 def _operations_of_hall(hall: str) -> Operations:
-    return listed_operations(tuple(op.triplet() for op in _parse_hall(hall)))
-
-
-def _parse_hall(hall: str) -> gemmi.GroupOps:
     try:
-        return gemmi.symops_from_hall(hall)
+        operations = gemmi.symops_from_hall(hall)
     except (RuntimeError, ValueError) as error:
-        reason = str(error)
-    raise StructureFileError(
-        f"the Hall symbol '{hall[:60]}' is not understood ({reason}), and no symmetry operations "
-        "are listed; correct it, or list the operations"
-    )
+        raise StructureFileError(
+            f"the Hall symbol '{hall[:60]}' is not understood ({error}), and no symmetry "
+            "operations are listed; correct it, or list the operations"
+        ) from None
+    return listed_operations(tuple(operation.triplet() for operation in operations))
 
 
 def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
     """Each name that is understood, with a space group of that type."""
-    claims = []
+    claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
     if symbols.hall:
-        try:
+        with suppress(RuntimeError, ValueError):
             group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
-        except (RuntimeError, ValueError):
-            group = None
-        if group:
             claims.append((f"the Hall symbol '{symbols.hall}'", group))
-    for name in symbols.names:
-        group = _lookup(name)
-        if group:
-            claims.append((f"the space group '{name}'", group))
+    claims += [(f"the space group '{name}'", _lookup(name)) for name in symbols.names]
     if symbols.number:
         claims.append((f"the space group number {symbols.number}", _numbered(symbols.number)))
-    return claims
+    return [(what, group) for what, group in claims if group]
 
 
 def _lookup(name: str) -> gemmi.SpaceGroup | None:
@@ -291,7 +271,9 @@ def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.Sp
 def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
     """The group of a short symbol, whose unique axis has the only angle that is not 90°."""
     symbol = _spellings(name)
-    oblique = [axis for axis, angle in zip("abc", angles, strict=True) if _is_oblique(angle)]
+    oblique = [
+        axis for axis, angle in zip("abc", angles, strict=True) if abs(angle - 90) > _RIGHT_ANGLE
+    ]
     groups = dict(zip("bca", map(gemmi.find_spacegroup_by_name, symbol), strict=True))
     known = [axis for axis in "bca" if groups[axis]]
     axis = oblique[0] if oblique else known[0]
@@ -309,10 +291,6 @@ def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup
         f"angles, which are all 90°; read as '{group.hm}'. List the symmetry operations, or write "
         "the symbol in full, if that is wrong"
     ]
-
-
-def _is_oblique(angle: float) -> bool:
-    return abs(angle - 90) > _RIGHT_ANGLE
 
 
 def _standard_setting(number: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:

@@ -12,13 +12,15 @@ from pymatgen.core import IMolecule, IStructure, Lattice, Site, Structure
 
 from ssatom.exceptions import StructureError
 from ssatom.structures._arrays import (
+    NO_SITES,
     StructureArrays,
     is_full,
     lattice_problem,
     open_side_problem,
     structure_arrays,
 )
-from ssatom.structures._paths import arrays_from_file, shorten, structure_from_file
+from ssatom.structures._files import Crystal, shorten
+from ssatom.structures._paths import crystal_from_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,52 +32,33 @@ _LAST_ELEMENT = 118
 ALLOWED = "a pymatgen Structure, ASE Atoms, or the path of a structure file"
 
 
-def to_structure(row: Any, where: str) -> Structure:
-    """The checked structure of a row.
-
-    Raises
-    ------
-    StructureError
-        Says what is wrong with the row; a row that is such an error already is raised as it is.
-    """
-    structure, where = _read(row, where)
-    structure_arrays(structure, where)
-    return structure
-
-
-def to_arrays(row: Any, where: str) -> StructureArrays:
-    """The checked arrays of a row, with the errors of `to_structure`."""
+def crystal_of(row: Any) -> Crystal:
+    """The checked crystal of a row, or a StructureError that says what is wrong with it."""
+    if isinstance(row, StructureError):
+        raise row
     if isinstance(row, StructureArrays):
-        return row
+        return Crystal(row)
     if isinstance(row, str | os.PathLike):
-        return arrays_from_file(*_path(row, where))
-    return structure_arrays(*_read(row, where))
+        return crystal_from_file(_path(row))
+    if is_atoms(row):
+        structure = structure_from_atoms(row)
+    elif isinstance(row, IStructure):
+        structure = cast(Structure, row)
+    else:
+        raise StructureError(f"this row is {_describe(row)}")
+    return Crystal(structure_arrays(structure), structure)
 
 
-def _path(row: str | os.PathLike[str], where: str) -> tuple[str, str]:
-    """The path that a row gives, and what messages call it; text of a file is refused."""
+def _path(row: str | os.PathLike[str]) -> str:
+    """The path that a row gives; text of a file is refused."""
     path = os.fsdecode(row)
     if "\n" in path or "\r" in path or "\0" in path:
         raise StructureError(
-            f"{where} is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
+            f"this row is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
             'file belongs; make structures of text first, with Structure.from_str(text, fmt="cif") '
             'or fmt="poscar"'
         )
-    return path, f"{where} '{shorten(path)}'"
-
-
-def _read(row: Any, where: str) -> tuple[Structure, str]:
-    """The structure of a row, not yet checked, and what messages call it."""
-    if isinstance(row, StructureError):
-        raise row
-    if isinstance(row, str | os.PathLike):
-        path, where = _path(row, where)
-        return structure_from_file(path, where), where
-    if is_atoms(row):
-        return structure_from_atoms(row, where), where
-    if isinstance(row, IStructure):
-        return cast(Structure, row), where
-    raise StructureError(f"{where} is {_describe(row)}")
+    return path
 
 
 def is_atoms(value: Any) -> bool:
@@ -84,7 +67,7 @@ def is_atoms(value: Any) -> bool:
     return module is not None and isinstance(value, module.Atoms)
 
 
-def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
+def structure_from_atoms(atoms: Atoms) -> Structure:
     """Pymatgen structure of ASE atoms, periodic in all directions.
 
     Parameters
@@ -94,8 +77,6 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
         the atoms and their next images: a molecule or a slab in such a box of vacuum is a
         periodic crystal here, in which no bond crosses the open side. Further per-atom arrays
         become site properties.
-    where : str, default="structure"
-        What messages call the structure.
 
     Returns
     -------
@@ -118,9 +99,15 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
     'H2O'
     """
     if not len(atoms):
-        raise StructureError(f"{where} has no sites; a crystal needs at least one")
-    _check_numbers(atoms, where)
-    where = f"{where} ({atoms.get_chemical_formula(empirical=True)})"
+        raise StructureError(NO_SITES)
+    wrong = (atoms.numbers < 1) | (atoms.numbers > _LAST_ELEMENT)
+    if wrong.any():
+        number = int(atoms.numbers[wrong.argmax()])
+        what = f"has the atomic number {number}" if number else "holds the dummy species X"
+        raise StructureError(
+            f"site {wrong.argmax()} {what}, which is no element; replace it with an element, or "
+            "remove the site if it is a vacancy or a ghost atom"
+        )
     cell = np.array(atoms.cell.array)
     problem = lattice_problem(cell, len(atoms))
     if problem and np.isfinite(cell).all():
@@ -128,34 +115,14 @@ def structure_from_atoms(atoms: Atoms, where: str = "structure") -> Structure:
             f". These are ASE Atoms with pbc={atoms.pbc.tolist()}: put a molecule or slab into "
             "a box, for instance with atoms.center(vacuum=10.0)"
         )
-    if problem:
-        raise StructureError(f"{where}: {problem}")
-    frac_coords = atoms.get_scaled_positions(wrap=False)
-    problem = _partial_occupancy(atoms)
+    frac_coords = np.zeros((0, 3)) if problem else atoms.get_scaled_positions(wrap=False)
+    problem = problem or _partial_occupancy(atoms)
     if not problem and np.isfinite(frac_coords).all():
         problem = open_side_problem(cell, frac_coords, atoms.pbc.tolist())
     if problem:
-        raise StructureError(f"{where}: {problem}")
+        raise StructureError(problem, formula=atoms.get_chemical_formula(empirical=True))
     extra = {k: v.tolist() for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
-    return Structure(
-        Lattice(cell),
-        atoms.numbers.tolist(),
-        frac_coords,
-        site_properties=extra,
-    )
-
-
-def _check_numbers(atoms: Atoms, where: str) -> None:
-    wrong = (atoms.numbers < 1) | (atoms.numbers > _LAST_ELEMENT)
-    if not wrong.any():
-        return
-    site = int(np.argmax(wrong))
-    number = int(atoms.numbers[site])
-    what = f"has the atomic number {number}" if number else "holds the dummy species X"
-    raise StructureError(
-        f"{where}: site {site} {what}, which is no element; replace it with an element, or remove "
-        "the site if it is a vacancy or a ghost atom"
-    )
+    return Structure(Lattice(cell), atoms.numbers.tolist(), frac_coords, site_properties=extra)
 
 
 def _partial_occupancy(atoms: Atoms) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -9,28 +10,37 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Element
 
-from ssatom.exceptions import StructureFileError
-from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, StructureArrays
-from ssatom.structures._files import decode, plain_name, read_bytes
+from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.structures._arrays import (
+    MAX_ATOMIC_NUMBER,
+    StructureArrays,
+    coordinates_problem,
+    lattice_problem,
+    reduced_formula,
+)
+from ssatom.structures._files import Crystal, decode, plain_name, read_bytes
 
 _MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
 _NUMBERS = {element.symbol: element.Z for element in Element}
 
 
-def read_poscar(path: str | os.PathLike[str], where: str) -> tuple[StructureArrays, list[str]]:
-    """Lattice, elements and coordinates of a file, and what is in doubt about them.
+def read_poscar(path: str | os.PathLike[str]) -> Crystal:
+    """The crystal of a file.
 
     Without a line of elements (VASP 4) they come from symbols after the coordinates, a POTCAR
     beside a file that is named as VASP names it, or a comment that is a list of as many elements.
     """
-    lines = decode(read_bytes(path, where)).splitlines()
-    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot")
-    try:
-        return _parse(lines, _of_potcar(Path(path).parent / "POTCAR") if in_use else [])
-    except StructureFileError as error:
-        problem = str(error)
-    raise StructureFileError(f"{where}: {problem}")
+    lines = decode(read_bytes(path)).splitlines()
+    potcar = Path(path).parent / "POTCAR"
+    in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot") and potcar.is_file()
+    elements = _POTCAR_TITLE.findall(decode(read_bytes(potcar))) if in_use else []
+    arrays, doubts = _parse(lines, elements)
+    problem = lattice_problem(arrays.lattice, len(arrays.numbers))
+    problem = problem or coordinates_problem(arrays.frac_coords)
+    if problem:
+        raise StructureError(problem, formula=reduced_formula(arrays.numbers))
+    return Crystal(arrays, doubts=doubts)
 
 
 def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
@@ -40,9 +50,10 @@ def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[s
         raise StructureFileError(
             f"line {place} gives the numbers of atoms {counts}; allowed are whole numbers above 0"
         )
-    selective = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1] in ("s", "S")
+    wanted = "a line 'Direct' or 'Cartesian'"
+    selective = _line(lines, place, wanted)[:1] in ("s", "S")
     place += selective
-    mode = _line(lines, place, "a line 'Direct' or 'Cartesian'")[:1]
+    mode = _line(lines, place, wanted)[:1]
     if not mode.isalpha():
         raise StructureFileError(
             f"line {place + 1} is {_shown(lines[place])}; allowed is 'Direct' or 'Cartesian'"
@@ -51,15 +62,14 @@ def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[s
     coords = np.array([_floats(line.split()[:3], place + 2 + i) for i, line in enumerate(body)])
     if mode in "cCkK":
         coords = (coords * scale) @ np.linalg.inv(lattice)
-    warnings: list[str] = []
     last = [line.split()[6 if selective else 3 :] for line in body]
     if symbols:
         numbers = _repeated(symbols, counts)
         _check_last(last, numbers)
-        warnings = _potcar_doubt(symbols, potcar)
+        doubts = _potcar_doubt(symbols, potcar)
     else:
-        numbers, warnings = _elements_elsewhere(lines[0], last, counts, potcar)
-    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), warnings
+        numbers, doubts = _elements_elsewhere(lines[0], last, counts, potcar)
+    return StructureArrays(lattice, np.array(numbers, dtype=np.int64), coords), doubts
 
 
 def _line(lines: list[str], place: int, wanted: str) -> str:
@@ -72,11 +82,15 @@ def _shown(line: str) -> str:
     return repr(line.strip()[:60])
 
 
-def _floats(words: list[str], number: int) -> list[float]:
+def _number(word: str) -> float:
     try:
-        values = [float(word.replace("D", "e").replace("d", "e")) for word in words]
+        return float(word.replace("D", "e").replace("d", "e"))
     except ValueError:
-        values = []
+        return math.nan
+
+
+def _floats(words: list[str], number: int) -> list[float]:
+    values = list(map(_number, words))
     if len(values) == 3 and np.isfinite(values).all():
         return values
     raise StructureFileError(
@@ -87,7 +101,7 @@ def _floats(words: list[str], number: int) -> list[float]:
 def _lattice(lines: list[str]) -> tuple[np.ndarray, np.ndarray | float]:
     """Lattice vectors as rows in Å, and what Cartesian coordinates are multiplied with."""
     words = _line(lines, 1, "the scale of the lattice").split("!")[0].split()
-    words = words[:3] if len(words) > 2 and _is_number(words[1]) else words[:1]
+    words = words[:3] if len(words) > 2 and not math.isnan(_number(words[1])) else words[:1]
     scale = np.array(_floats((words * 3)[:3], 2))
     vectors = [_floats(_line(lines, i, "a lattice vector").split()[:3], i + 1) for i in (2, 3, 4)]
     lattice = np.array(vectors)
@@ -102,39 +116,31 @@ def _lattice(lines: list[str]) -> tuple[np.ndarray, np.ndarray | float]:
     return lattice * scale, scale
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def _kinds(lines: list[str]) -> tuple[list[str], list[int], int]:
     """Symbols (none in VASP 4), numbers of atoms, and the index of the line after them."""
-    wanted = "the elements, or the numbers of atoms,"
-    words = _words(_line(lines, 5, wanted))
-    if words[:1] and words[0].isdecimal():
-        return [], _counts(words, 6), 6
-    symbols, place = words, 6
-    while not (words := _words(_line(lines, place, "the numbers of atoms")))[:1] or not (
-        words[0].lstrip("+-").isdecimal()
-    ):
-        symbols, place = symbols + words, place + 1
+    symbols: list[str] = []
+    place, wanted = 5, "the elements, or the numbers of atoms,"
+    while not _are_counts(words := _words(_line(lines, place, wanted))):
+        symbols, place, wanted = symbols + words, place + 1, "the numbers of atoms"
         if place > 60:
             raise StructureFileError("no line of numbers of atoms follows the elements")
-    counts: list[int] = []
+    counts = _counts(words, place + 1)
     while len(counts) < len(symbols):  # VASP breaks both after twenty
-        words = _words(_line(lines, place, "the numbers of atoms"))
-        if counts and not words[0].lstrip("+-").isdecimal():
+        words = _words(_line(lines, place + 1, wanted))
+        if not _are_counts(words):
             break
-        counts, place = counts + _counts(words, place + 1), place + 1
-    if len(counts) != len(symbols):
+        place += 1
+        counts += _counts(words, place + 1)
+    if symbols and len(counts) != len(symbols):
         raise StructureFileError(
             f"{len(symbols)} elements ({' '.join(symbols[:10])}) have {len(counts)} numbers of "
             "atoms; give one for each"
         )
-    return symbols, counts, place
+    return symbols, counts, place + 1
+
+
+def _are_counts(words: list[str]) -> bool:
+    return bool(words) and words[0].lstrip("+-").isdecimal()
 
 
 def _words(line: str) -> list[str]:
@@ -159,7 +165,7 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
             "add the coordinates"
         )
     words = lines[start + n_sites].split()[:3] if start + n_sites < len(lines) else []
-    if len(words) == 3 and all(map(_is_number, words)):
+    if len(words) == 3 and not np.isnan(list(map(_number, words))).any():
         raise StructureFileError(
             f"it has coordinates for more than {n_sites} atoms; correct the numbers of atoms, or "
             "put an empty line before the velocities"
@@ -170,11 +176,14 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
 # Elements -----------------------------------------------------------------------------------------
 
 
+def _element(symbol: str) -> str:
+    return re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
+
+
 def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
     numbers = []
     for symbol, count in zip(symbols, counts, strict=True):
-        element = re.split("[/_]", symbol)[0]  # VASP 6 adds the potential and its hash
-        number = _NUMBERS.get(element, 0)
+        number = _NUMBERS.get(_element(symbol), 0)
         if not 0 < number <= MAX_ATOMIC_NUMBER:
             raise StructureFileError(
                 f"'{symbol[:40]}' in the line of elements is none; allowed are symbols of H to Fm "
@@ -224,16 +233,10 @@ def _elements_elsewhere(
 
 
 def _potcar_doubt(symbols: list[str], potcar: list[str]) -> list[str]:
-    elements = [re.split("[/_]", symbol)[0] for symbol in symbols]
+    elements = [_element(symbol) for symbol in symbols]
     if not potcar or potcar == elements:
         return []
     return [
         f"its elements are {' '.join(elements)}, and the POTCAR beside it, by which VASP goes, is "
         f"for {' '.join(potcar)}; the former are used. Correct the wrong ones"
     ]
-
-
-def _of_potcar(potcar: Path) -> list[str]:
-    if not potcar.is_file():
-        return []
-    return _POTCAR_TITLE.findall(decode(read_bytes(potcar, f"'{potcar}'")))
