@@ -275,7 +275,7 @@ def test_each_crystal_is_read_and_searched_once(
     count(_convert, "structure_arrays")
     count(CrystalGraphConverter, "neighbors")
     assert run("fit", data, "-t", "volume", *QUICK, *options, "-o", "m").exit_code == 0
-    assert counts == {"structure_arrays": N, "candidates": searches * N}
+    assert counts == {"structure_arrays": N, "neighbors": searches * N}
 
 
 # --- what is bad --------------------------------------------------------------------------------
