@@ -295,4 +295,4 @@ def test_a_file_of_several_crystals_says_how_to_choose(folder: Path) -> None:
     assert "('a_" in named
     assert "put the one that is meant into a file of its own, or read them all with" in named
     assert unnamed.startswith("t.csv:3 'several.cif': ")
-    assert "'several.extxyz': this file holds several crystals; put the one" in frames
+    assert "'several.extxyz' holds several crystals; put the one" in frames
