@@ -299,7 +299,8 @@ def test_only_fine_tuning_changes_the_encoder(structures: list, volumes: np.ndar
 def smooth_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of hardly trained weights on graphs of all neighbours."""
     pretrainer = MaskedPretrainer(
-        graph_config=GraphConfig("smooth", cutoff=5.0),
+        neighbors="smooth",
+        cutoff=5.0,
         hidden_dim=8,
         n_conv=2,
         max_epochs=1,

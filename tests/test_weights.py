@@ -467,7 +467,7 @@ def test_overlap(weights_folder: Path, crystals: dict[str, Structure]) -> None:
 
 
 def test_overlap_refuses_what_is_no_structure(weights_folder: Path) -> None:
-    with pytest.raises(StructureError, match=r"structures\[0\] is None"):
+    with pytest.raises(StructureError, match=r"structures\[0\]: this row is None"):
         load_pretrained(weights_folder).overlap([None])
 
 

@@ -127,7 +127,7 @@ def pretraining_speed(structures: Sequence[Structure]) -> Numbers:
     seconds = more.seconds_ - first.seconds_
     return {
         "pretraining_structures_per_s": len(structures) * _EPOCHS / seconds,
-        "pretraining_precision": more.precision_,
+        "pretraining_precision": more.recipe_["precision"],
     }
 
 

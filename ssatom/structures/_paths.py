@@ -82,7 +82,20 @@ def structure_from_file(path: str | os.PathLike[str]) -> Structure:
 
 
 def several_crystals(file: str, names: Sequence[str]) -> StructureFileError:
-    """The error of a file that should hold one crystal; `names` are those of data blocks."""
+    """The error of a file that should hold one crystal and holds several.
+
+    Parameters
+    ----------
+    file : str
+        What the message calls the file.
+    names : sequence of str
+        Names of its data blocks; none if it is no CIF file.
+
+    Returns
+    -------
+    StructureFileError
+        To be raised by the caller.
+    """
     shown = listed([f"'{name}'" for name in names])
     blocks = f", {len(names)} data blocks with atoms ({shown})" if names else ""
     return StructureFileError(
