@@ -160,6 +160,37 @@ def test_weights_of_a_full_site_sum_to_twelve(crystals: dict[str, Structure]) ->
         np.testing.assert_allclose(sums, expected, rtol=1e-6)
 
 
+@SILENT
+@pytest.mark.parametrize("settings", [{}, {"neighbors": "smooth", "cutoff": 5.0}], ids=str)
+def test_graphs_without_compiled_loops(
+    crystals: dict[str, Structure], settings: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    compiled = converter.convert(crystals.values())
+    monkeypatch.setattr("ssatom.graph.neighbors.loops_work", lambda: False)
+    plain = converter.convert(crystals.values())
+    np.testing.assert_array_equal(plain.neighbor_counts, compiled.neighbor_counts)
+    np.testing.assert_allclose(plain.distances, compiled.distances, rtol=1e-6)
+    np.testing.assert_allclose(plain.edge_weights, compiled.edge_weights, atol=1e-6)
+    ends = np.repeat(np.arange(compiled.n_sites), compiled.neighbor_counts)
+    for graphs in (plain, compiled):  # equal distances come in any order
+        graphs.directions[:] = np.abs(graphs.directions)
+    sums = [np.zeros((compiled.n_sites, 3)) for _ in range(2)]
+    for total, graphs in zip(sums, (plain, compiled), strict=True):
+        np.add.at(total, ends, graphs.directions.astype(float))
+    np.testing.assert_allclose(*sums, atol=0.05)
+
+
+@pytest.mark.parametrize("edges", [[1e-9, 1e5, 1e5], [1e-3, 1e-3, 1e5], [1e-5, 100, 100]])
+@pytest.mark.parametrize("settings", [{}, {"neighbors": "smooth", "cutoff": 4.4}], ids=str)
+def test_needles_and_sheets_are_refused_before_memory_is_taken(
+    edges: list[float], settings: dict
+) -> None:
+    thin = Structure(Lattice.orthorhombic(*edges), ["Fe"], [[0, 0, 0]])
+    with pytest.raises(StructureError, match="its own periodic image are .* overlap"):
+        convert(thin, **settings)
+
+
 def test_cell_smaller_than_the_cutoff_has_many_edges_between_the_same_sites() -> None:
     polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
     graphs = convert(polonium)
