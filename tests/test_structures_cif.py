@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 from pathlib import Path
 
@@ -226,6 +227,7 @@ def test_symmetry_or_cell_in_doubt(group: str, box: str | None, words: str, tmp_
     [
         *(("Na1+", "Na"), ("Na+", "Na"), ("Fe+3", "Fe"), ("O2-", "O"), ("Fe0", "Fe")),
         *(("CL", "Cl"), ("na", "Na"), ("SI", "Si"), ("D", "H"), ("13C", "C")),
+        *(("Fe2.67+", "Fe"), ("Fe+2.67", "Fe"), ("Fe3+,spin=5", "Fe"), ("Fe,spin=-2.5", "Fe")),
     ],
 )
 def test_type_symbols(symbol: str, element: str, tmp_path: Path) -> None:
@@ -234,7 +236,8 @@ def test_type_symbols(symbol: str, element: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "element"),
-    [("Na1", "Na"), ("C1A", "C"), ("O_a", "O"), ("FeA", "Fe"), ("Hg1", "Hg"), ("OA1", "O")],
+    [("Na1", "Na"), ("C1A", "C"), ("O_a", "O"), ("FeA", "Fe"), ("Hg1", "Hg"), ("OA1", "O")]
+    + [("C1B", "C"), ("H2N", "H"), ("C(1)", "C"), ("SiT1", "Si"), ("O1W", "O"), ("Fe3+", "Fe")],
 )
 def test_labels_tell_elements_where_no_symbol_does(
     label: str, element: str, tmp_path: Path
@@ -243,11 +246,40 @@ def test_labels_tell_elements_where_no_symbol_does(
     assert formula(tmp_path, text) == f"{element}1"
 
 
-@pytest.mark.parametrize("label", ["CA1", "OW1", "OH1", "Vac1", "X1", "T1", "D1", "Cab1", "12"])
+@pytest.mark.parametrize(
+    ("symbol", "label", "element"), [("CS", "Cs1", "Cs"), ("SN", "Sn", "Sn"), ("PO", "Po2", "Po")]
+)
+def test_labels_tell_what_capitals_are(
+    symbol: str, label: str, element: str, tmp_path: Path
+) -> None:
+    assert formula(tmp_path, cif(f"{label} {symbol} 0 0 0\n")) == f"{element}1"
+
+
+@pytest.mark.parametrize(
+    "symbol", ["PO43-", "PO4-", "PO3-", "T", "T4+", "O22-", "S22-", "CO32-", "Fe9+", "Fe+12", "CS"]
+)
+def test_type_symbols_of_no_one_element(symbol: str, tmp_path: Path) -> None:
+    with pytest.raises(StructureFileError, match=f"type symbol '{re.escape(symbol)}'"):
+        read(tmp_path, cif(f"A1 {symbol} 0 0 0\n"))
+
+
+DOUBTFUL = "CA1 OW1 OH1 Vac1 X1 T1 D1 Cab1 12"
+SEVERAL = (
+    "Si/Al Si,Al La,Sr CuZn NaK NaCl1 O-H1 O(H) H2O H2O1 H3O SiO4 NH4 Fe0.5 Ca.5 Ti0.5Zr0.5 "
+    "La1.85Sr0.15 Fe1/Mg1 Al+Si Si_Al Cu1Zn1 Na:K Fe(1)/Mg(1)"
+)
+
+
+@pytest.mark.parametrize("label", [*DOUBTFUL.split(), *SEVERAL.split()])
 def test_labels_in_doubt(label: str, tmp_path: Path) -> None:
     text = cif(f"{label} 0 0 0\n").replace("_atom_site_type_symbol\n", "")
-    with pytest.raises(StructureFileError, match=f"'{label}' does not tell the element"):
+    with pytest.raises(StructureFileError, match=f"'{re.escape(label)}' does not tell"):
         read(tmp_path, text)
+
+
+def test_formula_decides_what_a_label_names(tmp_path: Path) -> None:
+    label = cif("FeB 0 0 0\n", extra="_chemical_formula_sum Fe\n")
+    assert formula(tmp_path, label.replace("_atom_site_type_symbol\n", "")) == "Fe1"
 
 
 def test_formula_decides_on_upper_case(tmp_path: Path) -> None:
