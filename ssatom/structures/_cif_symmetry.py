@@ -247,10 +247,9 @@ def _operations_of_hall(hall: str) -> Operations:
 def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
     """Each name that is understood, with a space group of that type."""
     claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
-    if symbols.hall:
-        if _is_hall(symbols.hall):
-            group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
-            claims.append((f"the Hall symbol '{symbols.hall}'", group))
+    if symbols.hall and _is_hall(symbols.hall):
+        group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
+        claims.append((f"the Hall symbol '{symbols.hall}'", group))
     claims += [(f"the space group '{name}'", _lookup(name)) for name in symbols.names]
     if symbols.number:
         claims.append((f"the space group number {symbols.number}", _numbered(symbols.number)))
