@@ -218,8 +218,8 @@ def _check_last(last: list[list[str]], numbers: list[int]) -> None:
         if _NUMBERS.get(_after(words), number) != number:
             symbol = Element.from_Z(number).symbol
             raise StructureFileError(
-                f"site {i} is {symbol} by the line of elements and {_after(words)} by the symbol after "
-                "its coordinates; correct one of them"
+                f"site {i} is {symbol} by the line of elements and {_after(words)} by the "
+                "symbol after its coordinates; correct one of them"
             )
 
 
