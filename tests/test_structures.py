@@ -482,3 +482,18 @@ def test_overlap_error() -> None:
     own = str(overlap_error(np.array([11, 17]), 1, 1, 0.2))
     assert "(NaCl): site 1 (Cl) and its own periodic image are 0.2 Å" in own
     assert "correct the lattice" in own
+
+
+@pytest.mark.parametrize(
+    "lattice",
+    [np.eye(3) * 1e20, np.eye(3) * 1e5, [[4, 0, 0], [0, 4, 0], [1e10, 0, 4]]],
+)
+def test_lattices_that_are_too_large(lattice: np.ndarray) -> None:
+    with pytest.raises(StructureError, match=r"too large: allowed are 1e\+09 Å in a vector"):
+        structure_arrays(Structure(Lattice(lattice), ["Na"], [[0, 0, 0]]))
+
+
+def test_long_and_skewed_lattices_are_allowed() -> None:
+    for lattice in ([[4, 0, 0], [0, 4, 0], [0, 0, 1e4]], [[4, 0, 0], [4e6, 4, 0], [4e6, 4e6, 4]]):
+        structure = Structure(Lattice(lattice), ["Na"], [[0, 0, 0]])
+        assert len(structure_arrays(structure).numbers) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 from pathlib import Path
 
@@ -59,6 +60,10 @@ def formula(folder: Path, text: str | bytes, name: str = "a.cif") -> str:
     return read(folder, text, name).formula.replace(" ", "")
 
 
+P21C = listed("x,y,z", "-x,y+1/2,-z+1/2", "-x,-y,-z", "x,-y+1/2,z+1/2")
+NEWER = "_space_group_symop_operation_xyz 'x,y,z'\n"
+
+
 # Symmetry --------------------------------------------------------------------------------------
 
 
@@ -75,6 +80,15 @@ def formula(folder: Path, text: str | bytes, name: str = "a.cif") -> str:
         (named("F d -3 m Z"), "Na16Cl16"),
         (named("F d -3 m (origin choice 2)"), "Na16Cl16"),
         (named("F d -3 m S"), "Na8Cl8"),
+        ("_space_group_name_H-M 'F m -3 m'\n", "Na4Cl4"),
+        ("_space_group_name_H-M_ref 'F m -3 m'\n", "Na4Cl4"),
+        (named("F 4/m -3 2/m"), "Na4Cl4"),
+        (named("F m -3 m (No. 225)"), "Na4Cl4"),
+        (named("F m -3 m S"), "Na4Cl4"),
+        (named("F 41/d -3 2/m :2"), "Na16Cl16"),
+        (named("F m -3 m") + "_symmetry_Int_Tables_number 0\n", "Na4Cl4"),
+        ("loop_\n_symmetry_equiv_pos_as_xyz\n?\n" + NEWER, "Na1Cl1"),
+        (listed("x,y,z") + NEWER, "Na1Cl1"),
         (listed("x,y,z", "x,y+1/2,z+1/2", "x+.5,y,z+.5", "1/2+X, 1/2+Y, Z"), "Na4Cl4"),
     ],
 )
@@ -124,6 +138,16 @@ def test_rhombohedral_axes_are_told_by_the_cell(tmp_path: Path) -> None:
             "Na1Cl1",
             "'F m -3 m' contradicts the operations that are listed, those of P 1",
         ),
+        (
+            cif("Na1 Na .1 .2 .3\nCl1 Cl .4 .1 .2\n", named("P 1 21/n 1") + P21C),
+            "Na4Cl4",
+            "'P 1 21/n 1' contradicts the operations that are listed, those of P 1 21/c 1",
+        ),
+        (
+            cif(group=named("F m -3 m") + "_space_group_name_Hall unknown\n"),
+            "Na4Cl4",
+            "Hall symbol 'unknown' is not understood; the space group 'F m -3 m' is used",
+        ),
         (cif(extra="_chemical_formula_sum 'Na Cl H2'\n"), "Na1Cl1", "Missing elements H"),
         (cif(extra="_chemical_formula_sum 'Na Cl2'\n"), "Na1Cl1", "not in the ratio"),
         (
@@ -154,6 +178,36 @@ def test_doubts_are_warned_of(text: str, expected: str, words: str, tmp_path: Pa
 )
 def test_nothing_is_warned_of_where_all_agrees(extra: str, tmp_path: Path) -> None:
     assert formula(tmp_path, cif(extra=extra)) == "Na1Cl1"
+
+
+def test_incomplete_operations(tmp_path: Path) -> None:
+    group = named("F m -3 m") + listed("x,y,z")
+    units = "_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 4\n"
+    with pytest.raises(StructureFileError, match="contradicts the operations .* Na1 Cl1, and"):
+        read(tmp_path, cif(group=group, extra=units))
+    counted = cif(
+        "Na1 Na 0 0 0 4\nCl1 Cl .5 .5 .5 4\n", named("P 1"), more=("symmetry_multiplicity",)
+    )
+    with pytest.raises(StructureFileError, match="site Na1 has 1 image in the cell, and its mult"):
+        read(tmp_path, counted)
+    assert formula(tmp_path, counted.replace("P 1", "F m -3 m")) == "Na4Cl4"
+    orders = counted.replace("P 1", "F m -3 m").replace(" 4\n", " 48\n")
+    assert formula(tmp_path, orders) == "Na4Cl4"
+
+
+def test_symbols_of_shelxl(tmp_path: Path) -> None:
+    box = cell(6, 7, 8, (90, 95, 90))
+    for symbol, n_sites in (("P2(1)/n", 4), ("P 2(1)/n", 4), ("P2(1)2(1)2(1)", 4)):
+        one = cif("Na1 Na .1 .2 .3\n", named(symbol), cell() if "P2(1)2" in symbol else box)
+        assert len(read(tmp_path, one)) == n_sites
+    hexagonal = cif("Na1 Na 0 0 0\n", named("P6(3)/mmc"), cell(5, 5, 8, (90, 90, 120)))
+    assert len(read(tmp_path, hexagonal)) == 2
+
+
+@pytest.mark.parametrize("code", ["\x1a", "\0"])
+def test_control_characters_are_named(code: str, tmp_path: Path) -> None:
+    with pytest.raises(StructureFileError, match=f"control characters .*0x{ord(code):02X}"):
+        read(tmp_path, cif() + code)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +251,21 @@ def test_order_of_sites_is_that_of_the_file(tmp_path: Path) -> None:
         (named("F m -3 m"), cell(5, 6, 7), "'F m -3 m' does not fit the cell"),
         (listed("x,y,z", "y,x,z"), cell(5, 6, 7), "operations that are listed do not fit"),
         (named("P 1") + "_space_group_IT_number 225\n", None, "contradict each other"),
+        (named("P 1 21/n 1") + "_space_group_name_Hall '-P 2ybc'\n", None, "different settings"),
+        (named("F d -3 m:1") + "_space_group_name_Hall '-F 4vw 2vw 3'\n", None, "are different"),
+        (
+            named("P 1 21/n 1") + "_space_group_name_H-M_alt 'P 1 21/c 1'\n",
+            cell(6, 7, 8, (90, 95, 90)),
+            "'P 1 21/c 1' and .*'P 1 21/n 1' are different settings",
+        ),
+        (
+            listed("x,y,z")
+            + listed("x,y,z", "-x,-y,-z").replace(
+                "_symmetry_equiv_pos_as", "_space_group_symop_operation"
+            ),
+            None,
+            "list different operations",
+        ),
         (named("nonsense"), None, "'nonsense' is not understood"),
         ("_space_group_name_Hall 'nope'\n", None, "Hall symbol 'nope' is not understood"),
         ("_space_group_IT_number 231\n", None, "number '231' is none"),
@@ -226,6 +295,7 @@ def test_symmetry_or_cell_in_doubt(group: str, box: str | None, words: str, tmp_
     [
         *(("Na1+", "Na"), ("Na+", "Na"), ("Fe+3", "Fe"), ("O2-", "O"), ("Fe0", "Fe")),
         *(("CL", "Cl"), ("na", "Na"), ("SI", "Si"), ("D", "H"), ("13C", "C")),
+        *(("Fe2.67+", "Fe"), ("Fe+2.67", "Fe"), ("Fe3+,spin=5", "Fe"), ("Fe,spin=-2.5", "Fe")),
     ],
 )
 def test_type_symbols(symbol: str, element: str, tmp_path: Path) -> None:
@@ -234,7 +304,10 @@ def test_type_symbols(symbol: str, element: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "element"),
-    [("Na1", "Na"), ("C1A", "C"), ("O_a", "O"), ("FeA", "Fe"), ("Hg1", "Hg"), ("OA1", "O")],
+    [
+        *(("Na1", "Na"), ("C1A", "C"), ("O_a", "O"), ("FeA", "Fe"), ("Hg1", "Hg"), ("OA1", "O")),
+        *(("C1B", "C"), ("H2N", "H"), ("C(1)", "C"), ("SiT1", "Si"), ("O1W", "O"), ("Fe3+", "Fe")),
+    ],
 )
 def test_labels_tell_elements_where_no_symbol_does(
     label: str, element: str, tmp_path: Path
@@ -243,11 +316,40 @@ def test_labels_tell_elements_where_no_symbol_does(
     assert formula(tmp_path, text) == f"{element}1"
 
 
-@pytest.mark.parametrize("label", ["CA1", "OW1", "OH1", "Vac1", "X1", "T1", "D1", "Cab1", "12"])
+@pytest.mark.parametrize(
+    ("symbol", "label", "element"), [("CS", "Cs1", "Cs"), ("SN", "Sn", "Sn"), ("PO", "Po2", "Po")]
+)
+def test_labels_tell_what_capitals_are(
+    symbol: str, label: str, element: str, tmp_path: Path
+) -> None:
+    assert formula(tmp_path, cif(f"{label} {symbol} 0 0 0\n")) == f"{element}1"
+
+
+@pytest.mark.parametrize(
+    "symbol", ["PO43-", "PO4-", "PO3-", "T", "T4+", "O22-", "S22-", "CO32-", "Fe9+", "Fe+12", "CS"]
+)
+def test_type_symbols_of_no_one_element(symbol: str, tmp_path: Path) -> None:
+    with pytest.raises(StructureFileError, match=f"type symbol '{re.escape(symbol)}'"):
+        read(tmp_path, cif(f"A1 {symbol} 0 0 0\n"))
+
+
+DOUBTFUL = "CA1 OW1 OH1 Vac1 X1 T1 D1 Cab1 12"
+SEVERAL = (
+    "Si/Al Si,Al La,Sr CuZn NaK NaCl1 O-H1 O(H) H2O H2O1 H3O SiO4 NH4 Fe0.5 Ca.5 Ti0.5Zr0.5 "
+    "La1.85Sr0.15 Fe1/Mg1 Al+Si Si_Al Cu1Zn1 Na:K Fe(1)/Mg(1)"
+)
+
+
+@pytest.mark.parametrize("label", [*DOUBTFUL.split(), *SEVERAL.split()])
 def test_labels_in_doubt(label: str, tmp_path: Path) -> None:
     text = cif(f"{label} 0 0 0\n").replace("_atom_site_type_symbol\n", "")
-    with pytest.raises(StructureFileError, match=f"'{label}' does not tell the element"):
+    with pytest.raises(StructureFileError, match=f"'{re.escape(label)}' does not tell"):
         read(tmp_path, text)
+
+
+def test_formula_decides_what_a_label_names(tmp_path: Path) -> None:
+    label = cif("FeB 0 0 0\n", extra="_chemical_formula_sum Fe\n")
+    assert formula(tmp_path, label.replace("_atom_site_type_symbol\n", "")) == "Fe1"
 
 
 def test_formula_decides_on_upper_case(tmp_path: Path) -> None:

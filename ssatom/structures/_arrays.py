@@ -19,6 +19,8 @@ OPEN_GAP = 8.0  # Å; no bond is longer, so none crosses such a gap
 NO_SITES = "the structure has no sites; a crystal needs at least one"
 # Å³ per site. In less, even the best packing of spheres has neighbours within 0.3 Å.
 MIN_VOLUME_PER_SITE = 0.019
+MAX_VOLUME_PER_SITE = 1e12  # Å³; an atom alone in a cube of 1 µm
+MAX_COMPONENT = 1e9  # Å; in longer vectors, rounding reaches a millionth of an Å
 
 
 class StructureArrays(NamedTuple):
@@ -186,11 +188,18 @@ def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
     # By hand: of nine numbers, NumPy's determinant takes several times as long.
     ax, ay, az, bx, by, bz, cx, cy, cz = lattice.ravel().tolist()
     volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
-    if MIN_VOLUME_PER_SITE * n_sites <= volume < np.inf:
+    longest = max(map(abs, (ax, ay, az, bx, by, bz, cx, cy, cz)))
+    large = longest > MAX_COMPONENT or volume > MAX_VOLUME_PER_SITE * n_sites
+    if MIN_VOLUME_PER_SITE * n_sites <= volume and not large:
         return None
     rows = ", ".join("[" + ", ".join(f"{x:.6g}" for x in row) + "]" for row in lattice)
     if not np.isfinite(volume):
         return f"the lattice [{rows}] is not finite; correct it, three vectors in Å"
+    if large:
+        return (
+            f"the lattice [{rows}] is too large: allowed are {MAX_COMPONENT:g} Å in a vector and "
+            f"{MAX_VOLUME_PER_SITE:g} Å³ per site; give the vectors in Å"
+        )
     return (
         f"the lattice [{rows}] is singular or too small: its volume is {volume:.3g} Å³ for "
         f"{n_sites} site{'s' * (n_sites != 1)}; give three vectors in Å that span a cell"

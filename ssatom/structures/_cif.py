@@ -18,8 +18,13 @@ from pymatgen.core import Element, Lattice
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.structures._arrays import StructureArrays, lattice_problem
-from ssatom.structures._cif_sites import NULL, expand, parse_number, read_sites
-from ssatom.structures._cif_symmetry import Symbols, find_operations
+from ssatom.structures._cif_sites import NULL, Site, expand, parse_number, read_sites
+from ssatom.structures._cif_symmetry import (
+    Symbols,
+    find_operations,
+    listed_operations,
+    same_operations,
+)
 from ssatom.structures._files import Crystal, decode, listed, read_bytes
 
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
@@ -32,11 +37,18 @@ _MAGNETIC = (
     "_space_group_symop_magn_operation.xyz",
     "_space_group_symop.magn_operation_xyz",
 )
+_MULTIPLICITIES = (
+    "_atom_site.symmetry_multiplicity",
+    "_atom_site.site_symmetry_multiplicity",
+)
 _LOOPS = ("_atom_site", "_symmetry", "_space_group")
 _NEEDED = ("_cell", "_symmetry", "_space_group", "_atom_site_fract", "_atom_site_label")
 _NAMED = (
     "_space_group.name_H-M_alt",
     "_symmetry.space_group_name_H-M",
+    "_space_group.name_H-M",
+    "_space_group.name_H-M_ref",
+    "_symmetry.space_group_name_H-M_alt",
     "_space_group.name_H-M_full",
 )
 
@@ -83,6 +95,10 @@ def _blocks(text: str) -> list[cif.Block]:
             found = _GEMMI_PLACE.fullmatch(str(error))
             reason = f"line {found[1]}: {found[2]}" if found else str(error)
     remedy = "correct that line"
+    strange = sorted({c for c in text if ord(c) < 32 and c not in "\t\n\r\f\v"})
+    if strange:
+        codes = ", ".join(f"0x{ord(c):02X}" for c in strange)
+        remedy += f", and delete the control characters in the file ({codes})"
     if text.startswith("#\\#CIF_2"):
         remedy += "; of CIF 2.0, triple quotes, lists and tables are not read: write CIF 1.1"
     raise StructureFileError(f"this file is no readable CIF ({reason}); {remedy}")
@@ -118,8 +134,9 @@ def _read_block(block: cif.Block) -> Crystal:
     _check_kind(block)
     _check_names(block)
     lengths, angles, lattice = _cell(block)
-    given = tuple(text for text in _first(block, *_OPERATIONS) if text not in NULL)
+    given = _given_operations(block)
     operations, doubts = find_operations(given, _symbols(block), lengths, angles)
+    contradicted = given and doubts
     formula = _formula(_value(block, "_chemical_formula.sum") or "")
     sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula or ()))
     coords, rows = expand(sites, operations, lattice)
@@ -127,11 +144,43 @@ def _read_block(block: cif.Block) -> Crystal:
     if problem:
         raise StructureFileError(problem)
     numbers = np.array([site.number for site in sites], dtype=np.int64)[rows]
-    doubts = [*doubts, *more_doubts, *_volume_doubt(block, lattice)]
-    if formula:
-        doubts += _formula_doubt(formula, numbers, _value(block, "_cell.formula_units_Z"))
+    n_units = _value(block, "_cell.formula_units_Z")
+    amiss = _formula_doubt(formula, numbers, n_units) if formula else []
+    if contradicted and amiss and not amiss[0].startswith("Missing"):
+        raise StructureFileError(f"{doubts[0].split(';')[0]}, and {amiss[0]}")
+    if amiss or not (formula and n_units):
+        _check_multiplicities(block, sites, rows, len(operations.rotations))
+    doubts = [*doubts, *more_doubts, *_volume_doubt(block, lattice), *amiss]
     labels = [sites[row].label for row in rows.tolist()]
     return Crystal(StructureArrays(lattice, numbers, coords), labels=labels, doubts=doubts)
+
+
+def _given_operations(block: cif.Block) -> tuple[str, ...]:
+    """The list of symmetry operations; refused if there are two that differ."""
+    lists = [tuple(x for x in _column(block, tag) if x not in NULL) for tag in _OPERATIONS]
+    lists = list(filter(None, lists))
+    if len(lists) == 2 and not same_operations(*map(listed_operations, lists)):
+        old, new = (tag.replace(".", "_") for tag in _OPERATIONS)
+        raise StructureFileError(f"{old} and {new} list different operations; delete one of them")
+    return lists[0] if lists else ()
+
+
+def _check_multiplicities(
+    block: cif.Block, sites: list[Site], rows: np.ndarray, n_operations: int
+) -> None:
+    """Refuse sites that have another number of images than the file says.
+
+    Older files of SHELXL give the order of the site's symmetry under this name.
+    """
+    found = np.bincount(rows, minlength=len(sites)).tolist()
+    for site, text, images in zip(sites, _first(block, *_MULTIPLICITIES), found, strict=False):
+        written = _positive(text)
+        if written and images and written != images and written * images != n_operations:
+            raise StructureFileError(
+                f"site {site.label} has {images} image{'s' * (images > 1)} in the cell, and its "
+                f"multiplicity is {text[:40]}; check that the symmetry operations are complete, or "
+                "correct the multiplicity"
+            )
 
 
 def _check_kind(block: cif.Block) -> None:
@@ -188,7 +237,7 @@ def _symbols(block: cif.Block) -> Symbols:
     names = filter(None, (_value(block, tag) for tag in _NAMED))
     hall = _value(block, "_space_group.name_Hall", "_symmetry.space_group_name_Hall")
     number = _value(block, "_space_group.IT_number", "_symmetry.Int_Tables_number")
-    return Symbols(hall, tuple(names), number)
+    return Symbols(hall, tuple(dict.fromkeys(names)), None if number == "0" else number)
 
 
 # Doubts -------------------------------------------------------------------------------------------

@@ -21,11 +21,23 @@ _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are move
 _CHUNK = 100_000  # images at a time
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d+))?(\(\d*\))?")
-_SYMBOL = re.compile(r"\d{0,3}([A-Za-z]{1,2})(?:\d*[+-]|[+-]\d+|0)?")
+_SYMBOL = re.compile(
+    r"\d{0,3}([A-Za-z]{1,2})"
+    r"(?:(\d*\.?\d*)[+-]|[+-](\d+\.?\d*|\.\d+)|0)?(?:,spin=[+-]?\d+\.?\d*)?"
+)
+_HIGHEST_CHARGE = 8.0  # as of osmium in OsO4; a higher number counts atoms, as in PO43-
 _LABEL = re.compile(r"([A-Za-z])([A-Za-z]?)([A-Za-z]*)")
+# What a label of several atoms has after its first element.
+_SEVERAL = re.compile(
+    r"[A-Z][A-Za-z]?(?:"
+    r"0?(\.)\d|\d*\.\d+([A-Z][a-z]?)"  # Fe0.5, La1.85Sr0.15
+    r"|\(?[\d.]*\)?[-/,;:&|+(]([A-Z][a-z]?)"  # Si/Al, O-H1, O(H)
+    r"|\d*_?([A-Z][a-z])|(?<=[a-z])([A-CE-SU-Z])(?![A-Za-z])|(?<=H)[23](O)"  # CuZn, SiO4, H2O
+    r")"
+)
 _NUMBERS = {element.symbol: element.Z for element in Element} | {"D": 1, "T": 1}
 _SYMBOLS = {element.Z: element.symbol for element in Element}
-_LIGHT = set("HCNOFS")  # two of them beside each other may be a group of atoms, such as CO
+_LIGHT = set("HCNOFPS")  # two of them beside each other may be a group of atoms, such as CO
 _PARTS = re.compile(r"[A-Z][a-z]?")
 
 NULL = frozenset({".", "?", ""})  # a value that does not apply, is unknown, or is missing
@@ -159,8 +171,8 @@ def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
 
 def _number_of(name: str, symbol: str, elements: frozenset[str]) -> int:
     """Atomic number by the type symbol, or by the label where there is none."""
-    find, text = (_by_label, name) if symbol in NULL else (_by_symbol, symbol)
-    number = find(text, elements)
+    by_label = symbol in NULL
+    number = _by_label(name, elements) if by_label else _by_symbol(symbol, name, elements)
     if not number:
         raise StructureFileError(f"site {name} {_no_element(symbol, name)}")
     if number > MAX_ATOMIC_NUMBER:
@@ -172,17 +184,22 @@ def _number_of(name: str, symbol: str, elements: frozenset[str]) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _by_symbol(symbol: str, elements: frozenset[str]) -> int:
-    """Atomic number of a type symbol, with or without isotope and charge; 0 if it is none."""
+def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
+    """Atomic number of a type symbol, with or without isotope, charge and spin; 0 if it is none."""
     found = _SYMBOL.fullmatch(symbol)
-    if not found:
+    if not found or found[1] in "Tt":  # any tetrahedral site, rather than tritium
+        return 0
+    charge = (found[2] or found[3] or "1").strip(".") or "1"
+    if float(charge) > _HIGHEST_CHARGE:
         return 0
     letters = found[1]
     number = _NUMBERS.get(letters.capitalize(), 0)
     if letters == letters.capitalize() or not number or len(letters) == 1:
         return number
-    parts = set(letters.upper())
-    if letters.capitalize() in elements and not parts <= elements:
+    parts, symbol = set(letters.upper()), letters.capitalize()
+    if symbol in elements and not parts <= elements:
+        return number
+    if re.match(symbol + r"(?![A-Za-z])", label) and (symbol in elements or not elements):
         return number
     return 0 if parts <= _LIGHT else number
 
@@ -192,6 +209,10 @@ def _by_label(label: str, elements: frozenset[str]) -> int:
     """Atomic number that a label such as Na1 begins with; 0 if that is doubtful."""
     number = _beginning(label, elements)
     if label[:1] in "DTdt" and number == 1:  # seldom a hydrogen isotope
+        return 0
+    several = _SEVERAL.match(label)
+    second = next(filter(None, several.groups()), "") if several else ""
+    if second == "." or (second in _NUMBERS and (not elements or second in elements)):
         return 0
     fits = not elements or any(_NUMBERS.get(element) == number for element in elements)
     return number if fits else 0

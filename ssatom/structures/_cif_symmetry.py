@@ -45,7 +45,7 @@ def find_operations(
 ) -> tuple[Operations, list[str]]:
     """Operations of a crystal, and what is in doubt about them."""
     if listed:
-        operations, warnings = listed_operations(listed), _contradictions(listed, symbols)
+        operations, warnings = listed_operations(listed), _contradictions(listed, symbols, angles)
     else:
         operations, warnings = _from_symbols(symbols, angles)
     _check_cell(operations, lengths, angles, listed, symbols)
@@ -127,17 +127,40 @@ def _check_group(
             )
 
 
-def _contradictions(listed: tuple[str, ...], symbols: Symbols) -> list[str]:
+def same_operations(first: Operations, second: Operations) -> bool:
+    """Whether two lists hold the same operations, in any order."""
+    return set(_keys(*first).tolist()) == set(_keys(*second).tolist())
+
+
+def _contradictions(listed: tuple[str, ...], symbols: Symbols, angles: np.ndarray) -> list[str]:
     """What the names of the space group say otherwise than the list of operations."""
     group, order = _group_of(listed)
+    remedy = "the operations are used. Check that they are complete, or correct the symbol"
     for what, claimed in _claims(symbols):
         if (group.number if group else order) != (claimed.number if group else _order(claimed)):
             got = f"those of {group.xhm()}" if group else f"of another group ({order} rotations)"
-            return [
-                f"{what} contradicts the operations that are listed, {got}; the operations are "
-                "used. Check that they are complete, or correct the symbol"
-            ]
+            return [f"{what} contradicts the operations that are listed, {got}; {remedy}"]
+    for what, named in _settings(symbols, angles):
+        if not same_operations(named, listed_operations(listed)):
+            got = f"those of {group.xhm()}" if group else "those of another setting"
+            return [f"{what} contradicts the operations that are listed, {got}; {remedy}"]
     return []
+
+
+def _settings(symbols: Symbols, angles: np.ndarray) -> list[tuple[str, Operations]]:
+    """Each name that decides on a setting, alone or with the cell, and its operations."""
+    settings = []
+    if symbols.hall and _is_hall(symbols.hall):
+        hall = f"the Hall symbol '{symbols.hall}'"
+        settings.append((hall, _operations_of_hall(symbols.hall)))
+    for name in symbols.names:
+        if not name.strip().isdecimal():
+            with suppress(StructureFileError):  # of two origins, or not understood
+                group, guesses = _setting(name, angles)
+                if not guesses:
+                    what = f"the space group '{name}'"
+                    settings.append((what, _operations_of_hall(group.hall)))
+    return settings
 
 
 @lru_cache(maxsize=512)
@@ -173,8 +196,21 @@ def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, lis
             f"{symbols} contradict each other, and no symmetry operations are listed; correct "
             "the wrong one, or list the operations"
         )
-    if symbols.hall:
+    settings = _settings(symbols, angles)
+    for what, operations in settings[1:]:
+        if not same_operations(operations, settings[0][1]):
+            raise StructureFileError(
+                f"{settings[0][0]} and {what} are different settings, and no symmetry operations "
+                "are listed; correct the wrong one, or list the operations"
+            )
+    if symbols.hall and (_is_hall(symbols.hall) or not settings):
         return _operations_of_hall(symbols.hall), []
+    if symbols.hall:
+        what, operations = settings[0]
+        return operations, [
+            f"the Hall symbol '{symbols.hall[:60]}' is not understood; {what} is used. Correct "
+            "the Hall symbol, or delete it"
+        ]
     if symbols.names:
         group, warnings = _setting(symbols.names[0], angles)
     elif symbols.number:
@@ -186,6 +222,14 @@ def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, lis
             "if that is wrong"
         ]
     return _operations_of_hall(group.hall), warnings
+
+
+def _is_hall(text: str) -> bool:
+    try:
+        gemmi.symops_from_hall(text)
+    except (RuntimeError, ValueError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -203,10 +247,9 @@ def _operations_of_hall(hall: str) -> Operations:
 def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
     """Each name that is understood, with a space group of that type."""
     claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
-    if symbols.hall:
-        with suppress(RuntimeError, ValueError):
-            group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
-            claims.append((f"the Hall symbol '{symbols.hall}'", group))
+    if symbols.hall and _is_hall(symbols.hall):
+        group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
+        claims.append((f"the Hall symbol '{symbols.hall}'", group))
     claims += [(f"the space group '{name}'", _lookup(name)) for name in symbols.names]
     if symbols.number:
         claims.append((f"the space group number {symbols.number}", _numbered(symbols.number)))
@@ -220,12 +263,24 @@ def _lookup(name: str) -> gemmi.SpaceGroup | None:
 def _spellings(name: str) -> list[str]:
     """A Hermann-Mauguin symbol as gemmi's table has it, for any unique axis."""
     name = re.sub(r"[_~]", "", name).strip()
+    name = re.sub(r"([2346])\(([1-5])\)", r"\1\2", name)  # P 2(1)/n of SHELXL-97
+    name = re.sub(r"\s*\((?:no\.?)?\s*\d{1,3}\)$", "", name, flags=re.IGNORECASE)
     name = re.sub(r"\(?origin(?: choice)? *([12])\)?$", r":\1", name, flags=re.IGNORECASE)
     # The Inorganic Crystal Structure Database marks origins by S and Z, axes by H and R.
     name = re.sub(r"\s*:?\s*[zZ]$", ":2", re.sub(r"\s*:?\s*[sS]$", ":1", name))
     name = re.sub(r"\s*:?\s*([hHrR])$", lambda found: ":" + found[1].upper(), name)
     short = _SHORT_MONOCLINIC.fullmatch(name.replace(" ", ""))
-    return [_WITH_AXIS[axis].format(*short.groups()) for axis in "bca"] if short else [name]
+    if short:
+        return [_WITH_AXIS[axis].format(*short.groups()) for axis in "bca"]
+    if gemmi.find_spacegroup_by_name(name):
+        return [name]
+    # A mark of an origin or axes where there is one choice alone, or a symbol in full.
+    plain = name.split(":")[0]
+    marked = gemmi.find_spacegroup_by_name(plain)
+    if marked:
+        return [name if marked.ext.strip("\x00") else plain]
+    axes = r"\b(?:2|21|4[123]?)/" if " -3 " in name and name[2:4] != "-3" else r"\b(?:2|21)/"
+    return [re.sub(axes, "", name)]
 
 
 def _numbered(text: str) -> gemmi.SpaceGroup:

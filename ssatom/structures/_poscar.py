@@ -170,7 +170,20 @@ def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
             f"it has coordinates for more than {n_sites} atoms; correct the numbers of atoms, or "
             "put an empty line before the velocities"
         )
+    _check_single(lines, start + n_sites)
     return body
+
+
+def _check_single(lines: list[str], end: int) -> None:
+    """Refuse a second crystal; velocities and grids may follow the first."""
+    for i in range(end, len(lines)):
+        line = lines[i].strip().lower()
+        counts = lines[i - 1].split() if i > end and line[:1] in {*"dcks"} else []
+        if line.startswith("direct configuration") or (counts and all(map(str.isdecimal, counts))):
+            raise StructureFileError(
+                f"line {i + 1} ({_shown(lines[i])}) begins the coordinates of a second crystal; "
+                "put each crystal into a file of its own"
+            )
 
 
 # Elements -----------------------------------------------------------------------------------------
@@ -193,14 +206,20 @@ def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
     return numbers
 
 
+def _after(words: list[str]) -> str:
+    """The symbol after coordinates, such as "Cl", "Cl 1", "! Cl" or "Cl1"; "" if there is none."""
+    symbol, *more = re.sub(r"^[!#]\s*", "", " ".join(words)).split() or [""]
+    return "" if any(math.isnan(_number(word)) for word in more) else symbol.rstrip("0123456789")
+
+
 def _check_last(last: list[list[str]], numbers: list[int]) -> None:
     """Refuse symbols after the coordinates that contradict the line of elements."""
     for i, (words, number) in enumerate(zip(last, numbers, strict=True)):
-        if len(words) == 1 and _NUMBERS.get(words[0], number) != number:
+        if _NUMBERS.get(_after(words), number) != number:
             symbol = Element.from_Z(number).symbol
             raise StructureFileError(
-                f"site {i} is {symbol} by the line of elements and {words[0]} by the symbol after "
-                "its coordinates; correct one of them"
+                f"site {i} is {symbol} by the line of elements and {_after(words)} by the "
+                "symbol after its coordinates; correct one of them"
             )
 
 
@@ -208,7 +227,7 @@ def _elements_elsewhere(
     comment: str, last: list[list[str]], counts: list[int], potcar: list[str]
 ) -> tuple[list[int], list[str]]:
     """Elements of a file that has no line of them."""
-    after = [_NUMBERS.get(words[0], 0) if len(words) == 1 else 0 for words in last]
+    after = [_NUMBERS.get(_after(words), 0) for words in last]
     if all(after):
         return after, []
     if potcar and len(potcar) == len(counts):
