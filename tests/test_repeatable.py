@@ -23,6 +23,7 @@ from ssatom import (
     MaskedPretrainer,
     NEGNNRegressor,
     TrainingWarning,
+    load_example_crystals,
 )
 from ssatom.encoder import CrystalGraphEncoder
 from ssatom.negnn import NEGNN
@@ -229,6 +230,35 @@ def test_diverged_members_are_named() -> None:
 def test_diverged_classification_is_told() -> None:
     with pytest.warns(TrainingWarning, match="training diverged"):
         diverging(CGCNNClassifier).fit(SALTS, np.median(VOLUMES) < VOLUMES)
+
+
+@pytest.fixture(scope="module")
+def densities() -> tuple[list[Structure], np.ndarray]:
+    small = [s for s in load_example_crystals()["structure"] if len(s) <= 8]
+    chosen = np.random.default_rng(0).choice(len(small), 60, replace=False)
+    return [small[i] for i in chosen], np.array([small[i].density for i in chosen])
+
+
+@pytest.mark.parametrize(
+    ("rate", "epochs", "width", "text"),
+    [
+        (3.0, 3, 64, "training diverged"),
+        (30.0, 10, 64, "training diverged"),  # the crystals held back look fine
+        (3.0, 10, 64, "training diverged"),
+        (0.01, 3, 16, "worse than the mean after 3 epochs: .* raise max_epochs"),
+    ],
+)
+def test_networks_that_are_bad_on_their_training_rows_are_told(
+    rate: float, epochs: int, width: int, text: str, densities: tuple
+) -> None:
+    model = CGCNNRegressor(
+        learning_rate=rate, max_epochs=epochs, hidden_dim=width, random_state=0, progress_bar=False
+    )
+    with pytest.warns(TrainingWarning, match=text) as caught:
+        model.fit(*densities)
+    assert len(caught) == 1
+    assert ("diverged" in str(caught[0].message)) == ("diverged" in text)
+    assert model.score(*densities) < -5
 
 
 @pytest.mark.parametrize("seed", range(5))
