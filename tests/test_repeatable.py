@@ -27,7 +27,7 @@ from ssatom import (
 )
 from ssatom.encoder import CrystalGraphEncoder
 from ssatom.negnn import NEGNN
-from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, seed_dropout
+from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, linear, seed_dropout
 from ssatom.weights import random_weights
 
 SALTS = [
@@ -41,6 +41,7 @@ MODELS = {
     "negnn": NEGNNRegressor(**SETTINGS, random_state=0, weights="random"),
     "tuned": NEGNNRegressor(**SETTINGS, random_state=0, weights="random", encoder="fine-tune"),
     "ensemble": CGCNNRegressor(**SETTINGS, random_state=0, n_members=2),
+    "odd width": CGCNNRegressor(**{**SETTINGS, "hidden_dim": 7}, random_state=0),
     "classifier": CGCNNClassifier(**SETTINGS, random_state=0),
 }
 
@@ -105,24 +106,46 @@ def threads_of_torch() -> Iterator[Callable[[int], None]]:
 def test_any_number_of_torch_threads_gives_the_same_bits(
     name: str, serial: dict, threads_of_torch: Callable[[int], None]
 ) -> None:
-    for n in (1, 2, 3):
+    for n in (1, 2, 4, 8):
         threads_of_torch(n)
         assert_array_equal(fit_predict(name), serial[name])
 
 
-@pytest.mark.parametrize("n_rows", [2, 7, 11, 64, 3000])
+@pytest.mark.parametrize("n_rows", [2, 7, 17, 64, 3000])
+@pytest.mark.parametrize(
+    ("n_in", "n_out"), [(64, 128), (7, 14), (14, 1), (41, 64), (64, 18), (128, 9), (92, 64)]
+)
 def test_layers_are_the_same_with_any_number_of_torch_threads(
-    n_rows: int, threads_of_torch: Callable[[int], None]
+    n_rows: int, n_in: int, n_out: int, threads_of_torch: Callable[[int], None]
 ) -> None:
     found = []
-    for n in (1, 2, 4):
+    for n in (1, 2, 4, 8, 16):
         threads_of_torch(n)
         with DrawFrom(0):
-            layers, x = nn.Sequential(Linear(64, 128), SiteNorm(128)), torch.randn(n_rows, 64)
-        layers(x).square().sum(dim=0).sum().backward()
-        found.append([x.grad for x in layers.parameters()] + list(layers.state_dict().values()))
+            layers = nn.Sequential(Linear(n_in, n_out), SiteNorm(n_out))
+            x = torch.randn(n_rows, n_in).requires_grad_(True)
+        y = layers[0](x)
+        layers[1](y).square().sum(dim=0).sum().backward()
+        gradients = [x.grad for x in (x, *layers.parameters())]
+        found.append([y, *gradients, *layers.state_dict().values()])
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 14), (16, 16, 32), (50, 41, 64), (5, 64, 1)])
+def test_products_are_pytorchs(shape: tuple[int, int, int]) -> None:
+    n_rows, n_in, n_out = shape
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(n_rows, n_in), (n_out, n_in), (n_out,)]
+    mine, theirs = [], []
+    for found, product in ((mine, linear), (theirs, nn.functional.linear)):
+        draw.manual_seed(0)
+        parts = [torch.randn(x, generator=draw).requires_grad_(True) for x in shapes]
+        found.append(product(*parts))
+        found[0].square().sum().backward()
+        found += [part.grad for part in parts]
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_normalisation_is_pytorchs() -> None:
