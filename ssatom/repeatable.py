@@ -132,7 +132,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (n_rows, n_in)
+    x : Tensor, shape (n_rows, n_in) or (..., n_in)
         Rows.
     weight : Tensor, shape (n_out, n_in)
         Weights.
@@ -141,7 +141,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (n_rows, n_out)
+    Tensor, shape (n_rows, n_out) or (..., n_out)
         The products.
 
     Examples
@@ -153,6 +153,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if x.device.type != "cpu":
         return F.linear(x, weight, bias)
+    if x.ndim != 2:
+        rows = linear(x.reshape(-1, x.shape[-1]), weight, bias)
+        return rows.reshape(*x.shape[:-1], len(weight))
     n_rows, n_out = len(x), len(weight)
     if bias is not None and n_out % _TILE:
         bias = F.pad(bias, (0, -n_out % _TILE))
