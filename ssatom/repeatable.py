@@ -124,7 +124,7 @@ def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str
             part.generator = generator
 
 
-_FEW_ROWS = 16  # products of fewer rows are rounded as the number of threads has it
+_TILE = 16  # matrices of other sizes are cut, and rounded, as the number of threads has it
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -132,7 +132,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (n_rows, n_in)
+    x : Tensor, shape (n_rows, n_in) or (..., n_in)
         Rows.
     weight : Tensor, shape (n_out, n_in)
         Weights.
@@ -141,7 +141,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (n_rows, n_out)
+    Tensor, shape (n_rows, n_out) or (..., n_out)
         The products.
 
     Examples
@@ -151,10 +151,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(torch.ones(3, 2), torch.ones(4, 2)).shape
     torch.Size([3, 4])
     """
-    n_rows = len(x)
-    if n_rows >= _FEW_ROWS or x.device.type != "cpu":
+    if x.device.type != "cpu":
         return F.linear(x, weight, bias)
-    return F.linear(F.pad(x, (0, 0, 0, _FEW_ROWS - n_rows)), weight, bias)[:n_rows]
+    if x.ndim != 2:
+        rows = linear(x.reshape(-1, x.shape[-1]), weight, bias)
+        return rows.reshape(*x.shape[:-1], len(weight))
+    n_rows, n_out = len(x), len(weight)
+    if bias is not None and n_out % _TILE:
+        bias = F.pad(bias, (0, -n_out % _TILE))
+    return F.linear(_in_tiles(x), _in_tiles(weight), bias)[:n_rows, :n_out]
+
+
+def _in_tiles(matrix: Tensor) -> Tensor:
+    """A matrix with zeros added up to whole tiles; products and their gradients stay the same."""
+    more_rows, more_columns = (-size % _TILE for size in matrix.shape)
+    if not (more_rows or more_columns):
+        return matrix
+    return F.pad(matrix, (0, more_columns, 0, more_rows))
 
 
 class Linear(nn.Linear):

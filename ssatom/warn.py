@@ -10,7 +10,7 @@ from types import FrameType
 # Packages between a user's line and the place that warns; a warning names no line of theirs.
 _BETWEEN = {
     *("ssatom", "sklearn", "matminer", "joblib", "tqdm", "lightning", "torch", "numpy", "pandas"),
-    *("concurrent", "contextlib", "functools", "threading"),
+    *("concurrent", "contextlib", "functools", "multiprocessing", "threading"),
 }
 
 

@@ -17,6 +17,7 @@ from matminer.featurizers import base
 from matminer.featurizers.base import BaseFeaturizer, MultipleFeaturizer
 from matminer.featurizers.structure import DensityFeatures, SiteStatsFingerprint
 from numpy.testing import assert_allclose, assert_array_equal
+from pymatgen.core import Lattice, Structure
 
 from ssatom import GraphEmbeddingFeaturizer
 from ssatom.exceptions import ParameterError, StructureError
@@ -303,3 +304,12 @@ def test_pool_of_matminer_does_not_hang() -> None:
         timeout=100,
         check=True,
     )
+
+
+def test_single_entries_are_named_by_their_formula_alone() -> None:
+    argon = Structure(Lattice.cubic(3.0), ["Ar"], [[0, 0, 0]])
+    with pytest.raises(StructureError, match=r"^structure \(Ar\): site index 4 ") as caught:
+        CASES["site"].make().featurize(argon, 4)
+    assert caught.value.row is None
+    with pytest.raises(StructureError, match=r"^sites\[0\] \(Ar\): site index 4 "):
+        CASES["site"].make().transform([(argon, 4)])

@@ -23,10 +23,11 @@ from ssatom import (
     MaskedPretrainer,
     NEGNNRegressor,
     TrainingWarning,
+    load_example_crystals,
 )
 from ssatom.encoder import CrystalGraphEncoder
 from ssatom.negnn import NEGNN
-from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, seed_dropout
+from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, linear, seed_dropout
 from ssatom.weights import random_weights
 
 SALTS = [
@@ -40,6 +41,7 @@ MODELS = {
     "negnn": NEGNNRegressor(**SETTINGS, random_state=0, weights="random"),
     "tuned": NEGNNRegressor(**SETTINGS, random_state=0, weights="random", encoder="fine-tune"),
     "ensemble": CGCNNRegressor(**SETTINGS, random_state=0, n_members=2),
+    "odd width": CGCNNRegressor(**{**SETTINGS, "hidden_dim": 7}, random_state=0),
     "classifier": CGCNNClassifier(**SETTINGS, random_state=0),
 }
 
@@ -104,24 +106,46 @@ def threads_of_torch() -> Iterator[Callable[[int], None]]:
 def test_any_number_of_torch_threads_gives_the_same_bits(
     name: str, serial: dict, threads_of_torch: Callable[[int], None]
 ) -> None:
-    for n in (1, 2, 3):
+    for n in (1, 2, 4, 8):
         threads_of_torch(n)
         assert_array_equal(fit_predict(name), serial[name])
 
 
-@pytest.mark.parametrize("n_rows", [2, 7, 11, 64, 3000])
+@pytest.mark.parametrize("n_rows", [2, 7, 17, 64, 3000])
+@pytest.mark.parametrize(
+    ("n_in", "n_out"), [(64, 128), (7, 14), (14, 1), (41, 64), (64, 18), (128, 9), (92, 64)]
+)
 def test_layers_are_the_same_with_any_number_of_torch_threads(
-    n_rows: int, threads_of_torch: Callable[[int], None]
+    n_rows: int, n_in: int, n_out: int, threads_of_torch: Callable[[int], None]
 ) -> None:
     found = []
-    for n in (1, 2, 4):
+    for n in (1, 2, 4, 8, 16):
         threads_of_torch(n)
         with DrawFrom(0):
-            layers, x = nn.Sequential(Linear(64, 128), SiteNorm(128)), torch.randn(n_rows, 64)
-        layers(x).square().sum(dim=0).sum().backward()
-        found.append([x.grad for x in layers.parameters()] + list(layers.state_dict().values()))
+            layers = nn.Sequential(Linear(n_in, n_out), SiteNorm(n_out))
+            x = torch.randn(n_rows, n_in).requires_grad_(True)
+        y = layers[0](x)
+        layers[1](y).square().sum(dim=0).sum().backward()
+        gradients = [x.grad for x in (x, *layers.parameters())]
+        found.append([y, *gradients, *layers.state_dict().values()])
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 14), (16, 16, 32), (50, 41, 64), (5, 64, 1)])
+def test_products_are_pytorchs(shape: tuple[int, int, int]) -> None:
+    n_rows, n_in, n_out = shape
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(n_rows, n_in), (n_out, n_in), (n_out,)]
+    mine, theirs = [], []
+    for found, product in ((mine, linear), (theirs, nn.functional.linear)):
+        draw.manual_seed(0)
+        parts = [torch.randn(x, generator=draw).requires_grad_(True) for x in shapes]
+        found.append(product(*parts))
+        found[0].square().sum().backward()
+        found += [part.grad for part in parts]
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_normalisation_is_pytorchs() -> None:
@@ -229,6 +253,35 @@ def test_diverged_members_are_named() -> None:
 def test_diverged_classification_is_told() -> None:
     with pytest.warns(TrainingWarning, match="training diverged"):
         diverging(CGCNNClassifier).fit(SALTS, np.median(VOLUMES) < VOLUMES)
+
+
+@pytest.fixture(scope="module")
+def densities() -> tuple[list[Structure], np.ndarray]:
+    small = [s for s in load_example_crystals()["structure"] if len(s) <= 8]
+    chosen = np.random.default_rng(0).choice(len(small), 60, replace=False)
+    return [small[i] for i in chosen], np.array([small[i].density for i in chosen])
+
+
+@pytest.mark.parametrize(
+    ("rate", "epochs", "width", "text"),
+    [
+        (3.0, 3, 64, "training diverged"),
+        (30.0, 10, 64, "training diverged"),  # the crystals held back look fine
+        (3.0, 10, 64, "training diverged"),
+        (0.01, 3, 16, "worse than the mean after 3 epochs: .* raise max_epochs"),
+    ],
+)
+def test_networks_that_are_bad_on_their_training_rows_are_told(
+    rate: float, epochs: int, width: int, text: str, densities: tuple
+) -> None:
+    model = CGCNNRegressor(
+        learning_rate=rate, max_epochs=epochs, hidden_dim=width, random_state=0, progress_bar=False
+    )
+    with pytest.warns(TrainingWarning, match=text) as caught:
+        model.fit(*densities)
+    assert len(caught) == 1
+    assert ("diverged" in str(caught[0].message)) == ("diverged" in text)
+    assert model.score(*densities) < -5
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
 from ssatom.estimators._data import TrainingData, read_rows, read_training_data
-from ssatom.estimators._divergence import times_worse_than_mean, warn_of_diverged
+from ssatom.estimators._divergence import judge, warn_of_failed
 from ssatom.estimators._module import Objective, Optimisation, PropertyModule
 from ssatom.estimators._nodes import NodeFeatures
 from ssatom.estimators._parameters import check_parameters
@@ -103,7 +103,7 @@ class CrystalEstimator(BaseEstimator):
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_members)
         classes = data.targets_of_crystals() if objective.stratified else None
         started = time.monotonic()
-        members, histories, times_worse = [], [], []
+        members, histories, verdicts = [], [], []
         for member, seed in enumerate(seeds.tolist()):
             with DrawFrom(seed):
                 network = NEGNN(self._network_config(features, objective.n_outputs))
@@ -116,9 +116,9 @@ class CrystalEstimator(BaseEstimator):
             loaders = self._loaders(data, folds, seed)
             history = self._train(module, loaders, seed, self._budget(started, member))
             histories.append(history.assign(member=member))
-            n_steps = len(loaders[0])
-            times_worse.append(times_worse_than_mean(history, objective, data, folds, n_steps))
-            members.append(module.cpu().eval().requires_grad_(False))
+            module.cpu().eval().requires_grad_(False)
+            verdicts.append(judge(module, history, data, folds, len(loaders[0])))
+            members.append(module)
         self.history_: pd.DataFrame = pd.concat(histories, ignore_index=True)
         self.best_epochs_ = [_best_epoch(history) for history in histories]
         for name, value in features.fitted.items():  # only now: a refused fit changes nothing
@@ -131,7 +131,7 @@ class CrystalEstimator(BaseEstimator):
         self.seconds_ = time.monotonic() - started
         self._tuned_encoders = [m.encoder for m in members if m.encoder and features.trained]
         self.networks_: list[NEGNN] = [module.network for module in members]
-        warn_of_diverged(times_worse, self.learning_rate, self.gradient_clip)
+        warn_of_failed(verdicts, self.learning_rate, self.gradient_clip)
 
     def _loaders(
         self, data: TrainingData, folds: tuple[np.ndarray, np.ndarray], seed: int

@@ -3,76 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
 from ssatom.estimators._data import TrainingData
-from ssatom.estimators._module import Objective
+from ssatom.estimators._module import PropertyModule
 from ssatom.exceptions import TrainingWarning
-from ssatom.training import VALIDATION_LOSS
+from ssatom.training import VALIDATION_LOSS, BatchLoader
 from ssatom.warn import warn_user
 
 _FACTOR, _CHANCE = 2.0, 32.0  # allowed: 2 + 32 / n times the loss of the mean, n held back
-_SETTLED = 50  # steps after which running means and variances are those of the data
-_OVERSHOOT = 10.0  # times the loss of the mean that training reaches in its first steps
-_OVERFLOW = 1e10  # times the loss of the mean: no training that goes on reaches it
+_AFTER_OVERSHOOT = 1.2  # allowed where the training loss had been high
+_BEGUN = 20  # steps before which running means and variances are mostly not those of the data
+_OVERSHOOT = 10.0  # times the loss of the mean: no training that goes well reaches it
+_OVERFLOW = 1e4  # times the loss of the mean: no network reaches it by too few steps alone
+_SAMPLED, _BATCH = 256, 64  # training crystals that are looked at, and how many at a time
 
 
-def times_worse_than_mean(
+class Verdict(NamedTuple):
+    """How a member's training ended."""
+
+    times: float  # loss of the kept network over that of the mean
+    diverged: bool
+    poor: bool  # worse than the mean for another reason
+    n_epochs: int
+
+
+def judge(
+    module: PropertyModule,
     history: pd.DataFrame,
-    objective: Objective,
     data: TrainingData,
     folds: tuple[np.ndarray, np.ndarray],
     n_steps: int,
-) -> float:
-    """Validation loss of the best epoch over that of the mean, if the training diverged; else 0.
+) -> Verdict:
+    """Compare the kept network with the mean, on training and on validation crystals.
 
-    The loss of the mean is that of outputs of zero (for classes, of equal chances), over the
-    training or the validation crystals or for a target of one standard deviation, whichever is
-    largest: targets near the mean make no bad network. Until `_SETTLED` steps, of `n_steps` an
-    epoch, validation normalises by running means that are still far from those of the data, so
-    the training loss has to be high too, or the validation loss beyond all reason.
+    The few validation crystals may look fine by chance, so a sample of the training crystals is
+    predicted too, in evaluation mode. The loss of the mean is that of outputs of zero (for
+    classes, of equal chances), over the training or the validation crystals or for a target of
+    one standard deviation, whichever is largest: targets near the mean make no bad network.
+    `n_steps` are those of an epoch.
     """
-    of_mean = []
+    objective, of_mean = module.objective, []
     for crystals in folds:
         targets, weights = data.targets_of(crystals)
         zeros = torch.zeros(len(targets), objective.n_outputs)
         of_mean.append(float((objective.loss(zeros, targets) * weights).sum() / weights.sum()))
     of_mean.append(float(objective.loss(zeros[:1], torch.ones_like(targets[:1]))))
-    best = history.iloc[int(history[VALIDATION_LOSS].argmin())]
-    times = float(best[VALIDATION_LOSS]) / max(of_mean)
-    settled = best["epoch"] * n_steps >= _SETTLED
-    high = not history["train_loss"].iloc[-1] <= _OVERSHOOT * max(of_mean)
-    sure = settled or high or times > _OVERFLOW
-    return times if sure and times > _FACTOR + _CHANCE / len(folds[1]) else 0.0
+    sample = folds[0][:: 1 + (len(folds[0]) - 1) // _SAMPLED]
+    on_training = module.loss_of(BatchLoader(data.batch, sample, _BATCH)) / max(of_mean)
+    on_training = np.inf if np.isnan(on_training) else on_training
+    held_back = history[VALIDATION_LOSS].min() / max(of_mean)
+    overshot = not history["train_loss"].max(skipna=False) <= _OVERSHOOT * max(of_mean)
+    times = float(max(on_training, held_back))
+    bad = on_training > _FACTOR or held_back > _FACTOR + _CHANCE / len(folds[1])
+    diverged = times > _OVERFLOW or (overshot and (bad or on_training > _AFTER_OVERSHOOT))
+    return Verdict(times, diverged, bad and len(history) * n_steps >= _BEGUN, len(history))
 
 
-def warn_of_diverged(times: Sequence[float], rate: float, clip: float | None) -> None:
-    """Warn once of all members that diverged.
+def warn_of_failed(verdicts: Sequence[Verdict], rate: float, clip: float | None) -> None:
+    """Warn once of all members that diverged or else predict worse than the mean.
 
     Parameters
     ----------
-    times : sequence of float
-        From `times_worse_than_mean`, one a member.
+    verdicts : sequence of Verdict
+        One a member.
     rate, clip : float
         Parameters `learning_rate` and `gradient_clip`.
 
     Warns
     -----
     TrainingWarning
-        If one is not 0.
+        If there is any.
     """
-    diverged = [i for i, factor in enumerate(times) if factor]
-    if not diverged:
+    failed = [i for i, one in enumerate(verdicts) if one.diverged or one.poor]
+    if not failed:
         return
-    which = f" of members {', '.join(map(str, diverged))} (of {len(times)})" if times[1:] else ""
-    remedy = "a lower learning_rate" + (" or a gradient_clip" if clip is None else "")
-    warn_user(
-        TrainingWarning(
-            f"training{which} diverged: in the best epoch the validation loss is "
-            f"{max(times):.3g} times that of predicting the mean; "
-            f"give {remedy} (they are {rate:g} and {clip}), or more max_epochs"
+    diverged = [i for i in failed if verdicts[i].diverged]
+    named = diverged or failed
+    which = f" of members {', '.join(map(str, named))} (of {len(verdicts)})"
+    which = which if len(verdicts) > 1 else ""
+    times = max(verdicts[i].times for i in named)
+    compared = f"the loss of the kept network is {times:.3g} times that of predicting the mean"
+    lower = "a lower learning_rate" + (" or a gradient_clip" if clip is None else "")
+    are = f"(they are {rate:g} and {clip})"
+    if diverged:
+        text = f"diverged: {compared}; give {lower} {are}, or more max_epochs"
+    else:
+        n_epochs = min(verdicts[i].n_epochs for i in named)
+        text = (
+            f"ended with predictions that are worse than the mean after {n_epochs} epochs: "
+            f"{compared}; raise max_epochs, or give {lower} {are}"
         )
-    )
+    warn_user(TrainingWarning(f"training{which} {text}"))

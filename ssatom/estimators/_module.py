@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,15 @@ class PropertyModule(pl.LightningModule):
             sums = torch.stack([losses.sum(), metric.sum(), batch.weights.sum()])
             self._sums[stage] = self._sums.get(stage, 0.0) + sums
         return losses.mean()
+
+    @torch.no_grad()
+    def loss_of(self, batches: Iterable[Batch]) -> float:
+        """Weighted mean loss of rows in evaluation mode."""
+        self.eval()
+        for batch in batches:
+            self._step(batch, "kept")
+        loss, _, weight = self._sums.pop("kept").tolist()
+        return loss / weight
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if len(batch.graphs.numbers) < 2:

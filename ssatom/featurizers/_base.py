@@ -131,7 +131,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             If the entry is bad.
         """
         rows = [entry[0] if len(entry) == 1 else entry]
-        [(features, _)] = self._rows(rows, ignore_errors=False)
+        [(features, _)] = self._rows(rows, ignore_errors=False, numbered=False)
         return features.tolist()
 
     def featurize_many(
@@ -211,7 +211,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         return tags
 
     def _rows(
-        self, rows: Any, *, ignore_errors: bool
+        self, rows: Any, *, ignore_errors: bool, numbered: bool = True
     ) -> Iterator[tuple[np.ndarray, StructureError | None]]:
         """Features of each row with its error; `errors` decides between raising and NaN."""
         if self.errors not in _ERRORS:
@@ -221,6 +221,8 @@ class CrystalFeaturizer(BaseFeaturizer):
             if not isinstance(features, StructureError):
                 yield features, None
                 continue
+            if not numbered:  # a single entry, which has no place in a list
+                features = features.at(row=None)
             if not ignore_errors and self.errors == "raise":
                 raise features
             failed[i] = features

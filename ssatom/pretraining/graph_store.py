@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError, attempt
-from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch
+from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch, GraphRemarks
 from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
@@ -162,6 +162,7 @@ def _chunks(
     arrays: list[StructureArrays] = []
     pairs: list = []
     bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
+    remarks = GraphRemarks()
     for i, row in enumerate(bar):
         own = row if isinstance(row, StructureError) else attempt(converter.neighbors, row, row=i)
         if isinstance(own, StructureError):
@@ -169,11 +170,13 @@ def _chunks(
         elif isinstance(row, StructureArrays):
             pairs.append(own)
             arrays.append(row)
+            remarks.note(i, converter.remarks(row, own))
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []
     if arrays:
         yield arrays, pairs
+    remarks.warn()
 
 
 def split(n_structures: int, validation_fraction: float, seed: int) -> tuple[np.ndarray, ...]:

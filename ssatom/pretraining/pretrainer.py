@@ -115,6 +115,8 @@ class MaskedPretrainer(BaseEstimator, Recipe):
         -----
         TrainingWarning
             If the validation loss of the best epoch is not below that of untrained weights.
+        GraphWarning
+            If sites have no neighbour within the cutoff, or bonds are shorter than bonds can be.
         """
         plan = make_plan(self)
         check_draw(structures, self.n_structures)

@@ -10,6 +10,7 @@ import numpy as np
 from pymatgen.core import Composition, DummySpecies, Element, IStructure
 
 from ssatom.exceptions import StructureError
+from ssatom.warn import ignore_for_good
 
 MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
 _ROUNDED_OCCUPANCY = 0.002  # how far the occupancy of a full site may be from 1, as written
@@ -85,14 +86,14 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
     if not 1 <= min(numbers) <= max(numbers) <= MAX_ATOMIC_NUMBER:
         bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= MAX_ATOMIC_NUMBER)
         reason = f"site {bad} {_species_problem(sites[bad].species)}"
-        raise StructureError(reason, formula=structure.reduced_formula)
+        raise StructureError(reason, formula=formula_of(structure))
     lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
     frac_coords = np.array([site.frac_coords for site in sites], dtype=np.float64)
     problem = lattice_problem(lattice, len(sites)) or coordinates_problem(frac_coords)
     if not problem and not all(structure.lattice.pbc):
         problem = open_side_problem(lattice, frac_coords, structure.lattice.pbc)
     if problem:
-        raise StructureError(problem, formula=structure.reduced_formula)
+        raise StructureError(problem, formula=formula_of(structure))
     return StructureArrays(lattice, np.array(numbers, dtype=np.int64), frac_coords)
 
 
@@ -180,7 +181,13 @@ def reduced_formula(numbers: Sequence[int] | np.ndarray) -> str:
     """Reduced formula of atomic numbers."""
     unique, counts = np.unique(np.asarray(numbers), return_counts=True)
     amounts = {Element.from_Z(int(z)): int(n) for z, n in zip(unique, counts, strict=True)}
-    return Composition(amounts).reduced_formula
+    return formula_of(Composition(amounts))
+
+
+def formula_of(named: IStructure | Composition) -> str:
+    """Reduced formula, without pymatgen's warning about noble gases in sorting the elements."""
+    ignore_for_good("No Pauling electronegativity")
+    return named.reduced_formula
 
 
 def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:

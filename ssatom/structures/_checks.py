@@ -11,7 +11,7 @@ import numpy as np
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
-from ssatom.structures._arrays import StructureArrays
+from ssatom.structures._arrays import StructureArrays, formula_of
 from ssatom.structures._convert import ALLOWED, ARRAY_OF_SITES, StructureLike, crystal_of, is_atoms
 from ssatom.structures._files import Crystal, shorten
 from ssatom.warn import warn_user
@@ -200,7 +200,7 @@ def _site(row: Any) -> tuple[_Pair, Crystal]:
             f"({n_sites} site{'s' * (n_sites > 1)}, counted from 0)"
         )
     if problem:
-        formula = structure.reduced_formula
+        formula = formula_of(structure)
         raise StructureError(f"site index {index!r} {problem}", formula=formula)
     return (structure, int(index)), crystal
 
@@ -257,7 +257,7 @@ def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
 
 def _kind(value: Any) -> str:
     if isinstance(value, IStructure):
-        return f"{type(value).__name__} ({value.reduced_formula})"
+        return f"{type(value).__name__} ({formula_of(value)})"
     if isinstance(value, str | bytes | os.PathLike):
         return f"{type(value).__name__} ({shorten(repr(os.fspath(value)))})"
     return type(value).__name__

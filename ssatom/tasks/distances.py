@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.repeatable import Linear
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
 
 __all__ = ["DenoiseTask", "DistanceTask"]
@@ -23,9 +24,9 @@ class _PairHead(nn.Module):
         super().__init__()
         self.basis = GaussianDistanceBasis(graph_config)
         self.layers = nn.Sequential(
-            nn.Linear(2 * hidden_dim, hidden_dim),
+            Linear(2 * hidden_dim, hidden_dim),
             nn.ReLU(),
-            nn.Linear(hidden_dim, graph_config.edge_dim),
+            Linear(hidden_dim, graph_config.edge_dim),
         )
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
@@ -71,9 +72,9 @@ class _NoiseHead(nn.Module):
         super().__init__()
         self.basis = GaussianDistanceBasis(graph_config)
         self.layers = nn.Sequential(
-            nn.Linear(2 * hidden_dim + graph_config.edge_dim, hidden_dim),
+            Linear(2 * hidden_dim + graph_config.edge_dim, hidden_dim),
             nn.ReLU(),
-            nn.Linear(hidden_dim, 1),
+            Linear(hidden_dim, 1),
         )
 
     def forward(self, first: Tensor, second: Tensor, distances: Tensor) -> Tensor:

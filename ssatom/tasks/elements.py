@@ -18,6 +18,7 @@ from ssatom.elements import (
 )
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.repeatable import Linear
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify
 
 __all__ = ["ElementTask", "GroupTask", "PeriodTask"]
@@ -39,7 +40,7 @@ class _ElementTask(PretrainingTask):
         """Classes of the elements from hydrogen on, counted from 0."""
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        return nn.Linear(hidden_dim, self.n_classes)
+        return Linear(hidden_dim, self.n_classes)
 
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         numbers = masked.graphs.numbers[masked.masked_sites]

@@ -14,6 +14,7 @@ from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.repeatable import Linear
 from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
@@ -29,9 +30,9 @@ class _LayersHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.LayerNorm(hidden_dim, elementwise_affine=False),
-            nn.Linear(hidden_dim, hidden_dim),
+            Linear(hidden_dim, hidden_dim),
             nn.ReLU(),
-            nn.Linear(hidden_dim, n_outputs),
+            Linear(hidden_dim, n_outputs),
         )
 
     def forward(self, states: Tensor) -> Tensor:
