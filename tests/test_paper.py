@@ -19,7 +19,6 @@ from ssatom import MaskedPretrainer, load_example_crystals
 from ssatom.embeddings import FeatureColumns
 from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
-from ssatom.graph import GraphConfig
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
 from studies import networks
@@ -317,7 +316,8 @@ def test_rows_that_a_descriptor_cannot_take_are_left_out_for_all(data, tmp_path)
 def test_weights_of_any_depth(data, tmp_path):
     """Layers and untrained rivals follow from the weights."""
     pretrainer = MaskedPretrainer(
-        graph_config=GraphConfig("smooth", cutoff=4.0),
+        neighbors="smooth",
+        cutoff=4.0,
         hidden_dim=8,
         n_conv=2,
         max_epochs=1,
