@@ -16,6 +16,7 @@ _ROUNDS = 1000  # the most skewed lattices of float64 need about fifty
 
 @inlined
 def dot(a, b):  # type: ignore[no-untyped-def]
+    """Scalar product of two vectors of length 3."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
