@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.corpora._formats import BROKEN, ENDINGS, open_binary
+from ssatom.corpora._formats import BROKEN, endings, open_binary
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import ID_KEYS
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
@@ -58,7 +58,10 @@ def table_layout(path: Path, structure_column: str | None = None) -> Layout:
 
 def _layout(path: Path, structure_column: str | None) -> Layout:
     try:
-        heads = {delimiter: _head(path, delimiter) for delimiter in _DELIMITERS}
+        heads = {
+            delimiter: [row.cells for row in islice(rows_of(path, delimiter), _HEAD) if row.cells]
+            for delimiter in _DELIMITERS
+        }
     except BROKEN as error:
         raise StructureFileError(f"cannot be read as a table: {error}") from error
     folder = path.parent
@@ -71,7 +74,13 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
     if not has_names and found is not None:
         others = (f"column_{number}" for number in range(1, len(rows[0])))
         columns = ["structure" if i == found else next(others) for i in range(len(rows[0]))]
-    _check_names(columns)
+    named = [column for column in columns if column]
+    if any(printable(column) != column for column in columns):
+        raise StructureFileError(
+            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
+        )
+    if len(set(named)) < len(named):
+        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
     if structure_column is not None and columns:
         if structure_column not in columns:
             because = "" if has_names else " (it has no first line of names)"
@@ -105,12 +114,10 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
 
 def files_named(folder: Path, cell: str) -> list[Path]:
     """The file that a cell names, or those whose name without ending it is."""
-    if not cell:
-        return []
-    if exact := _existing(folder, [cell]):
-        return exact
-    lower = _existing(folder, [cell + ending for ending in ENDINGS])
-    return lower or _existing(folder, [cell + ending.upper() for ending in ENDINGS])
+    lower = [cell + ending for ending in endings()]
+    upper = [cell + ending.upper() for ending in endings()]
+    tried = ([cell], lower, upper) if cell else ()
+    return next(filter(None, (_existing(folder, names) for names in tried)), [])
 
 
 def is_text(cell: str) -> bool:
@@ -172,11 +179,6 @@ def _open(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _head(path: Path, delimiter: str) -> list[list[str]]:
-    rows = islice(rows_of(path, delimiter), _HEAD)
-    return [row.cells for row in rows if row.cells]
-
-
 def _fitness(folder: Path, rows: list[list[str]], structure_column: str | None) -> tuple:
     """How well a separator fits: a known name, many files, many cells, as many in each row."""
     if not rows:
@@ -192,13 +194,12 @@ def _has_names(folder: Path, first: list[str], structure_column: str | None) -> 
     """Whether the first row names the columns, instead of a crystal."""
     if structure_column in first or {cell.lower() for cell in first} & {*PATH_COLUMNS, *ID_KEYS}:
         return True
-    return not any(_is_data(folder, cell) for cell in first)
-
-
-def _is_data(folder: Path, cell: str) -> bool:
-    number = isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell)
-    return (
-        number or cell.lower().endswith(ENDINGS) or is_text(cell) or bool(files_named(folder, cell))
+    return not any(
+        (isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell))
+        or cell.lower().endswith(endings())
+        or is_text(cell)
+        or files_named(folder, cell)
+        for cell in first
     )
 
 
@@ -234,13 +235,11 @@ def _counts(
         named = columns and (columns[i].lower() in ID_KEYS or (i == 0 and columns[i]))
         of_ids = not exact and (named if columns else i == 0)
         cells = {row[i] for row in rows}
-        named_by = files_named if of_ids else _file_or_text
-        counts.append(sum(bool(named_by(folder, cell)) for cell in cells))
+        if of_ids:
+            counts.append(sum(bool(files_named(folder, cell)) for cell in cells))
+        else:
+            counts.append(sum(is_text(c) or bool(c and _existing(folder, [c])) for c in cells))
     return counts or [0]
-
-
-def _file_or_text(folder: Path, cell: str) -> bool:
-    return is_text(cell) or bool(cell and _existing(folder, [cell]))
 
 
 def _existing(folder: Path, names: list[str]) -> list[Path]:
@@ -248,16 +247,6 @@ def _existing(folder: Path, names: list[str]) -> list[Path]:
         return [folder / name for name in names if (folder / name).is_file()]
     except (OSError, ValueError):  # too long for a name, such as the text of a CIF file
         return []
-
-
-def _check_names(columns: list[str]) -> None:
-    named = [column for column in columns if column]
-    if any(printable(column) != column for column in columns):
-        raise StructureFileError(
-            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
-        )
-    if len(set(named)) < len(named):
-        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
 
 
 def _why_no_column(first: list[str], has_names: bool) -> str:
