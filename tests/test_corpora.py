@@ -463,13 +463,17 @@ def test_paths_are_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no such file or folder") as caught:
             function(tmp_path / "nothing.cif")
         assert isinstance(caught.value, MissingFileError)
-        with pytest.raises(StructureFileError, match=r"a.txt: the format .* allowed are .*\*.jsonl"):
+        with pytest.raises(
+            StructureFileError, match=r"a.txt: the format .* allowed are .*\*.jsonl"
+        ):
             function(tmp_path / "a.txt")
         with pytest.raises(StructureFileError, match="is a pickle.*store_dataframe_as_json"):
             function(tmp_path / "a.pkl")
         with pytest.raises(StructureFileError, match=r"no structure files.*\*.cif"):
             function(tmp_path)
-    with pytest.raises(ParameterError, match='errors=.ignore. is unknown; allowed: .raise., .keep.'):
+    with pytest.raises(
+        ParameterError, match="errors=.ignore. is unknown; allowed: .raise., .keep."
+    ):
         read_structures(tmp_path / "a.txt", errors="ignore")
 
 

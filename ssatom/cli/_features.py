@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 from pymatgen.core import Element, Structure
 
-import ssatom
-from ssatom.cli._parts import input_stamp
 from ssatom.corpora import StructureRecord
 from ssatom.embeddings import (
     FeatureColumns,
@@ -30,25 +28,7 @@ from ssatom.weights import PretrainedEncoder
 
 @dataclass
 class FeatureJob:
-    """What to compute, checked.
-
-    Attributes
-    ----------
-    paths : list of Path
-        Files and folders to read, in order.
-    weights : PretrainedEncoder
-        The encoder.
-    layers : tuple of int
-        Its layers that are taken.
-    pooling : tuple of str or None
-        Poolings over the sites; None for the sites themselves.
-    elements : ndarray of int or None
-        Atomic numbers of the sites to keep; None for all.
-    options : dict
-        How to compute; changes no number.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    """
+    """What to compute: layers pooled by `pooling`, or of the sites of `elements` (None is all)."""
 
     paths: list[Path]
     weights: PretrainedEncoder
@@ -69,15 +49,13 @@ class FeatureJob:
         return self.columns.names
 
     def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
+        """What the numbers depend on, beside the crystals."""
         elements = "all" if self.elements is None else self.elements.tolist()
         return {
-            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
             "layers": self.layers,
             "pooling": self.pooling,
             "sites": elements if self.pooling is None else None,
             "weights": self.weights.sha256[:12],
-            "ssatom": ssatom.__version__,
         }
 
     def about(self) -> dict[str, str]:
@@ -137,7 +115,7 @@ def prepare(
     sites: str | None,
     random_state: int,
     options: dict[str, Any],
-    structure_column: str | None = None,
+    structure_column: str | None,
 ) -> FeatureJob:
     """A job from what stands on the command line."""
     encoder = resolve_weights(weights, random_state)

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from ssatom.cli._output import HARMLESS
 from ssatom.cli._problems import ERROR, REMARK, WARNING, Problem
-from ssatom.corpora import StructureRecord, read_structures
+from ssatom.corpora import StructureRecord, count_structures, read_structures
 from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
 
@@ -30,7 +30,7 @@ class Job(Protocol):
     structure_column: str | None
 
     def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
+        """What the numbers depend on, beside the crystals."""
 
     def about(self) -> dict[str, str]:
         """What the table says of itself, where its format can."""
@@ -52,13 +52,19 @@ class Item(NamedTuple):
     problems: list[Problem]
 
 
+def count_all(paths: Sequence[Path]) -> int | None:
+    """Crystals of all paths, None where only reading would tell."""
+    counts = [count_structures(path) for path in paths]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def read_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[Item]:
     """Records of all paths; of several, sources that are files say under which path they are."""
     for path in paths:
         parent = path if path.is_dir() else path.parent
         records = read_structures(path, errors="keep", structure_column=structure_column)
         while True:
-            with _caught() as caught:
+            with _caught_warnings() as caught:
                 record = next(records, None)
             if record is None:
                 break
@@ -69,7 +75,7 @@ def read_items(paths: Sequence[Path], structure_column: str | None = None) -> It
 
 
 @contextmanager
-def _caught() -> Iterator[list[warnings.WarningMessage]]:
+def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         warnings.filterwarnings("ignore", HARMLESS)
@@ -130,7 +136,7 @@ def apply(
     """Results or errors, row by row, and all problems, both with the sources' names."""
     sources = [item.record.source for item in chunk]
     problems = [problem for item in chunk for problem in item.problems]
-    with _caught() as caught:
+    with _caught_warnings() as caught:
         rows = list(function([item.record.structure for item in chunk]))
     problems += [one for warning in caught for one in _told(warning.message, sources)]
     for source, row in zip(sources, rows, strict=True):

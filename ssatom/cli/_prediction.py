@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 from pymatgen.core import Structure
 
-import ssatom
-from ssatom.cli._parts import input_stamp
 from ssatom.corpora import StructureRecord
 from ssatom.devices import resolve_device
 from ssatom.estimators import load_estimator
@@ -27,21 +25,7 @@ LABELS = ("source", "formula")
 def column_names(
     targets: Sequence[str], n_members: int = 1, classes: Sequence[Any] = ()
 ) -> list[str]:
-    """Names of the columns of predictions.
-
-    Parameters
-    ----------
-    targets : sequence of str
-        Names of the targets.
-    n_members : int, default=1
-        Networks of a regressor; of several, each target has its standard deviation too.
-    classes : sequence, default=()
-        Of a classifier; each has its probability.
-
-    Returns
-    -------
-    list of str
-        In order.
+    """Names of the columns of predictions: with deviations of several networks, or classes.
 
     Examples
     --------
@@ -86,19 +70,7 @@ def _arrow_type(classes: np.ndarray) -> pa.DataType:
 
 @dataclass
 class PredictionJob:
-    """What to predict, checked.
-
-    Attributes
-    ----------
-    paths : list of Path
-        Files and folders to read, in order.
-    model : estimator
-        Fitted.
-    folder : Path
-        Where it was loaded from.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    """
+    """What to predict: crystals of files and folders, with the model of a folder."""
 
     paths: list[Path]
     model: Any
@@ -116,12 +88,8 @@ class PredictionJob:
         return column_names(targets, len(self.model.networks_), classes)
 
     def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
-        return {
-            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
-            "model": self.about()["model_sha256"][:12],
-            "ssatom": ssatom.__version__,
-        }
+        """What the numbers depend on, beside the crystals."""
+        return {"model": self.about()["model_sha256"][:12]}
 
     def about(self) -> dict[str, str]:
         """The model and its hash."""

@@ -8,9 +8,9 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -18,6 +18,7 @@ import typer
 from ssatom.cli._disk import writing
 from ssatom.cli._output import aligned, say
 from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.files import filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
 
 if TYPE_CHECKING:
@@ -197,9 +198,9 @@ def pretrain(
         description += (
             f"; {trainer.n_structures:,} structures drawn with random_state {trainer.random_state}"
         )
-    structures: Any = _structures(corpora, folder)
-    if trainer.n_structures is not None:
-        structures = _Counted(structures, sum(map(_count, corpora)))
+    structures: Any = _Structures(corpora, folder)
+    if trainer.n_structures is None:
+        structures = chain(structures)  # nobody needs their number
     kept = f"the epochs that were complete are kept in {folder}"
     again = "give the same command again to go on"
     try:
@@ -232,52 +233,43 @@ def parse_duration(text: str | None) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in pieces)
 
 
-class _Counted:
-    """Structures with their number, from which some can be drawn."""
-
-    def __init__(self, structures: Iterator[Any], n_structures: int) -> None:
-        self._structures, self._n_structures = structures, n_structures
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._structures
-
-    def __len__(self) -> int:
-        return self._n_structures
-
-
-def _count(path: Path) -> int:
-    from ssatom.corpora import count_structures, read_structures
-
-    count = count_structures(path)
-    return sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
-
-
-def _structures(corpora: list[Path], folder: Path) -> Iterator[Structure | StructureError]:
-    """Structures, or why there is none, in the order of the files.
+class _Structures:
+    """Structures of all files, in their order, or why there is none; some can be drawn of them.
 
     Wrong paths are refused at once, and so is a folder whose graphs are of other corpora or of
     changed ones.
     """
-    from ssatom.cli._parts import input_stamp
-    from ssatom.corpora import read_structures
 
-    records = chain(*[read_structures(path, errors="keep") for path in corpora])
-    stamps = [input_stamp(path) for path in corpora]
-    file = folder / "corpora.json"
-    if file.exists() and json.loads(file.read_text()) != stamps:
-        raise SsatomError(
-            f"{folder} holds a run on another corpus, or its files were changed since; give "
-            "another --checkpoint-dir, or remove this one to start anew"
+    def __init__(self, corpora: list[Path], folder: Path) -> None:
+        from ssatom.cli._parts import input_stamp
+        from ssatom.corpora import read_structures
+
+        self._corpora = corpora
+        self._records = chain(*[read_structures(path, errors="keep") for path in corpora])
+        self._stamps = [input_stamp(path) for path in corpora]
+        self._file = folder / "corpora.json"
+        if self._file.exists() and json.loads(self._file.read_text()) != self._stamps:
+            raise SsatomError(
+                f"{folder} holds a run on another corpus, or its files were changed since; give "
+                "another --checkpoint-dir, or remove this one to start anew"
+            )
+
+    def __iter__(self) -> Iterator[Structure | StructureError]:
+        write_json(self._file, self._stamps)  # the settings are right by now, and the folder there
+        return (record.structure for record in self._records)
+
+    def __len__(self) -> int:
+        return self._n_structures
+
+    @cached_property
+    def _n_structures(self) -> int:
+        from ssatom.corpora import count_structures, read_structures
+
+        counts = {path: count_structures(path) for path in self._corpora}
+        return sum(
+            sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
+            for path, count in counts.items()
         )
-
-    def read() -> Iterator[Structure | StructureError]:
-        # The settings are right by now, and the folder is there.
-        new = file.with_name(file.name + ".new")  # an interrupted write leaves no half of a file
-        new.write_text(json.dumps(stamps))
-        os.replace(new, file)
-        yield from (record.structure for record in records)
-
-    return read()
 
 
 def _is_child() -> bool:
@@ -290,14 +282,13 @@ def _save(trainer: MaskedPretrainer, output: Path, terms: str) -> None:
     from ssatom.weights import load_pretrained
 
     history = trainer.history_
-    output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    # A disk that is full leaves weights that are there as they are.
-    with TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}-") as folder:
-        new = trainer.save(Path(folder, output.absolute().name), terms=terms)
-        plot_curves(history).savefig(new / "curve.png", dpi=150)
-        output.mkdir(exist_ok=True)
-        for file in sorted(new.iterdir(), key=lambda file: file.name == "card.json"):
-            os.replace(file, output / file.name)
+    with filling(output, last="card.json") as new:
+        # Under the name that the card is to have.
+        written = trainer.save(new / output.absolute().name, terms=terms)
+        plot_curves(history).savefig(written / "curve.png", dpi=150)
+        for file in written.iterdir():
+            file.rename(new / file.name)
+        written.rmdir()
     best = history.iloc[int(history["validation_loss"].argmin())]
     names = [str(name) for name in history]
     scores = [name for name in names if name.startswith("validation_") and "accuracy" in name]
