@@ -559,7 +559,7 @@ def test_failed_report_costs_no_training(data: Path, monkeypatch: pytest.MonkeyP
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ssatom.cli._validation.predict_held", fail)
+        patched.setattr("ssatom.cli._report.predict_held", fail)
         result = fit(data, "-t", "volume", "-o", "model")
     assert result.exit_code == 1
     assert "the model is in 'model'" in result.stderr

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ssatom.exceptions import ParameterError
 
 Paths = Annotated[
     list[Path],
@@ -42,6 +45,28 @@ Progress = Annotated[bool, typer.Option(help="Show progress.")]
 def output_option(metavar: str, text: str) -> Any:
     """The option that says where to write."""
     return typer.Option("--output", "-o", metavar=metavar, help=text)
+
+
+_UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds of a text such as "8h", "1h30m" or "90".
+
+    Examples
+    --------
+    >>> from ssatom.cli._options import parse_duration
+    >>> parse_duration("1h30m"), parse_duration("90")
+    (5400.0, 90.0)
+    """
+    if text is None:
+        return None
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
+    if not pieces or "".join(map("".join, pieces)) != text:
+        raise ParameterError(
+            f"time_budget={text!r} is no time; allowed: seconds, or such as 8h, 90m, 1h30m"
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
 
 
 TABLE_NOTES = """

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ssatom.cli._disk import writing
+from ssatom.cli._options import output_option, parse_duration
 from ssatom.cli._output import aligned, say
-from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.exceptions import SsatomError
 from ssatom.files import filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
 
@@ -60,7 +61,6 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "checkpoint_dir": {"kind": Path, "metavar": "FOLDER", "show_default": "FOLDER.run"},
     "progress_bar": {"names": ("--progress/--no-progress",)},
 }
-_UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
 def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -142,10 +142,7 @@ def pretrain(
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is theirs."),
-    ],
+    output: Annotated[Path, output_option("FOLDER", "Weights; its name is theirs.")],
     config: Annotated[  # noqa: ARG001
         Path | None,
         typer.Option(
@@ -212,25 +209,6 @@ def pretrain(
     if not _is_child():
         with writing(output, f"the training is kept in {folder}; {again}"):
             _save(trainer, output, terms)
-
-
-def parse_duration(text: str | None) -> float | None:
-    """Seconds of a text such as "8h", "1h30m" or "90".
-
-    Examples
-    --------
-    >>> from ssatom.cli.pretrain import parse_duration
-    >>> parse_duration("1h30m"), parse_duration("90")
-    (5400.0, 90.0)
-    """
-    if text is None:
-        return None
-    pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
-    if not pieces or "".join(map("".join, pieces)) != text:
-        raise ParameterError(
-            f"time_budget={text!r} is no time; allowed: seconds, or such as 8h, 90m, 1h30m"
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
 
 
 class _Structures:
