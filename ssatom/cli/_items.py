@@ -7,8 +7,9 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pymatgen.core import Structure
@@ -23,26 +24,32 @@ _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
 
 
-class Job(Protocol):
-    """What is to be computed of every crystal, checked."""
+LABELS = [("source", pa.string()), ("formula", pa.string())]
+"""First columns of every table."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed of every crystal, checked.
+
+    `settings` are what the numbers depend on beside the crystals, `about` what the table says of
+    itself, `names` its columns of numbers; `rows` gives what is computed of each crystal, or its
+    error, and `table` makes rows of the table of good crystals.
+    """
 
     paths: list[Path]
     structure_column: str | None
+    settings: dict[str, Any]
+    about: dict[str, str]
+    names: list[str]
+    schema: pa.Schema
+    rows: Callable[[list[Structure | StructureError]], Iterable[Any]]
+    table: Callable[[list[StructureRecord], list[Any]], pa.Table]
 
-    def settings(self) -> dict[str, Any]:
-        """What the numbers depend on, beside the crystals."""
 
-    def about(self) -> dict[str, str]:
-        """What the table says of itself, where its format can."""
-
-    def schema(self) -> pa.Schema:
-        """Columns of the table."""
-
-    def rows(self, structures: list[Structure | StructureError]) -> Iterable[Any]:
-        """What is computed of each, or its StructureError."""
-
-    def table(self, records: list[StructureRecord], rows: list[Any]) -> pa.Table:
-        """Rows of the table for good crystals and what was computed of them."""
+def labels_of(record: StructureRecord) -> tuple[str, str]:
+    """Source and formula of a good crystal."""
+    return record.source, record.structure.reduced_formula  # type: ignore[union-attr]
 
 
 class Item(NamedTuple):

@@ -101,7 +101,7 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     for path in job.paths:  # a wrong path is refused before anything is written
         read_structures(path, structure_column=job.structure_column)
     inputs = [input_stamp(path, job.structure_column) for path in job.paths]
-    settings = {"inputs": inputs, **job.settings(), "ssatom": ssatom.__version__}
+    settings = {"inputs": inputs, **job.settings, "ssatom": ssatom.__version__}
     folder = output.with_name(output.name + ".part")
     with writing(folder, "make room, or give another --output"):
         return PartFolder(folder, settings, restart=overwrite)
@@ -139,7 +139,7 @@ def _write(
             )
         if is_of_use:
             table = both.enter_context(replacing(output, parts.path))
-            WRITERS[output.suffix](table, parts, job.schema(), job.about())
+            WRITERS[output.suffix](table, parts, job.schema, job.about)
     if not is_of_use:
         output.unlink(missing_ok=True)
     if not problems:

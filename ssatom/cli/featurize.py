@@ -83,17 +83,25 @@ def featurize(
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare
 
-    options = {"batch_size": batch_size, "device": device}
-    job = prepare(paths, layers, weights, pooling, sites, random_state, options, structure_column)
-    names = job.names
+    job = prepare(
+        paths,
+        structure_column,
+        layers,
+        weights,
+        random_state,
+        pooling,
+        sites,
+        batch_size=batch_size,
+        device=device,
+    )
 
     def describe(done: Done) -> list[tuple[str, str]]:
         return [
             ("crystals", f"{done.n_crystals:,}"),
             ("sites", f"{done.n_sites:,}"),
             ("rows", f"{done.n_rows:,}"),
-            ("columns", f"{len(names):,}, {names[0]} … {names[-1]}"),
-            ("weights", f"{job.weights.name}, sha256 {job.weights.sha256[:12]}"),
+            ("columns", f"{len(job.names):,}, {job.names[0]} … {job.names[-1]}"),
+            ("weights", "{weights}, sha256 {weights_sha256:.12}".format(**job.about)),
         ]
 
     run_to_table(job, output, describe, "featurize", overwrite=overwrite, progress=progress)

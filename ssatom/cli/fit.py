@@ -178,10 +178,11 @@ def _check(
         raise ParameterError("--classify takes one --target; fit one model for each")
     number("--test-size", test_size, "(0, 1)")
     one_of("--errors", errors, ("raise", "skip"))
-    from ssatom.cli._prediction import LABELS, column_names
+    from ssatom.cli._prediction import column_names
     from ssatom.estimators.storage import check_folder
 
-    taken = [*LABELS, *column_names(targets, members), *(f"{name}_predicted" for name in targets)]
+    names = column_names(targets, members)
+    taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
     if check_folder(output) and not overwrite:

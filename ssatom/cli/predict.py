@@ -60,7 +60,7 @@ def predict(
         return [
             ("crystals", f"{done.n_crystals:,}"),
             ("columns", ", ".join(job.names)),
-            ("model", f"{model}, sha256 {job.about()['model_sha256'][:12]}"),
+            ("model", f"{model}, sha256 {job.about['model_sha256'][:12]}"),
         ]
 
     run_to_table(job, output, describe, "predict", overwrite=overwrite, progress=progress)
