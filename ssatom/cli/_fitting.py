@@ -17,7 +17,7 @@ from pymatgen.core import Structure
 from tqdm import tqdm
 
 from ssatom.cli._items import Item, apply, chunks, count_all, read_items, reason_of
-from ssatom.cli._problems import ERROR, Problem
+from ssatom.cli._screen import ERROR, Problem
 from ssatom.corpora import StructureRecord, read_structures
 from ssatom.corpora._formats import is_table
 from ssatom.corpora._layout import table_layout

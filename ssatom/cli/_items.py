@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pymatgen.core import Structure
 
-from ssatom.cli._output import HARMLESS
-from ssatom.cli._problems import ERROR, REMARK, WARNING, Problem
+from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
 from ssatom.corpora import StructureRecord, count_structures, read_structures
 from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning

@@ -10,15 +10,11 @@ import typer
 
 from ssatom.exceptions import ParameterError
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="PATH",
-        help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended "
-        "XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
-        show_default=False,
-    ),
-]
+FILES = (
+    "Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended XYZ (.extxyz) "
+    "or tables of paths (.csv), each also with .gz."
+)
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help=FILES, show_default=False)]
 StructureColumn = Annotated[
     str | None,
     typer.Option(
@@ -42,7 +38,7 @@ Overwrite = Annotated[
 Progress = Annotated[bool, typer.Option(help="Show progress.")]
 
 
-def output_option(metavar: str, text: str) -> Any:
+def output(metavar: str, text: str) -> Any:
     """The option that says where to write."""
     return typer.Option("--output", "-o", metavar=metavar, help=text)
 

@@ -15,7 +15,7 @@ from sklearn import metrics
 import ssatom
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
-from ssatom.cli._problems import write_problems
+from ssatom.cli._screen import write_problems
 from ssatom.corpora._names import printable
 from ssatom.exceptions import GraphWarning, unwrap
 from ssatom.files import file_sha256, write_json

@@ -16,8 +16,7 @@ import typer
 
 import ssatom
 from ssatom.cli._disk import writing
-from ssatom.cli._output import aligned, counted, say
-from ssatom.cli._problems import ERROR, Problem, show_problems, write_problems
+from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems, write_problems
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import replacing
 

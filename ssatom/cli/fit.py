@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssatom.cli import _options as options
 from ssatom.cli._disk import disk_error, writing
-from ssatom.cli._options import (
-    Device,
-    Overwrite,
-    Progress,
-    StructureColumn,
-    Weights,
-    output_option,
-    parse_duration,
-)
-from ssatom.cli._output import aligned, counted, say
-from ssatom.cli._problems import show_problems
+from ssatom.cli._screen import aligned, counted, say, show_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
 from ssatom.validation import number, one_of
 
@@ -71,8 +62,8 @@ def fit(
         list[str],
         typer.Option("--target", "-t", metavar="COLUMN", help="What to predict; may be repeated."),
     ],
-    output: Annotated[Path, output_option("FOLDER", "Model and its report.")],
-    structure_column: StructureColumn = None,
+    output: Annotated[Path, options.output("FOLDER", "Model and its report.")],
+    structure_column: options.StructureColumn = None,
     classify: Annotated[
         bool, typer.Option("--classify", help="The target is a class, not a number.")
     ] = False,
@@ -87,7 +78,7 @@ def fit(
         str | None,
         typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
     ] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
     ] = 1,
@@ -105,15 +96,15 @@ def fit(
             show_default="none",
         ),
     ] = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     random_state: Annotated[
         int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
     ] = "raise",
-    overwrite: Overwrite = False,
-    progress: Progress = True,
+    overwrite: options.Overwrite = False,
+    progress: options.Progress = True,
 ) -> None:
     """Train a model on crystals and their properties, and validate it.
 
@@ -131,17 +122,17 @@ def fit(
     _check(target, members, classify, test_size, errors, output, overwrite)
     from ssatom.cli._fitting import Rows, make_estimator, read_rows, split_rows
 
-    options = {
+    settings = {
         "layers": layers,
         "weights": weights,
         "n_members": members,
         "max_epochs": max_epochs,
-        "time_budget": parse_duration(time_budget),
+        "time_budget": options.parse_duration(time_budget),
         "device": device,
         "random_state": random_state,
         "progress_bar": progress,
     }
-    model = make_estimator(estimator, classify, options)
+    model = make_estimator(estimator, classify, settings)
     rows = Rows(target, classify, errors)
     with _room(output):
         read_rows(rows, paths, structure_column, model, progress)
@@ -149,11 +140,11 @@ def fit(
         reading = time.perf_counter() - started
         _train(model, rows, train)
     _save(model, output, target)
-    settings = {"test_size": test_size, "random_state": random_state, "errors": errors}
+    split = {"test_size": test_size, "random_state": random_state, "errors": errors}
     try:
         from ssatom.cli import _report
 
-        report = _report.write_report(output, model, rows, train, test, paths, settings, reading)
+        report = _report.write_report(output, model, rows, train, test, paths, split, reading)
     except Exception as error:  # whatever it is, the training is not lost
         raise SsatomError(
             f"the model is in '{output}' and ready for `ssatom predict`, but its validation "

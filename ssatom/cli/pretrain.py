@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from ssatom.cli import _options as options
 from ssatom.cli._disk import writing
-from ssatom.cli._options import output_option, parse_duration
-from ssatom.cli._output import aligned, say
+from ssatom.cli._screen import aligned, say
 from ssatom.exceptions import SsatomError
 from ssatom.files import filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
@@ -135,14 +135,9 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 def pretrain(
     corpora: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="CORPUS",
-            help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), "
-            "extended XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="CORPUS", help=options.FILES, show_default=False),
     ],
-    output: Annotated[Path, output_option("FOLDER", "Weights; its name is theirs.")],
+    output: Annotated[Path, options.output("FOLDER", "Weights; its name is theirs.")],
     config: Annotated[  # noqa: ARG001
         Path | None,
         typer.Option(
@@ -184,7 +179,7 @@ def pretrain(
 
     folder = Path(settings["checkpoint_dir"] or output.with_name(output.name + ".run"))
     settings |= {
-        "time_budget": parse_duration(settings["time_budget"]),
+        "time_budget": options.parse_duration(settings["time_budget"]),
         "checkpoint_dir": folder,
     }
     trainer = MaskedPretrainer(**settings)

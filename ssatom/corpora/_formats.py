@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from ssatom.corpora._records import Entry
 from ssatom.exceptions import StructureError, StructureFileError
@@ -17,7 +18,8 @@ BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
 """What reading a damaged file may raise."""
 
 
-class Format(NamedTuple):
+@dataclass(frozen=True)
+class Format:
     """What reads a file, entry by entry, and counts its entries; None where only reading tells.
 
     The reader of a table also takes the name of the column of structures; tables are not read in
