@@ -11,8 +11,8 @@ import typer
 from ssatom.exceptions import ParameterError
 
 FILES = (
-    "Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended XYZ (.extxyz) "
-    "or tables of paths (.csv), each also with .gz."
+    "Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended XYZ "
+    "(.extxyz) or tables of paths (.csv), each also with .gz."
 )
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help=FILES, show_default=False)]
 StructureColumn = Annotated[
