@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -96,12 +96,20 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
 
 def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
     """Every row that is neither blank nor a comment, the names of the columns included."""
+    first = last = 0  # lines of the row at hand
+
+    def lines(file: Iterable[str]) -> Iterator[str]:
+        nonlocal first, last
+        for number, line in enumerate(file, 1):
+            if first or not _is_comment(line, number, path.parent, delimiter):
+                first, last = first or number, number
+                yield line
+
     with _open(path) as file:
-        lines = _Lines(file, path.parent, delimiter)
         # Not strict, it would take a quotation mark that is not closed for the rest of the table.
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        reader = csv.reader(lines(file), delimiter=delimiter, skipinitialspace=True, strict=True)
         while True:
-            lines.first = 0
+            first = 0
             try:
                 cells, problem = [cell.strip() for cell in next(reader)], ""
             except StopIteration:
@@ -109,7 +117,15 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
             except csv.Error as error:
                 cells, problem = [], f"is damaged, perhaps by a quotation mark too many ({error})"
             if problem or any(cells):
-                yield Row(cells, problem, lines.first, lines.last)
+                yield Row(cells, problem, first, last)
+
+
+def _is_comment(line: str, number: int, folder: Path, delimiter: str) -> bool:
+    """Whether a line between rows begins with # and names no such file, or is Excel's sep=."""
+    if number == 1 and re.fullmatch(r"sep=.\s*", line):
+        return True
+    cell = line.split(delimiter)[0].strip().strip('"')
+    return cell.startswith("#") and not files_named(folder, cell)
 
 
 def files_named(folder: Path, cell: str) -> list[Path]:
@@ -140,32 +156,6 @@ def value_of(cell: str) -> bool | int | float | str | None:
         except ValueError:
             continue
     return cell
-
-
-class _Lines:
-    """Lines of a table, without comments between rows; knows where the row at hand begins."""
-
-    def __init__(self, file: io.TextIOWrapper, folder: Path, delimiter: str) -> None:
-        self.lines = enumerate(file, 1)
-        self.folder = folder
-        self.delimiter = delimiter
-        self.first = self.last = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        for number, line in self.lines:
-            if self.first or not self._is_comment(number, line):
-                self.first, self.last = self.first or number, number
-                return line
-        raise StopIteration
-
-    def _is_comment(self, number: int, line: str) -> bool:
-        if number == 1 and re.fullmatch(r"sep=.\s*", line):  # a word of Excel
-            return True
-        cell = line.split(self.delimiter)[0].strip().strip('"')
-        return cell.startswith("#") and not files_named(self.folder, cell)
 
 
 def _open(path: Path) -> io.TextIOWrapper:
