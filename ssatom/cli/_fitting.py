@@ -44,7 +44,7 @@ _SKIP = "or leave out such rows with --errors skip"
 
 @dataclass
 class Rows:
-    """Crystals, each read once, with their targets, and what there is to say of rows.
+    """Crystals, each read once, with their targets and with errors and warnings about rows.
 
     `table` has the columns source, formula and targets; `structures` are those of its rows.
     """
@@ -96,7 +96,7 @@ class Rows:
 def read_rows(
     rows: Rows, paths: Sequence[Path], structure_column: str | None, model: Any, progress: bool
 ) -> None:
-    """Read all rows of use; their graphs, as the model needs them, stay in the cache."""
+    """Read all rows; the graphs that the model needs of them stay in the cache."""
     config = GraphConfig()
     if "weights" in model.get_params():
         config = resolve_weights(model.weights, model.random_state).graph_config
@@ -156,7 +156,7 @@ def _known(
 
     def check(who: str) -> None:
         unknown = [target for target in targets if target not in names]
-        if names and unknown:  # without any name all rows are bad, which is told with reasons
+        if names and unknown:  # without names all rows are bad, each for its own reason
             allowed = ", ".join(map(shortened, names))
             raise ParameterError(f"--target: {who} no column {unknown[0]!r}; allowed: {allowed}")
 
@@ -203,7 +203,7 @@ def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndar
     if n - n_test < _MIN_TRAINED:
         first = "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
         raise SsatomError(
-            f"{n} different crystals of use ({len(rows.bad)} rows were left out{first}) are too "
+            f"{n} different usable crystals ({len(rows.bad)} rows were left out{first}) are too "
             f"few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, "
             "or a smaller --test-size"
         )

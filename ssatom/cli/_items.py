@@ -122,7 +122,7 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
-    """Rows of the table, and what there is to say of the chunk."""
+    """Rows of the table, and the counts and problems of the chunk."""
     records = [item.record for item in chunk]
     rows, problems = apply(chunk, job.rows)
     good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]

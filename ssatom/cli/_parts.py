@@ -81,7 +81,7 @@ class PartFolder:
         self._lock.release()
 
     def add(self, table: pa.Table, notes: dict[str, Any]) -> None:
-        """Write one more part, with what there is to note of it."""
+        """Write one more part, with notes on it."""
         table = table.replace_schema_metadata({_NOTES: json.dumps({**notes, "n_rows": len(table)})})
         with replacing(self.path / f"{len(self.files()):06d}.arrow") as new:  # noqa: SIM117
             with (

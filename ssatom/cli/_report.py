@@ -22,7 +22,7 @@ from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
 
 PROBLEMS = "problems.csv"
-"""Table of what there is to say of rows, if anything."""
+"""Table of errors and warnings about rows, if there are any."""
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
@@ -86,6 +86,13 @@ def write_report(
         },
         "ssatom": ssatom.__version__,
     }
+    _write_files(folder, report, held, model, rows)
+    return report
+
+
+def _write_files(
+    folder: Path, report: dict[str, Any], held: pd.DataFrame, model: Any, rows: Rows
+) -> None:
     figure = _FIGURES[rows.classify]
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     _draw(held, rows.targets, model).savefig(folder / figure, dpi=150)
@@ -94,7 +101,6 @@ def write_report(
     (folder / "report.md").write_text(_markdown(report, figure), encoding="utf-8")
     if rows.problems:
         write_problems(folder / PROBLEMS, rows.problems)
-    return report
 
 
 def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:

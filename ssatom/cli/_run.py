@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Done(NamedTuple):
-    """What a run came to."""
+    """What a run has done."""
 
     n_crystals: int
     n_sites: int

@@ -16,7 +16,7 @@ HARMLESS = (
     r"Issues encountered while parsing CIF: \d+ fractional coordinates rounded [^\n]*\Z"
     r"|No Pauling electronegativity for "
 )
-"""Warnings, as a regular expression, that nobody needs to see."""
+"""Warnings that are not shown, as a regular expression."""
 
 ERROR, WARNING, REMARK = "error", "warning", "remark"
 """A crystal that cannot be used, one that may not be what was meant, and a library's warning."""
@@ -96,7 +96,7 @@ def _names(told: list[Problem]) -> str:
 
 
 def say(text: str, err: bool = False) -> None:
-    """Put a text on the screen, whatever names of files it holds."""
+    """Print a text, in which names of files need not be UTF-8."""
     typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
 
 

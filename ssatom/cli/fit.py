@@ -41,7 +41,7 @@ EPILOG = """
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 the model is written, but
 with `--errors skip` some rows were left out: they are listed at the end, in the report and in
-FOLDER/problems.csv, beside what there is to warn of.
+FOLDER/problems.csv, which also has the warnings.
 """
 
 
@@ -145,7 +145,7 @@ def fit(
         from ssatom.cli import _report
 
         report = _report.write_report(output, model, rows, train, test, paths, split, reading)
-    except Exception as error:  # whatever it is, the training is not lost
+    except Exception as error:  # of any kind: the model is written already
         raise SsatomError(
             f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
             f"failed: {error}"

@@ -1,4 +1,4 @@
-"""`ssatom pretrain`: weights of one's own, from a corpus of crystals without labels."""
+"""`ssatom pretrain`: a corpus of crystals without labels in, a folder of weights out."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def pretrain(
         )
     structures: Any = _Structures(corpora, folder)
     if trainer.n_structures is None:
-        structures = chain(structures)  # nobody needs their number
+        structures = chain(structures)  # counting them may take a reading of all files
     kept = f"the epochs that were complete are kept in {folder}"
     again = "give the same command again to go on"
     try:

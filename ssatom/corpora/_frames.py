@@ -30,7 +30,7 @@ def _read_frames(path: Path) -> Iterator[Entry]:
             continue
         try:
             atoms = read(StringIO(text.decode()), format="extxyz")
-        except Exception as error:  # ASE raises whatever comes
+        except Exception as error:  # ASE raises errors of many kinds
             yield lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
         else:
             yield entry_of_frame(atoms, place)

@@ -20,7 +20,7 @@ PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
     *("structure_path", "structure_file", "file_path", "file_name", "cif_path", "cif_file"),
 )
-"""Names of columns, whatever their case, in which paths are looked for, in this order."""
+"""Names of columns that may hold paths, in any case; the first one found is taken."""
 
 _DELIMITERS = ",;\t|"
 _LONGEST_PATH = 4096

@@ -125,7 +125,7 @@ def read_crystal(source: str, text: str | None, problem: str = "") -> MagneticCr
         warnings.simplefilter("always")
         try:
             crystal = _parse(source, text)
-        except Exception as error:  # pymatgen's parser raises whatever comes
+        except Exception as error:  # pymatgen's parser raises errors of many kinds
             crystal = Unusable(source, _reason(error), f"{type(error).__name__}: {error}", ())
     messages = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     if isinstance(crystal, Unusable) and crystal.reason == "unreadable":

@@ -1,4 +1,4 @@
-"""Reading collections, whatever they are kept in."""
+"""Reading collections of crystals from files, folders and tables."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
     name, structure, properties = row
     arrays = structure_arrays(structure)
     info = {} if name is None else {"id": name}
-    # The format has no word for None, and an empty text would swallow the word that follows.
+    # The format cannot hold None, and reads the next word as the value of an empty text.
     texts = orjson.loads(_dumps(dict(properties), row))
     info |= {key: value for key, value in texts.items() if value not in (None, "")}
     columns = {key: _column(values) for key, values in structure.site_properties.items()}
@@ -207,7 +207,7 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
         kept = record.structure.site_properties  # type: ignore[union-attr]
         lost = [key for key, values in columns.items() if not _same(values, kept.get(key))]
         lost += [key for key in info if key != "id" and key not in record.properties]
-    except Exception:  # whatever ASE meets in values that it has no form for
+    except Exception:  # of any kind: ASE does not check the values
         lost = [*columns] or [*info]
     if lost:
         raise ParameterError(

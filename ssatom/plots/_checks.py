@@ -11,7 +11,7 @@ from ssatom.exceptions import ParameterError
 
 
 class Measured(NamedTuple):
-    """A mean and its standard deviation, which is NaN where nobody knows it."""
+    """A mean and its standard deviation, which is NaN where it is unknown."""
 
     mean: float
     std: float

@@ -152,7 +152,7 @@ def _limits(panel: Parity) -> tuple[float, float]:
 def _draw_lines(axes: Axes, bounds: Sequence[float], unit: str) -> None:
     axes.axline((0, 0), slope=1, color="0.3", linewidth=1, zorder=1)
     for i, bound in enumerate(bounds):
-        # The farther, the finer.
+        # Wider bounds have longer gaps.
         dashes = (0, (5, 2 + 3 * i))
         style: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": dashes, "zorder": 1}
         label = f"±{bound:g} {unit}".rstrip()
