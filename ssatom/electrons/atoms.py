@@ -63,7 +63,7 @@ def atom_table() -> AtomTable:
     --------
     >>> from ssatom.electrons.atoms import atom_table
     >>> atom_table().levels[14].round(1)  # Si
-    array([-14.7,  -8.2,   0. ])
+    array([-14.8,  -8.2,   0. ])
     """
     rows = np.array([_atom(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)])
     rows = np.concatenate([np.zeros((1, rows.shape[1])), rows])

@@ -101,9 +101,7 @@ def compute_bands(cell: StructureArrays) -> Bands:
         energies.append(found)
         weights.append(np.square(states).T)
     total = float(table.n_electrons[cell.numbers].sum())
-    return Bands(
-        cell.numbers, np.array(energies), np.array(weights), site_of, shell_of, total
-    )
+    return Bands(cell.numbers, np.array(energies), np.array(weights), site_of, shell_of, total)
 
 
 def _wave_vectors(lattice: np.ndarray) -> np.ndarray:

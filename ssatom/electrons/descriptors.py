@@ -187,9 +187,7 @@ def _site_columns(
         by_shell(at_fermi).sum(axis=1), energy,
     ]  # fmt: skip
     sizes = np.maximum(by_shell(np.ones(len(shells))), 1)
-    raw = [
-        by_shell(energies**k @ weights / n_vectors) / sizes for k in (1, 2, 3, 4)
-    ]
+    raw = [by_shell(energies**k @ weights / n_vectors) / sizes for k in (1, 2, 3, 4)]
     m1, m2, m3, m4 = raw
     second = np.maximum(m2 - m1**2, 0)
     third = m3 - 3 * m1 * m2 + 2 * m1**3

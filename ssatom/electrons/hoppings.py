@@ -67,9 +67,7 @@ def hopping_blocks(
     blocks[:, 0, 1:4] = _SP * h[:, None] * n
     blocks[:, 1:4, 0] = -blocks[:, 0, 1:4]
     along = n[:, :, None] * n[:, None, :]
-    blocks[:, 1:4, 1:4] = h[:, None, None] * (
-        (_PP_SIGMA - _PP_PI) * along + _PP_PI * np.eye(3)
-    )
+    blocks[:, 1:4, 1:4] = h[:, None, None] * ((_PP_SIGMA - _PP_PI) * along + _PP_PI * np.eye(3))
     if not (ours.any() or theirs.any()):
         return blocks
     bent = np.einsum("qij,ej->eqi", _D_SHAPES, n)
