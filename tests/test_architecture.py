@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "graph": "kernels elements structures",
     "surroundings": "structures elements graph",
     "masking": "elements graph",
+    "electrons": "kernels structures elements",
     "tasks": "structures elements graph surroundings masking",
     "weights": "files encoder elements structures graph",
     "embeddings": "devices structures elements graph weights",
