@@ -17,7 +17,7 @@ from gemmi import cif
 from pymatgen.core import Element, Lattice
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
-from ssatom.structures._arrays import StructureArrays, lattice_problem
+from ssatom.structures._arrays import Crystal, StructureArrays, lattice_problem
 from ssatom.structures._cif_sites import NULL, Site, expand, parse_number, read_sites
 from ssatom.structures._cif_symmetry import (
     Symbols,
@@ -25,7 +25,7 @@ from ssatom.structures._cif_symmetry import (
     listed_operations,
     same_operations,
 )
-from ssatom.structures._files import Crystal, decode, listed, read_bytes
+from ssatom.structures._text import decode, listed, read_bytes
 
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?:\s+|$)")

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
 from ssatom.structures._cif_symmetry import Operations
-from ssatom.structures._files import listed
+from ssatom.structures._text import listed
 
 SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry

@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Element
 
-from ssatom.exceptions import StructureError, StructureFileError
-from ssatom.structures._arrays import (
-    MAX_ATOMIC_NUMBER,
-    StructureArrays,
-    coordinates_problem,
-    lattice_problem,
-    reduced_formula,
-)
-from ssatom.structures._files import Crystal, decode, plain_name, read_bytes
+from ssatom.exceptions import StructureFileError
+from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, Crystal, StructureArrays, checked
+from ssatom.structures._text import decode, plain_name, read_bytes
 
 _MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
@@ -36,11 +30,7 @@ def read_poscar(path: str | os.PathLike[str]) -> Crystal:
     in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot") and potcar.is_file()
     elements = _POTCAR_TITLE.findall(decode(read_bytes(potcar))) if in_use else []
     arrays, doubts = _parse(lines, elements)
-    problem = lattice_problem(arrays.lattice, len(arrays.numbers))
-    problem = problem or coordinates_problem(arrays.frac_coords)
-    if problem:
-        raise StructureError(problem, formula=reduced_formula(arrays.numbers))
-    return Crystal(arrays, doubts=doubts)
+    return Crystal(checked(arrays), doubts=doubts)
 
 
 def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:

@@ -1,0 +1,421 @@
+"""What counts as a structure, a site or a list of them, row by row."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+from pymatgen.core import IMolecule, IStructure, Lattice, Site, Structure
+
+from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
+from ssatom.structures._arrays import (
+    NO_SITES,
+    Crystal,
+    StructureArrays,
+    checked,
+    formula_of,
+    is_full,
+    lattice_problem,
+    structure_arrays,
+)
+from ssatom.structures._files import crystal_from_file
+from ssatom.structures._text import shorten
+from ssatom.warn import warn_user
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
+
+_ALLOWED = "a pymatgen Structure, ASE Atoms, or the path of a structure file"
+_ARRAY_OF_SITES = (
+    "NumPy takes structures apart into their sites: give the list of structures itself, or a Series"
+)
+_Taken = TypeVar("_Taken")
+
+
+def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
+    """Pymatgen structures of everything that is one, or the first error.
+
+    Parameters
+    ----------
+    structures : list, tuple, Series, object array, one-column DataFrame or generator
+        Of pymatgen Structure, ASE Atoms, or paths of files as for `structure_from_file` (CIF,
+        POSCAR, …). All axes count as periodic: where `pbc` is False, at least 8 Å of vacuum must
+        lie along the axis.
+
+    Returns
+    -------
+    list of Structure
+        In order; pymatgen structures are handed on, not copied.
+
+    Raises
+    ------
+    StructureError
+        If the container or one of its rows is no structure, is disordered, empty or singular,
+        has coordinates that are not finite, or elements outside H to Fm.
+    StructureFileError, MissingFileError
+        If a file cannot be read, or is not there.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import check_structures
+    >>> [s.reduced_formula for s in check_structures([bulk("NaCl", "rocksalt", a=5.64)])]
+    ['NaCl']
+    """
+    return list(map(unwrap, iter_structures(structures)))
+
+
+def iter_structures(
+    structures: Iterable[StructureLike],
+) -> Iterator[Structure | StructureError]:
+    """Like `check_structures` one at a time, a bad row given as its error.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms, path or StructureError
+        As for `check_structures`; a generator is streamed, and errors are handed on.
+
+    Returns
+    -------
+    iterator of Structure or StructureError
+        One for each row, in order. A container that is wrong as a whole is refused at once.
+    """
+    return _each(structures, "structures", lambda crystal, _: crystal.structure)
+
+
+def iter_arrays(
+    structures: Iterable[StructureLike | StructureArrays | StructureError],
+) -> Iterator[StructureArrays | StructureError]:
+    """Like `iter_structures`, but each structure as plain arrays, and rows may be such arrays.
+
+    Parameters
+    ----------
+    structures : iterable of Structure, Atoms, path or StructureArrays
+        As for `iter_structures`.
+
+    Returns
+    -------
+    iterator of StructureArrays or StructureError
+        One for each row, in order.
+    """
+    return _each(structures, "structures", lambda crystal, _: crystal.arrays)
+
+
+def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
+    """Sites of structures, or the first error.
+
+    Parameters
+    ----------
+    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
+        Structures as for `check_structures`; indices from 0 to the number of sites less one.
+
+    Returns
+    -------
+    list of (Structure, int)
+        In order.
+
+    Raises
+    ------
+    StructureError
+        If a row is no pair, its structure is bad, or its index is no whole number, negative or
+        out of range.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ssatom.structures import check_sites
+    >>> [(structure, index)] = check_sites([(bulk("NaCl", "rocksalt", a=5.64), 1)])
+    >>> structure[index].species_string
+    'Cl'
+    """
+    return list(map(unwrap, iter_sites(pairs)))
+
+
+def iter_sites(
+    pairs: Iterable[tuple[StructureLike, int]],
+) -> Iterator[tuple[Structure, int] | StructureError]:
+    """Like `check_sites` one at a time, a bad row given as its error.
+
+    Parameters
+    ----------
+    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
+        As for `check_sites`; a generator is streamed.
+
+    Returns
+    -------
+    iterator of (Structure, int) or StructureError
+        One for each row, in order. A container that is wrong as a whole is refused at once.
+    """
+    return _each(pairs, "sites", _site)
+
+
+def _each(
+    container: Any, name: str, take: Callable[[Crystal, Any], _Taken]
+) -> Iterator[_Taken | StructureError]:
+    """What is taken of each row, or its error; this adds the row to errors and warnings."""
+    rows = _rows(container, name, 2 if name == "sites" else 1)  # refuses a wrong container at once
+
+    def read(row: Any) -> tuple[Crystal, _Taken]:
+        structure, index = _pair(row) if name == "sites" else (row, None)
+        crystal = _crystal(structure)
+        return crystal, take(crystal, index)
+
+    def stream() -> Iterator[_Taken | StructureError]:
+        for i, row in enumerate(rows):
+            known = isinstance(row, StructureError)
+            found = row if known else attempt(read, row, row=i, collection=name)
+            if isinstance(found, StructureError):
+                yield found
+                continue
+            crystal, taken = found
+            for doubt in crystal.doubts:
+                warn_user(StructureWarning(doubt, [i], crystal.source))
+            yield taken
+
+    return stream()
+
+
+def _pair(row: Any) -> Any:
+    if isinstance(row, tuple | list | np.ndarray) and len(row) == 2:
+        return row
+    raise StructureError(
+        f"this row is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
+        "(structure, 0)"
+    )
+
+
+def _site(crystal: Crystal, index: Any) -> tuple[Structure, int]:
+    n_sites = len(crystal.arrays.numbers)
+    if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer):
+        problem = (
+            f"is of type {type(index).__name__}; allowed is a whole number, such as int(index)"
+        )
+    elif not 0 <= index < n_sites:
+        allowed = f"0 to {n_sites - 1}" if n_sites > 1 else "0"
+        problem = (
+            f"is {'negative' if index < 0 else 'out of range'}; allowed is {allowed} "
+            f"({n_sites} site{'s' * (n_sites > 1)}, counted from 0)"
+        )
+    else:
+        return crystal.structure, int(index)
+    raise StructureError(f"site index {index!r} {problem}", formula=formula_of(crystal.structure))
+
+
+def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
+    """The rows of a container, without ever making an array of structures."""
+    example = "[structure, ...]" if n_columns == 1 else "[(structure, 0), ...]"
+    if container is None:
+        raise StructureError(f"{name} is None; give a list, such as {example}")
+    if isinstance(container, IStructure | IMolecule | str | bytes | os.PathLike) or (
+        _is_atoms(container)
+    ):
+        raise StructureError(
+            f"{name} is one {_kind(container)} where a list belongs; give {example}"
+        )
+    if isinstance(container, Mapping | AbstractSet) or not isinstance(container, Iterable):
+        raise StructureError(
+            f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, "
+            f"object array or generator, such as {example}"
+        )
+    if hasattr(container, "itertuples"):
+        return _frame_rows(container, name, n_columns)
+    if isinstance(container, np.ndarray):
+        return _array_rows(container, name, n_columns)
+    sequence = isinstance(container, tuple | list) and len(container) == n_columns == 2
+    if sequence and isinstance(container[1], int | np.integer):  # type: ignore[index]
+        raise StructureError(f"{name} is one pair where a list of pairs belongs; give {example}")
+    return container
+
+
+def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
+    if frame.shape[1] != n_columns:
+        columns = ", ".join(repr(column) for column in frame.columns)
+        wanted = ('one, such as df[["structure"]]', 'two, such as df[["structure", "site_index"]]')
+        raise StructureError(
+            f"{name} is a DataFrame with columns {columns}; choose {wanted[n_columns - 1]}"
+        )
+    rows = frame.itertuples(index=False, name=None)
+    return (row[0] for row in rows) if n_columns == 1 else rows
+
+
+def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
+    what = f"{name} is an array of shape {array.shape} and dtype {array.dtype}"
+    shape = array.shape or (0,)  # an array of no dimension holds no rows
+    if array.ndim == 2 and array.shape[1] == n_columns == 1:
+        array = array[:, 0]
+    if array.size and isinstance(array.flat[0], Site):
+        raise StructureError(f"{what} that holds sites; {_ARRAY_OF_SITES}")
+    if array.dtype.kind not in "OU" or array.ndim != (shape[-1] == n_columns == 2) + 1:
+        rows = _ALLOWED if n_columns == 1 else "a pair (structure, site index)"
+        raise StructureError(f"{what}; allowed is an object array of which each row is {rows}")
+    return array
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, IStructure):
+        return f"{type(value).__name__} ({formula_of(value)})"
+    if isinstance(value, str | bytes | os.PathLike):
+        return f"{type(value).__name__} ({shorten(repr(os.fspath(value)))})"
+    return type(value).__name__
+
+
+# One row ------------------------------------------------------------------------------------------
+
+
+def _crystal(row: Any) -> Crystal:
+    """The checked crystal of a row, or a StructureError that says what is wrong with it."""
+    if isinstance(row, StructureError):
+        raise row
+    if isinstance(row, StructureArrays):
+        return Crystal(row)
+    if isinstance(row, str | os.PathLike):
+        return crystal_from_file(_path(row))
+    if _is_atoms(row):
+        structure = structure_from_atoms(row)
+    elif isinstance(row, IStructure):
+        structure = row
+    else:
+        raise StructureError(f"this row is {_describe(row)}")
+    return Crystal(structure_arrays(structure), structure)
+
+
+def _path(row: str | os.PathLike[str]) -> str:
+    """The path that a row gives; text of a file is refused."""
+    path = os.fsdecode(row)
+    if "\n" in path or "\r" in path or "\0" in path:
+        raise StructureError(
+            f"this row is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
+            'file belongs; make structures of text first, with Structure.from_str(text, fmt="cif") '
+            'or fmt="poscar"'
+        )
+    return path
+
+
+def _is_atoms(value: Any) -> bool:
+    """Whether a value is ASE's Atoms, found out without importing ASE."""
+    module = sys.modules.get("ase.atoms")  # there if any Atoms are
+    return module is not None and isinstance(value, module.Atoms)
+
+
+def structure_from_atoms(atoms: Atoms) -> Structure:
+    """Pymatgen structure of ASE atoms, periodic in all directions.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Its cell must have a volume. Along an axis with `pbc` False, at least 8 Å must lie between
+        the atoms and their next images: a molecule or a slab in such a box of vacuum is a
+        periodic crystal here, in which no bond crosses the open side. Further per-atom arrays
+        become site properties.
+
+    Returns
+    -------
+    Structure
+        Sites in the order of the atoms.
+
+    Raises
+    ------
+    StructureError
+        If there are no atoms, the cell has no volume or too little vacuum along an open axis, an
+        atom is no element, or occupancies say that it does not fill its site.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from ssatom.structures import structure_from_atoms
+    >>> water = molecule("H2O")
+    >>> water.center(vacuum=10.0)
+    >>> structure_from_atoms(water).reduced_formula
+    'H2O'
+    """
+    if not len(atoms):
+        raise StructureError(NO_SITES)
+    wrong = (atoms.numbers < 1) | (atoms.numbers > 118)
+    if wrong.any():
+        number = int(atoms.numbers[wrong.argmax()])
+        what = f"has the atomic number {number}" if number else "holds the dummy species X"
+        raise StructureError(
+            f"site {wrong.argmax()} {what}, which is no element; replace it with an element, or "
+            "remove the site if it is a vacancy or a ghost atom"
+        )
+    cell = np.array(atoms.cell.array)
+    formula = atoms.get_chemical_formula(empirical=True)
+    if problem := lattice_problem(cell, len(atoms)):
+        if np.isfinite(cell).all():
+            problem += (
+                f". These are ASE Atoms with pbc={atoms.pbc.tolist()}: put a molecule or slab into "
+                "a box, for instance with atoms.center(vacuum=10.0)"
+            )
+        raise StructureError(problem, formula=formula)
+    if problem := _partial_occupancy(atoms):
+        raise StructureError(problem, formula=formula)
+    frac_coords = atoms.get_scaled_positions(wrap=False)
+    checked(StructureArrays(cell, atoms.numbers, frac_coords), atoms.pbc.tolist())
+    extra = {k: v.tolist() for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
+    return Structure(Lattice(cell), atoms.numbers.tolist(), frac_coords, site_properties=extra)
+
+
+def _partial_occupancy(atoms: Atoms) -> str | None:
+    """What is wrong if ASE read a disordered file, of which an atom shows one element alone."""
+    found = []
+    occupancies = atoms.info.get("occupancy")
+    sites = {str(kind): i for i, kind in enumerate(atoms.arrays.get("spacegroup_kinds", ()))}
+    for kind, shares in occupancies.items() if isinstance(occupancies, dict) else ():
+        site = sites.get(str(kind))
+        gone = sites and site is None  # of an atom that was deleted
+        if isinstance(shares, dict) and not gone and not _is_whole(shares):
+            parts = ", ".join(f"{element} {share:.4g}" for element, share in shares.items())
+            what = f"kind {kind}" if site is None else f"site {site}"
+            found.append((what, parts, 'info["occupancy"]'))
+    for name in ("occupancy", "occupancies"):
+        values = np.asarray(atoms.arrays.get(name, ()))
+        if values.ndim == 1 and values.dtype.kind in "fiu":
+            partial = [(i, share) for i, share in enumerate(values) if not is_full(share, 1)]
+            found += [(f"site {i}", f"{share:.4g}", f'arrays["{name}"]') for i, share in partial]
+    if not found:
+        return None
+    what, parts, place = found[0]
+    return (
+        f"{what} has partial occupancy ({parts}) in atoms.{place}; order the structure first, for "
+        "instance with pymatgen's OrderDisorderedStructureTransformation, or delete that entry if "
+        "the atoms are in order"
+    )
+
+
+def _is_whole(shares: dict[str, float]) -> bool:
+    return not shares or (len(shares) == 1 and is_full(next(iter(shares.values())), 1))
+
+
+def _describe(row: Any) -> str:
+    """What a row is that is no structure, and what to do about it."""
+    if _is_missing(row):
+        return f"{row}, a missing value; leave this row out, or give {_ALLOWED}"
+    kind = f"of type {type(row).__name__}"
+    if isinstance(row, IMolecule):
+        return (
+            f"{kind} ({row.formula}), which has no cell; put it into a box, for instance with "
+            "molecule.get_boxed_structure(20, 20, 20)"
+        )
+    if isinstance(row, Site):
+        return f"{kind}, one site and no structure; {_ARRAY_OF_SITES}"
+    if isinstance(row, dict):
+        return f"{kind}; make it a structure first, with Structure.from_dict"
+    if isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], IStructure):
+        return f"{kind}, a pair; give the structure alone, sites go to the featurizers of sites"
+    return f"{kind}; allowed is {_ALLOWED}"
+
+
+def _is_missing(row: Any) -> bool:
+    """None, nan, or what pandas puts into their place (told by name: pandas is slow to import)."""
+    return (
+        row is None
+        or (isinstance(row, float) and math.isnan(row))
+        or type(row).__name__ in ("NAType", "NaTType")
+    )
