@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError, StructureError, attempt
+from ssatom.exceptions import StructureError, attempt
 from ssatom.featurizers._base import CrystalFeaturizer
+from ssatom.validation import one_of
 
 # ssatom.featurizers._orbitals is imported in the methods, since it loads matminer's structure
 # featurizers, and with them SymPy and Matplotlib.
 
-_LEVELS = ("structure", "site")
-_EXTRA_ROWS = ("period", "center", None)
 _SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))
 
 
@@ -111,15 +110,11 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         """
         from ssatom.featurizers._orbitals import matminer_matrix
 
-        return [*matminer_matrix().implementors(), "The ssatom developers"]
+        return [*matminer_matrix().implementors(), *super().implementors()]
 
     def _check_parameters(self) -> None:
-        if self.level not in _LEVELS:
-            raise ParameterError(f"level={self.level!r} is unknown; allowed: 'structure', 'site'")
-        if self.extra_row not in _EXTRA_ROWS:
-            raise ParameterError(
-                f"extra_row={self.extra_row!r} is unknown; allowed: 'period', 'center', None"
-            )
+        one_of("level", self.level, ("structure", "site"))
+        one_of("extra_row", self.extra_row, ("period", "center", None))
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
         from ssatom.featurizers._orbitals import mean_matrix, sites_of, structures_of

@@ -11,6 +11,7 @@ from ssatom.structures._arrays import (
     structure_arrays,
     structure_key,
 )
+from ssatom.structures._atoms import structure_from_atoms
 from ssatom.structures._files import (
     count_in_file,
     read_crystals,
@@ -24,7 +25,6 @@ from ssatom.structures._rows import (
     iter_arrays,
     iter_sites,
     iter_structures,
-    structure_from_atoms,
 )
 
 __all__ = [

@@ -285,7 +285,7 @@ def expand(
     """All atoms of the cell, fractional coordinates (n, 3) and the line of each."""
     n_operations = len(operations.rotations)
     if n_operations == 1:
-        coords = np.array([site.frac for site in sites]) + operations.translations[0]
+        coords = np.array([site.frac for site in sites]) + operations.translations[0] / 24
         rows = np.arange(len(sites))
     else:
         step = max(1, _CHUNK // n_operations)
@@ -309,7 +309,8 @@ def _orbits(
     coords = np.array([site.frac for site in sites])
     n_same = np.zeros(len(sites))
     while True:
-        images = np.einsum("nij,mj->mni", operations.rotations, coords) + operations.translations
+        images = np.einsum("nij,mj->mni", operations.rotations, coords)
+        images += operations.translations / 24
         shifts = images - coords[:, None]
         shifts -= np.round(shifts)
         same = ((shifts @ lattice) ** 2).sum(axis=2) < limits[:, None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,13 +14,12 @@ from ssatom.exceptions import StructureFileError
 
 _RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
 _METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
-_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/([1-9]\d*))?\*?)?([xyz])?")
 _SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
 _WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
 
 
 class Operations(NamedTuple):
-    """Symmetry operations, as ``rotations @ frac + translations``."""
+    """Symmetry operations ``rotations @ frac + translations / 24``, all of whole numbers."""
 
     rotations: np.ndarray
     translations: np.ndarray
@@ -58,56 +56,41 @@ def find_operations(
 @lru_cache(maxsize=512)
 def listed_operations(listed: tuple[str, ...]) -> Operations:
     """Operations of their texts, such as "-x, y+1/2, -z"; they must form a group."""
-    parsed = [_parse(text) for text in listed]
-    rotations, translations = (np.array(x, dtype=float) for x in zip(*parsed, strict=True))
+    parsed = list(map(_parse, listed))
+    rotations = np.array([operation.rot for operation in parsed]) // gemmi.Op.DEN
+    translations = np.array([operation.tran for operation in parsed])
     keys = _keys(rotations, translations)
-    _, first = np.unique(keys, return_index=True)
-    first.sort()
+    first = np.sort(np.unique(keys, return_index=True)[1])
     rotations, translations = rotations[first], translations[first]
     _check_group(rotations, translations, keys[first], [listed[i] for i in first])
     return Operations(rotations, translations)
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> tuple[list[list[int]], list[float]]:
-    """Rotation and shift of a text; gemmi takes shifts in twenty-fourths only."""
-    parts = re.sub(r"\s", "", text.lower()).split(",")
-    rows = [row for part in parts if (row := _parse_row(part))]
-    if not len(rows) == len(parts) == 3:
-        raise StructureFileError(
-            f"the symmetry operation '{text[:60]}' is not understood; write it like "
-            "'-x,y+1/2,-z', in quotes if it has blanks"
-        )
-    rotation = [row[0] for row in rows]
-    if abs(round(np.linalg.det(rotation))) != 1:
-        raise StructureFileError(f"the symmetry operation '{text}' is none: it changes the volume")
-    return rotation, [row[1] for row in rows]
-
-
-def _parse_row(text: str) -> tuple[list[int], float] | None:
-    """Coefficients of x, y and z, and the shift, of one part of an operation."""
-    terms = [term for term in _TERM.finditer(text) if term[2] or term[4]]
-    if not text or "".join(term[0] for term in terms) != text:
-        return None
-    if not all(term[1] for term in terms[1:]):  # a sign between any two
-        return None
-    values = dict.fromkeys(("x", "y", "z", None), Fraction(0))
-    for sign, number, divisor, axis in (term.groups() for term in terms):
-        values[axis] += Fraction(f"{sign}{number or 1}") / int(divisor or 1)
-    shift = float(values.pop(None))
-    if any(value.denominator != 1 for value in values.values()):
-        return None
-    nearest = round(shift * 24) / 24  # 1/3 where it was written 0.333
-    exact = nearest if abs(shift - nearest) < 0.002 else shift
-    return [int(value) for value in values.values()], exact
+def _parse(text: str) -> gemmi.Op:
+    reason = "of x, y and z"
+    try:
+        operation = gemmi.Op(text)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error)
+    else:
+        whole = not (np.array(operation.rot) % gemmi.Op.DEN).any()
+        if whole and not set(text.lower()) & set("abchkl"):  # those of bases and reflections
+            if abs(operation.det_rot()) != gemmi.Op.DEN**3:
+                raise StructureFileError(
+                    f"the symmetry operation '{text[:60]}' is none: it changes the volume"
+                )
+            return operation.wrap()
+    raise StructureFileError(
+        f"the symmetry operation '{text[:60]}' is not understood ({reason}); write it like "
+        "'-x,y+1/2,-z', in quotes if it has blanks, with shifts in twenty-fourths"
+    )
 
 
 def _keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """A number for each operation, the same for shifts that differ by lattice vectors."""
-    codes = (np.rint(rotations).astype(np.int64).reshape(-1, 9) % 8) @ (8 ** np.arange(9))
-    # The odd offset keeps fractions that occur, and their rounding errors, off the steps.
-    shifts = np.floor(translations * 720 + 0.37).astype(np.int64) % 720
-    return codes * 720**3 + shifts @ (720 ** np.arange(3))
+    codes = (rotations.reshape(-1, 9) % 8) @ (8 ** np.arange(9))
+    return codes * 24**3 + (translations % 24) @ (24 ** np.arange(3))
 
 
 def _check_group(
@@ -150,7 +133,7 @@ def _contradictions(listed: tuple[str, ...], symbols: Symbols, angles: np.ndarra
 def _settings(symbols: Symbols, angles: np.ndarray) -> list[tuple[str, Operations]]:
     """Each name that decides on a setting, alone or with the cell, and its operations."""
     settings = []
-    if symbols.hall and _is_hall(symbols.hall):
+    if symbols.hall and _group_of_hall(symbols.hall):
         hall = f"the Hall symbol '{symbols.hall}'"
         settings.append((hall, _operations_of_hall(symbols.hall)))
     for name in symbols.names:
@@ -166,23 +149,9 @@ def _settings(symbols: Symbols, angles: np.ndarray) -> list[tuple[str, Operation
 @lru_cache(maxsize=512)
 def _group_of(listed: tuple[str, ...]) -> tuple[gemmi.SpaceGroup | None, int]:
     """The tabulated group with these operations, if any, and how many rotations they have."""
-    operations = listed_operations(listed)
-    order = len(np.unique(operations.rotations.reshape(-1, 9), axis=0))
-    try:
-        found = gemmi.GroupOps([_gemmi_operation(*pair) for pair in zip(*operations, strict=True)])
-    except ValueError:
-        return None, order
-    return gemmi.find_spacegroup_by_ops(found), order
-
-
-def _gemmi_operation(rotation: np.ndarray, translation: np.ndarray) -> gemmi.Op:
-    shift = translation * gemmi.Op.DEN
-    if not np.allclose(shift, np.rint(shift), atol=1e-6):
-        raise ValueError("gemmi counts in twenty-fourths")
-    operation = gemmi.Op("x,y,z")
-    operation.rot = np.rint(rotation * gemmi.Op.DEN).astype(int).tolist()
-    operation.tran = np.rint(shift).astype(int).tolist()
-    return operation.wrap()
+    order = len(np.unique(listed_operations(listed).rotations, axis=0))
+    different = {operation.triplet(): operation for operation in map(_parse, listed)}
+    return gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(different.values()))), order
 
 
 # The names of a space group -----------------------------------------------------------------------
@@ -203,7 +172,7 @@ def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, lis
                 f"{settings[0][0]} and {what} are different settings, and no symmetry operations "
                 "are listed; correct the wrong one, or list the operations"
             )
-    if symbols.hall and (_is_hall(symbols.hall) or not settings):
+    if symbols.hall and (_group_of_hall(symbols.hall) or not settings):
         return _operations_of_hall(symbols.hall), []
     if symbols.hall:
         what, operations = settings[0]
@@ -224,31 +193,30 @@ def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, lis
     return _operations_of_hall(group.hall), warnings
 
 
-def _is_hall(text: str) -> bool:
+@lru_cache(maxsize=1024)
+def _group_of_hall(hall: str) -> gemmi.GroupOps | None:
     try:
-        gemmi.symops_from_hall(text)
+        return gemmi.symops_from_hall(hall)
     except (RuntimeError, ValueError):
-        return False
-    return True
+        return None
 
 
 @lru_cache(maxsize=1024)
 def _operations_of_hall(hall: str) -> Operations:
-    try:
-        operations = gemmi.symops_from_hall(hall)
-    except (RuntimeError, ValueError) as error:
+    group = _group_of_hall(hall)
+    if group is None:
         raise StructureFileError(
-            f"the Hall symbol '{hall[:60]}' is not understood ({error}), and no symmetry "
-            "operations are listed; correct it, or list the operations"
-        ) from None
-    return listed_operations(tuple(operation.triplet() for operation in operations))
+            f"the Hall symbol '{hall[:60]}' is not understood, and no symmetry operations are "
+            "listed; correct it, or list the operations"
+        )
+    return listed_operations(tuple(operation.triplet() for operation in group))
 
 
 def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
     """Each name that is understood, with a space group of that type."""
     claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
-    if symbols.hall and _is_hall(symbols.hall):
-        group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
+    if symbols.hall and _group_of_hall(symbols.hall):
+        group = gemmi.find_spacegroup_by_ops(_group_of_hall(symbols.hall))
         claims.append((f"the Hall symbol '{symbols.hall}'", group))
     claims += [(f"the space group '{name}'", _lookup(name)) for name in symbols.names]
     if symbols.number:
