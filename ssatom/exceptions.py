@@ -106,13 +106,6 @@ class StructureError(SsatomError, ValueError):
 class StructureFileError(StructureError, OSError):
     """A file of structures that exists and cannot be read as one, or cannot be written.
 
-    Parameters
-    ----------
-    reason : str
-        What is wrong, and what to do about it.
-    **place : object
-        As for `StructureError`.
-
     Examples
     --------
     >>> from ssatom import StructureError, StructureFileError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -171,8 +171,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         StructureError
             If the entry is bad.
         """
-        rows = [entry[0] if len(entry) == 1 else entry]
-        [(features, _)] = self._rows(rows, ignore_errors=False, numbered=False)
+        [(features, _)] = self._rows(_unpacked([entry]), ignore_errors=False, numbered=False)
         return features.tolist()
 
     def featurize_many(
@@ -211,11 +210,17 @@ class CrystalFeaturizer(BaseFeaturizer):
             raise ParameterError("return_errors=True needs ignore_errors=True")
         rows = self._rows(_unpacked(entries), ignore_errors=ignore_errors)
         if pbar:
-            options = {"desc": type(self).__name__, "total": _length(entries)}
+            options = {
+                "desc": type(self).__name__,
+                "total": len(entries) if hasattr(entries, "__len__") else None,
+            }
             rows = tqdm(rows, **{**options, **(pbar if isinstance(pbar, dict) else {})})
         if not return_errors:
             return [features.tolist() for features, _ in rows]
-        return [[*features.tolist(), _reason(error)] for features, error in rows]
+        return [
+            [*features.tolist(), f"{type(error).__name__}: {error}" if error else math.nan]
+            for features, error in rows
+        ]
 
     def precheck(self, *entry: Any) -> bool:
         """Whether one entry can be featurized.
@@ -230,8 +235,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         bool
             Found by computing the features.
         """
-        rows = [entry[0] if len(entry) == 1 else entry]
-        [(_, error)] = self._rows(rows, ignore_errors=True)
+        [(_, error)] = self._rows(_unpacked([entry]), ignore_errors=True)
         return error is None
 
     @property
@@ -278,19 +282,10 @@ def _unpacked(entries: Any) -> Any:
     return [e[0] if isinstance(e, list | tuple) and len(e) == 1 else e for e in entries]
 
 
-def _length(entries: Any) -> int | None:
-    return len(entries) if hasattr(entries, "__len__") else None
-
-
-def _reason(error: StructureError | None) -> str | float:
-    return math.nan if error is None else f"{type(error).__name__}: {error}"
-
-
 def _summary(failed: dict[int, StructureError], name: str) -> str:
     """One message for all bad rows."""
-    errors: Sequence[StructureError] = list(failed.values())
     lines = [f"{name}: {len(failed)} row{'s' * (len(failed) > 1)} of NaN: {list(failed)}"]
-    lines += [f"  {error}" for error in errors[:_MAX_REASONS]]
-    if len(errors) > _MAX_REASONS:
-        lines.append(f"  and {len(errors) - _MAX_REASONS} more")
+    lines += [f"  {error}" for error in list(failed.values())[:_MAX_REASONS]]
+    if len(failed) > _MAX_REASONS:
+        lines.append(f"  and {len(failed) - _MAX_REASONS} more")
     return "\n".join(lines)

@@ -121,8 +121,8 @@ class GraphEmbeddingFeaturizer(_EmbeddingFeaturizer):
 
     The features are the hidden states of a pretrained graph network, pooled over the sites of the
     structure and concatenated over the chosen layers (GE012 in the paper [Kong2024]_). A higher
-    layer describes a larger environment of each site. With any layer from 1 on, coordination numbers
-    follow the layers if the weights have them. Columns that were nearly constant over the
+    layer describes a larger environment of each site. With any layer from 1 on, coordination
+    numbers follow the layers if the weights have them. Columns that were nearly constant over the
     pretraining corpus are left out, so that every feature can be scaled.
 
     Parameters
@@ -185,9 +185,9 @@ class SelfSupervisedSiteFeaturizer(_EmbeddingFeaturizer):
     """Self-supervised features of sites, for scikit-learn and matminer.
 
     The features of a pair of structure and site index are the hidden states of that site in a
-    pretrained graph network, concatenated over the chosen layers (NE01 in the paper [Kong2024]_). All
-    sites of a structure are computed once, together. Coordination numbers follow, and columns are
-    left out, as in `GraphEmbeddingFeaturizer`.
+    pretrained graph network, concatenated over the chosen layers (NE01 in the paper [Kong2024]_).
+    All sites of a structure are computed once, together. Coordination numbers follow, and columns
+    are left out, as in `GraphEmbeddingFeaturizer`.
 
     Parameters
     ----------
