@@ -83,7 +83,8 @@ def resolve_device(device: str = "auto") -> str:
     """
     # A backend that was built but has no driver is not available.
     modules = {kind: getattr(torch, kind) for kind in _ACCELERATORS}
-    counts = {kind: m.device_count() if m.is_available() else 0 for kind, m in modules.items()}
+    there = {k: getattr(m, "is_available", lambda: True)() for k, m in modules.items()}
+    counts = {k: m.device_count() if there[k] else 0 for k, m in modules.items()}
     if device == "auto":
         return next(filter(counts.get, counts), "cpu")
     kind = device.partition(":")[0] if isinstance(device, str) else ""
