@@ -107,8 +107,11 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         from ssatom.featurizers._orbitals import mean_matrix, parts_of
 
         self._check_parameters()
-        place = {"collection": f"{self.level}s"}
         for i, part in enumerate(parts_of(rows, self.level)):
-            known = isinstance(part, StructureError)
-            found = part if known else attempt(mean_matrix, *part, self.extra_row, row=i, **place)
+            found: np.ndarray | StructureError
+            if isinstance(part, StructureError):
+                found = part
+            else:
+                place = {"row": i, "collection": f"{self.level}s"}
+                found = attempt(mean_matrix, *part, self.extra_row, **place)
             yield found if isinstance(found, StructureError) else found.ravel().astype(np.float32)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from pymatgen.core import IMolecule, IStructure, Site, Structure
@@ -271,7 +271,7 @@ def _crystal(row: Any) -> Crystal:
     if is_atoms(row):
         structure = structure_from_atoms(row)
     elif isinstance(row, IStructure):
-        structure = row
+        structure = cast(Structure, row)
     else:
         raise StructureError(f"this row is {_describe(row)}")
     return Crystal(structure_arrays(structure), structure)
