@@ -73,37 +73,14 @@ class CrystalFeaturizer(BaseFeaturizer):
 
     @abstractmethod
     def feature_labels(self) -> list[str]:
-        """Names of the features.
-
-        Returns
-        -------
-        list of str
-            A new list at each call, since matminer appends to it.
-        """
+        """Names of the features; a new list at each call, since matminer appends to it."""
 
     def implementors(self) -> list[str]:
-        """Authors of the featurizer.
-
-        Returns
-        -------
-        list of str
-            Names.
-        """
+        """Authors of the featurizer."""
         return ["The ssatom developers"]
 
     def fit(self, X: Any, y: Any = None) -> CrystalFeaturizer:
         """Check the parameters; nothing is learned and `X` is not read.
-
-        Parameters
-        ----------
-        X : iterable
-            Not used.
-        y : object, default=None
-            Not used.
-
-        Returns
-        -------
-        self
 
         Raises
         ------
@@ -139,37 +116,13 @@ class CrystalFeaturizer(BaseFeaturizer):
         return np.fromiter((features for features, _ in rows), dtype=row_type)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of `transform`.
-
-        Parameters
-        ----------
-        input_features : object, default=None
-            Not used; the names do not depend on those of the input.
-
-        Returns
-        -------
-        ndarray of object, shape (n_features,)
-            As `feature_labels`.
-        """
+        """Names of the columns of `transform`, as `feature_labels`; the input has none."""
         return np.array(self.feature_labels(), dtype=object)
 
     def featurize(self, *entry: Any) -> list[float]:
         """Features of one structure, or of one site given as structure and index.
 
-        Parameters
-        ----------
-        *entry : Structure, or Structure and int
-            According to the class.
-
-        Returns
-        -------
-        list of float
-            NaN for a bad entry if ``errors="nan"``, which warns.
-
-        Raises
-        ------
-        StructureError
-            If the entry is bad.
+        NaN for a bad entry if ``errors="nan"``, which warns; a StructureError otherwise.
         """
         [(features, _)] = self._rows(_unpacked([entry]), ignore_errors=False, numbered=False)
         return features.tolist()
@@ -223,18 +176,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         ]
 
     def precheck(self, *entry: Any) -> bool:
-        """Whether one entry can be featurized.
-
-        Parameters
-        ----------
-        *entry : Structure, or Structure and int
-            According to the class.
-
-        Returns
-        -------
-        bool
-            Found by computing the features.
-        """
+        """Whether one entry can be featurized, found by computing the features."""
         [(_, error)] = self._rows(_unpacked([entry]), ignore_errors=True)
         return error is None
 

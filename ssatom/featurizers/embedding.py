@@ -66,23 +66,14 @@ class _EmbeddingFeaturizer(CrystalFeaturizer):
     def feature_labels(self) -> list[str]:
         """Names of the features, in the order of the columns.
 
-        Returns
-        -------
-        list of str
-            Such as "ssatom_L1_017" (layer 1, unit 17) and "ssatom_radial_003" (a coordination
-            number); "ssatom_L1_std_017" with several poolings; "ssatom_cgcnn-64x5-mp_L1_017" with
-            weights other than the default set.
+        Such as "ssatom_L1_017" (layer 1, unit 17) and "ssatom_radial_003" (a coordination number);
+        "ssatom_L1_std_017" with several poolings; "ssatom_cgcnn-64x5-mp_L1_017" with weights other
+        than the default set.
         """
         return self._columns().names
 
     def citations(self) -> list[str]:
-        """What to cite.
-
-        Returns
-        -------
-        list of str
-            BibTeX of the method, of the graph convolution, and of the pretraining data.
-        """
+        """BibTeX of the method, of the graph convolution, and of the pretraining data."""
         card = self._columns().weights.card
         citations = [_KONG, _XIE]
         if card is not None and "10.1063/1.4812323" in card.corpus["terms"]:

@@ -77,10 +77,7 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     def feature_labels(self) -> list[str]:
         """Names of the features, as matminer has them: the neighbour's orbital, then the site's.
 
-        Returns
-        -------
-        list of str
-            Such as "OFM: s^1 - d^5"; the extra row is "OFM: period - d^5" or the like.
+        Such as "OFM: s^1 - d^5"; the extra row is "OFM: period - d^5" or the like.
         """
         self._check_parameters()
         orbitals = [f"{shell}^{n + 1}" for shell, places in _SHELLS for n in range(places)]

@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from pymatgen.core import Element
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
@@ -345,33 +347,26 @@ def _kept(
     sites: list[Site], coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray
 ) -> np.ndarray:
     """Which lines count: all, less those that share the place of an earlier one of the element."""
-    kept = np.ones(len(sites), dtype=bool)
-    groups = {row: [row] for row in range(len(sites))}
-    for i, j in _pairs(coords, rows, lattice):
-        if groups[i] is not groups[j]:
-            groups[i] += groups[j]
-            for row in groups[j]:
-                groups[row] = groups[i]
-    for row, group in groups.items():
-        if row == min(group):
-            _check_occupancy([sites[i] for i in sorted(group)])
-            kept[[i for i in group if i != row]] = False
+    pairs = _pairs(coords, rows, lattice)
+    links = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(sites), len(sites)))
+    group = connected_components(links, directed=False)[1]
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    kept = np.zeros(len(sites), dtype=bool)
+    for members in groups:
+        _check_occupancy([sites[i] for i in members])
+        kept[members[0]] = True
     return kept
 
 
-def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of lines with atoms in one place."""
-    if len(rows) < 2:
-        return []
+def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """Pairs of lines with atoms in one place, shape (n, 2)."""
     radius = min(SAME_PLACE * float(np.linalg.norm(np.linalg.inv(lattice))), 0.49)
     pairs = cKDTree(coords, boxsize=1.0).query_pairs(radius, output_type="ndarray")
-    if not len(pairs):
-        return []
     shifts = coords[pairs[:, 0]] - coords[pairs[:, 1]]
     shifts -= np.round(shifts)
     near = ((shifts @ lattice) ** 2).sum(axis=1) < SAME_PLACE**2
-    found = np.sort(rows[pairs[near]], axis=1)
-    return sorted({(i, j) for i, j in found.tolist() if i != j})
+    return rows[pairs[near]].reshape(-1, 2)
 
 
 def _check_occupancy(sites: list[Site]) -> None:
