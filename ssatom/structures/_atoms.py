@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -13,12 +12,6 @@ from ssatom.structures._arrays import NO_SITES, StructureArrays, checked, is_ful
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-
-def is_atoms(value: Any) -> bool:
-    """Whether a value is ASE's Atoms, found out without importing ASE."""
-    module = sys.modules.get("ase.atoms")  # there if any Atoms are
-    return module is not None and isinstance(value, module.Atoms)
 
 
 def structure_from_atoms(atoms: Atoms) -> Structure:

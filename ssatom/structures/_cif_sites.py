@@ -348,6 +348,10 @@ def _kept(
 ) -> np.ndarray:
     """Which lines count: all, less those that share the place of an earlier one of the element."""
     pairs = _pairs(coords, rows, lattice)
+    if not len(pairs):
+        for site in sites:
+            _check_occupancy([site])
+        return np.ones(len(sites), dtype=bool)
     links = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(sites), len(sites)))
     group = connected_components(links, directed=False)[1]
     order = np.argsort(group, kind="stable")

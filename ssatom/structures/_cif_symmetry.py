@@ -36,7 +36,7 @@ def find_operations(
     listed: tuple[str, ...], symbols: Symbols, lengths: np.ndarray, angles: np.ndarray
 ) -> tuple[Operations, list[str]]:
     """Operations of a crystal, and what is in doubt about them."""
-    readings = _readings(symbols, angles)
+    readings = _readings(symbols, tuple(angles.tolist()))
     if listed:
         operations, doubts = listed_operations(listed), _contradictions(listed, readings)
         what = "the symmetry operations that are listed do"
@@ -162,7 +162,8 @@ class _Reading(NamedTuple):
         return None if self.doubt or self.is_number else self.operations
 
 
-def _readings(symbols: Symbols, angles: np.ndarray) -> list[_Reading]:
+@lru_cache(maxsize=1024)
+def _readings(symbols: Symbols, angles: tuple[float, ...]) -> list[_Reading]:
     readings = []
     if symbols.hall:
         what = f"the Hall symbol '{symbols.hall[:60]}'"
@@ -271,7 +272,7 @@ def _numbered(text: str) -> gemmi.SpaceGroup:
     raise StructureFileError(f"the space group number '{text[:20]}' is none; allowed is 1 to 230")
 
 
-def _setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, str]:
+def _setting(name: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
     """The one setting that a symbol and the angles of the cell stand for, and what was guessed."""
     spellings = _spellings(name)
     if len(spellings) > 1:
@@ -285,7 +286,7 @@ def _setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, str]:
     return group if ":" in spellings[0] else _decided(group, f"'{name}'", angles), ""
 
 
-def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.SpaceGroup:
+def _decided(group: gemmi.SpaceGroup, what: str, angles: tuple[float, ...]) -> gemmi.SpaceGroup:
     """The group with the axes that the cell tells, if it has no two origins."""
     extension = group.ext.strip("\x00")
     if extension in ("1", "2"):
@@ -299,7 +300,7 @@ def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.Sp
     return group
 
 
-def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, str]:
+def _monoclinic_setting(name: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
     """The group of a short symbol, whose unique axis has the only angle that is not 90°."""
     symbol = _spellings(name)
     oblique = [
@@ -322,7 +323,7 @@ def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup
     )
 
 
-def _standard_setting(number: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, str]:
+def _standard_setting(number: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
     """The standard setting of a number, which is a guess for 3 to 74."""
     group = _decided(_numbered(number), f"number {number}", angles)
     if not 3 <= group.number <= 74:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -13,7 +14,7 @@ from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
 from ssatom.structures._arrays import Crystal, StructureArrays, formula_of, structure_arrays
-from ssatom.structures._atoms import is_atoms, structure_from_atoms
+from ssatom.structures._atoms import structure_from_atoms
 from ssatom.structures._files import crystal_from_file
 from ssatom.structures._text import shorten
 from ssatom.warn import warn_user
@@ -205,7 +206,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
     if container is None:
         raise StructureError(f"{name} is None; give a list, such as {example}")
     if isinstance(container, IStructure | IMolecule | str | bytes | os.PathLike) or (
-        is_atoms(container)
+        _is_atoms(container)
     ):
         raise StructureError(
             f"{name} is one {_kind(container)} where a list belongs; give {example}"
@@ -268,7 +269,7 @@ def _crystal(row: Any) -> Crystal:
         return Crystal(row)
     if isinstance(row, str | os.PathLike):
         return crystal_from_file(_path(row))
-    if is_atoms(row):
+    if _is_atoms(row):
         structure = structure_from_atoms(row)
     elif isinstance(row, IStructure):
         structure = cast(Structure, row)
@@ -287,6 +288,12 @@ def _path(row: str | os.PathLike[str]) -> str:
             'or fmt="poscar"'
         )
     return path
+
+
+def _is_atoms(value: Any) -> bool:
+    """Whether a value is ASE's Atoms, found out without importing ASE."""
+    module = sys.modules.get("ase.atoms")  # there if any Atoms are
+    return module is not None and isinstance(value, module.Atoms)
 
 
 def _describe(row: Any) -> str:
