@@ -87,8 +87,8 @@ def resolve_device(device: str = "auto") -> str:
     counts = {k: m.device_count() if there[k] else 0 for k, m in modules.items()}
     if device == "auto":
         return next(filter(counts.get, counts), "cpu")
-    kind = device.partition(":")[0] if isinstance(device, str) else ""
-    if kind in counts and not counts[kind]:
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if counts.get(kind) == 0 and (device == kind or index.isdecimal()):
         raise ParameterError(
             f"device={device!r}: this machine has no GPU that PyTorch can use; give cpu or auto"
         )
