@@ -22,7 +22,7 @@ from ssatom.embeddings import clear_cache
 from ssatom.estimators import load_estimator, save_estimator
 from ssatom.exceptions import StructureError
 from ssatom.graph import CrystalGraphConverter
-from ssatom.structures import _convert
+from ssatom.structures import _rows
 from ssatom.weights import load_pretrained
 
 N = 24
@@ -272,7 +272,7 @@ def test_each_crystal_is_read_and_searched_once(
 
         monkeypatch.setattr(module, name, counted)
 
-    count(_convert, "structure_arrays")
+    count(_rows, "structure_arrays")
     count(CrystalGraphConverter, "neighbors")
     assert run("fit", data, "-t", "volume", *QUICK, *options, "-o", "m").exit_code == 0
     assert counts == {"structure_arrays": N, "neighbors": searches * N}

@@ -258,7 +258,7 @@ def test_a_refused_fit_leaves_the_model_as_it_was(structures: list, volumes: np.
 
 @pytest.mark.parametrize("device", ["tpu", None, "cuda:99x"])
 def test_unknown_devices_are_refused(device: Any, structures: list, volumes: np.ndarray) -> None:
-    with pytest.raises(ParameterError, match="allowed: auto, cpu, cuda"):
+    with pytest.raises(ParameterError, match="allowed: 'auto', 'cpu', 'cuda'"):
         make(device=device).fit(structures, volumes)
 
 

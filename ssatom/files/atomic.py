@@ -24,7 +24,7 @@ def is_leftover(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        The file or folder; only its name counts.
+        Only its name counts.
 
     Returns
     -------
