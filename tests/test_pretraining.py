@@ -18,7 +18,7 @@ from ssatom import (
 )
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
-from ssatom.pretraining.graph_store import split
+from ssatom.pretraining.corpus import split
 from ssatom.pretraining.initial import new_encoder
 from ssatom.tasks import GroupTask, PeriodTask
 

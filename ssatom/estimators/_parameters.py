@@ -20,47 +20,29 @@ PARAMETER_GRID: dict[str, list[Any]] = {
 _SIZE = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
-_ALLOWED: dict[str, list[Any]] = {
-    "n_conv": [_SIZE],
-    "hidden_dim": [_SIZE],
-    "n_hidden": [_SIZE],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
-    "learning_rate": [_POSITIVE],
-    "learning_rate_schedule": [StrOptions({"plateau", "cosine", "constant"})],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "loss": [StrOptions({"huber", "squared"})],
-    "gradient_clip": [_POSITIVE, None],
-    "batch_size": [Interval(Integral, 2, None, closed="left")],
-    "max_epochs": [_SIZE],
-    "patience": [_SIZE, None],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "time_budget": [_POSITIVE, None],
-    "encoder": [StrOptions({"frozen", "fine-tune"})],
-    "encoder_learning_rate": [_POSITIVE, None],
-    "n_members": [_SIZE],
-    "level": [StrOptions({"structure", "site"})],
-    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+_ALLOWED: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("n_conv", "hidden_dim", "n_hidden", "max_epochs", "n_members"), (_SIZE,)),
+    "patience": (_SIZE, None),
+    "batch_size": (Interval(Integral, 2, None, closed="left"),),
+    "learning_rate": (_POSITIVE,),
+    **dict.fromkeys(("gradient_clip", "time_budget", "encoder_learning_rate"), (_POSITIVE, None)),
+    "dropout": (Interval(Real, 0, 1, closed="left"),),
+    "weight_decay": (Interval(Real, 0, None, closed="left"),),
+    "validation_fraction": (Interval(Real, 0, 1, closed="neither"),),
+    "learning_rate_schedule": (StrOptions({"plateau", "cosine", "constant"}),),
+    "loss": (StrOptions({"huber", "squared"}),),
+    "encoder": (StrOptions({"frozen", "fine-tune"}),),
+    "level": (StrOptions({"structure", "site"}),),
+    "precision": (StrOptions({"auto", "float32", "bfloat16"}),),
 }
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Refuse the first parameter that is out of range.
-
-    Parameters
-    ----------
-    parameters : dict of str to object
-        As from ``get_params``; names without a rule pass.
-
-    Raises
-    ------
-    ParameterError
-        Naming the parameter, its value and what is allowed.
-    """
+    """Refuse the first parameter, of those from ``get_params``, that is out of range."""
     for name, value in parameters.items():
-        if name not in _ALLOWED:
-            continue
-        rules = [make_constraint(rule) for rule in _ALLOWED[name]]
+        rules = [make_constraint(rule) for rule in _ALLOWED.get(name, ())]
         # Python takes True for 1, and none of these parameters is a flag.
-        if isinstance(value, bool) or not any(rule.is_satisfied_by(value) for rule in rules):
+        good = not isinstance(value, bool) and any(rule.is_satisfied_by(value) for rule in rules)
+        if rules and not good:
             allowed = " or ".join(map(str, rules))
             raise ParameterError(f"{name}={value!r} is not allowed; give {allowed}")

@@ -1,4 +1,4 @@
-"""Checks of targets and sample weights."""
+"""Checks of targets and sample weights, each refused with a ParameterError."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from ssatom.exceptions import ParameterError
 
 
 def check_continuous(y: Any) -> np.ndarray:
-    """Targets of a regressor as float64, shape (n_rows,) or (n_rows, n_outputs).
-
-    Raises
-    ------
-    ParameterError
-        If they are None, no numbers, of more than two dimensions or not finite.
-    """
-    _refuse_none(y)
+    """Targets of a regressor as finite float64, shape (n_rows,) or (n_rows, n_targets)."""
     y = _as_numbers(y, "y")
     if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] == 0):
         raise ParameterError(
@@ -30,17 +23,8 @@ def check_continuous(y: Any) -> np.ndarray:
     return y
 
 
-def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
-    if bad.any():
-        place = tuple(np.argwhere(bad)[0].tolist())
-        raise ParameterError(
-            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
-            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
-        )
-
-
 def refuse_constant(columns: np.ndarray) -> None:
-    """Raise ParameterError for the first column that is the same in all rows."""
+    """Refuse targets with a column that is the same in all rows."""
     if len(columns) < 2:
         raise ParameterError(
             f"y has {len(columns)} rows (of weight above 0); give at least 2, and 20 or more to "
@@ -57,13 +41,7 @@ def refuse_constant(columns: np.ndarray) -> None:
 
 
 def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and the class of each row as a number from 0 on.
-
-    Raises
-    ------
-    ParameterError
-        If `y` is None or continuous, has missing values or several columns.
-    """
+    """Classes, and the class of each row as a number from 0 on."""
     _refuse_none(y)
     try:
         y = column_or_1d(y, warn=True)
@@ -76,7 +54,7 @@ def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
-    """Raise ParameterError where the rows are all of one class, or there is none."""
+    """Refuse rows that are all of one class."""
     present = classes[np.unique(codes)]
     if len(present) < 2:
         names = ", ".join(map(repr, present.tolist()))
@@ -87,13 +65,7 @@ def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
 
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """Weights as float64, shape (n_rows,); ones for None.
-
-    Raises
-    ------
-    ParameterError
-        If they are no numbers, not `n_rows`, one is negative or not finite, or all are 0.
-    """
+    """Weights as finite float64 from 0 on, shape (n_rows,); ones for None."""
     if sample_weight is None:
         return np.ones(n_rows)
     weights = _as_numbers(sample_weight, "sample_weight")
@@ -116,7 +88,17 @@ def _refuse_none(y: Any) -> None:
         raise ParameterError("requires y to be passed, but the target y is None")
 
 
+def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
+    if bad.any():
+        place = tuple(np.argwhere(bad)[0].tolist())
+        raise ParameterError(
+            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
+            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
+        )
+
+
 def _as_numbers(values: Any, name: str) -> np.ndarray:
+    _refuse_none(values)
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

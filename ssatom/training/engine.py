@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from ssatom.exceptions import ParameterError
-from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, NewEpoch, Stop
+from ssatom.training.callbacks import (
+    BEST,
+    LAST,
+    VALIDATION_LOSS,
+    Checkpoints,
+    History,
+    NewEpoch,
+    Stop,
+)
 from ssatom.training.config import TrainingConfig
 from ssatom.training.loader import BatchLoader
-from ssatom.training.process import (
-    forget_old_products,
-    training_settings,
-)
+from ssatom.training.process import forget_old_products, training_settings
 from ssatom.warn import ignore_for_good
 
 
@@ -142,3 +148,34 @@ def train(
             best = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(best)
     return pd.DataFrame(history.rows)
+
+
+def best_epoch(history: pd.DataFrame, what: str, learning_rate: float) -> pd.Series:
+    """Row of the epoch whose weights are kept.
+
+    Parameters
+    ----------
+    history : DataFrame
+        From `train`.
+    what : str
+        Name of the training, for the message.
+    learning_rate : float
+        The parameter, for the message.
+
+    Returns
+    -------
+    Series
+        The first with the lowest validation loss.
+
+    Raises
+    ------
+    ParameterError
+        If no epoch had a finite validation loss.
+    """
+    losses = history[VALIDATION_LOSS]
+    if not math.isfinite(losses.min()):
+        raise ParameterError(
+            f"{what} diverged at learning_rate={learning_rate!r}: the validation loss was never "
+            "finite; give a lower learning_rate"
+        )
+    return history.iloc[int(losses.argmin())]
