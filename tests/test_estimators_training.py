@@ -61,7 +61,7 @@ def test_regressors_learn(corpus: list, learner: type) -> None:
 
 
 def test_classifier_learns(corpus: list) -> None:
-    # Three seeds reach 0.97 or more; a class that only the lattice tells swings by 0.2 with the seed.
+    # Three seeds reach 0.97 or more; a class that only the lattice tells swings by 0.2.
     nonmetals = {"O", "S", "Cl", "Br"}
     y = np.array(["salt" if nonmetals & set(s.symbol_set) else "metal" for s in corpus])
     model = make(NEGNNClassifier, hidden_dim=16, max_epochs=10, learning_rate=0.03)

@@ -16,12 +16,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
+from ssatom.estimators._checks import check_parameters
 from ssatom.estimators._data import Crystals, read_rows, read_training_data
 from ssatom.estimators._divergence import judge, warn_of_failed
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective, PropertyModule, predict
 from ssatom.estimators._nodes import NodeFeatures
-from ssatom.estimators._parameters import check_parameters
 from ssatom.exceptions import StructureError, unwrap
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
+from ssatom.estimators._checks import check_classes, check_sample_weight, refuse_one_class
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective
 from ssatom.estimators._nodes import Embeddings, RawFeatures
-from ssatom.estimators._targets import check_classes, check_sample_weight, refuse_one_class
 from ssatom.exceptions import StructureError
 
 

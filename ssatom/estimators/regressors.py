@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
+from ssatom.estimators._checks import check_continuous, check_sample_weight, refuse_constant
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective, RowFunction
 from ssatom.estimators._nodes import Embeddings, RawFeatures
-from ssatom.estimators._targets import check_continuous, check_sample_weight, refuse_constant
 from ssatom.exceptions import ParameterError
 
 _HUBER_DELTA = 0.3  # standard deviations of the target; larger errors are counted linearly
