@@ -6,8 +6,8 @@ _TEXT = """
     layers : str of digits, int or sequence of int
         Layers of the encoder whose hidden states are joined to node vectors.
     weights : str, path, PretrainedEncoder or None
-        Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
-        set.
+        Name of a shipped set, a folder, "random" for an untrained encoder, whose seed is
+        `random_state` if that is an int, or None for the default set.
     n_conv : int
         Number of graph convolutions.
     hidden_dim : int
@@ -61,10 +61,9 @@ _TEXT = """
     memory : path, joblib.Memory or None
         Where to keep embeddings on disk, shared by processes.
     random_state : int, RandomState or None
-        Seed of initial networks, split and order, and of ``weights="random"`` if it is an int. An
-        int makes runs on the CPU repeat bit for bit, except that embeddings left in the cache by
-        other calls may differ in the sixth digit, since these depend on the batch in which they
-        were computed. None draws another seed in each fit.
+        Seed of initial networks, split and order; None draws another in each fit. An int makes runs
+        on the CPU repeat bit for bit, except that embeddings left in the cache by other calls may
+        differ in the sixth digit, since these depend on the batch in which they were computed.
     progress_bar : bool
         Whether to show progress. It is off by default, since a search fits many times.
 
