@@ -6,8 +6,8 @@ _TEXT = """
     layers : str of digits, int or sequence of int
         Layers of the encoder whose hidden states are joined to node vectors.
     weights : str, path, PretrainedEncoder or None
-        Name of a shipped set, a folder, "random" for an untrained encoder, whose seed is
-        `random_state` if that is an int, or None for the default set.
+        Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
+        set. The seed of ``weights="random"`` is `random_state`, or 0 if that is no int.
     n_conv : int
         Number of graph convolutions.
     hidden_dim : int
