@@ -109,14 +109,6 @@ def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str
         None takes the generator away.
     device : device, default="cpu"
         Where the module is.
-
-    Examples
-    --------
-    >>> from ssatom.repeatable import Dropout, seed_dropout
-    >>> layer = Dropout()
-    >>> seed_dropout(layer, 1)
-    >>> layer.generator.initial_seed()
-    1
     """
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     for part in module.modules():
@@ -143,13 +135,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     -------
     Tensor, shape (n_rows, n_out) or (..., n_out)
         The products.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.repeatable import linear
-    >>> linear(torch.ones(3, 2), torch.ones(4, 2)).shape
-    torch.Size([3, 4])
     """
     if x.device.type != "cpu":
         return F.linear(x, weight, bias)
@@ -171,15 +156,7 @@ def _in_tiles(matrix: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """PyTorch's linear layer of rows, computed by `linear`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.repeatable import Linear
-    >>> Linear(2, 4)(torch.ones(3, 2)).shape
-    torch.Size([3, 4])
-    """
+    """PyTorch's linear layer of rows, computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows, shape (n_rows, n_out)."""
@@ -191,14 +168,6 @@ class SiteNorm(nn.BatchNorm1d):
 
     On a CPU the sums over a batch are written out: PyTorch's own come out with other last digits
     for each number of threads, and a training with them.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.repeatable import SiteNorm
-    >>> SiteNorm(1)(torch.tensor([[1.0], [3.0]])).round(decimals=3)
-    tensor([[-1.],
-            [ 1.]], grad_fn=<RoundBackward1>)
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -412,7 +412,7 @@ def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch
     whole = [b.tolist() for b in BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)]
     shares = []
     for rank in range(3):
-        monkeypatch.setattr("ssatom.training.loader._processes", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr("ssatom.training.engine._processes", lambda rank=rank: (rank, 3))
         loader = BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)
         shares.append([batch.tolist() for batch in loader])
         assert len(loader) == len(shares[-1]) == 2

@@ -31,7 +31,7 @@ from ssatom.estimators import (
     NEGNNClassifier,
     NEGNNRegressor,
 )
-from ssatom.estimators._parameters import check_parameters
+from ssatom.estimators._checks import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.splits import hold_out
