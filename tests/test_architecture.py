@@ -22,7 +22,7 @@ PACKAGE = Path(ssatom.__file__).parent
 MAY_IMPORT = {
     "exceptions": "",
     "validation": "",
-    "repeatable": "",
+    "repeatable": "kernels",
     "shared_docs": "",
     "warn": "",
     "files": "",

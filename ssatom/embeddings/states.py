@@ -62,4 +62,4 @@ class SiteStates:
         if len(self.coordination.radii):
             centers = batch.edge_index[1]
             states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
-        return torch.cat(states, dim=1).cpu().numpy()
+        return np.concatenate([state.cpu().numpy() for state in states], axis=1)

@@ -100,7 +100,9 @@ class CrystalGraphEncoder(nn.Module):
         """Hidden state i + 1 from hidden state i."""
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
         if self.config.residual:
-            step = self.outputs[i](conv(norm(x), edges, self.edge_embedding))
-            return x + (step if is_last else self.dropout(step))
+            messages = conv(norm(x), edges, self.edge_embedding)
+            if is_last or not (self.training and self.dropout.p):
+                return self.outputs[i](messages, x)
+            return x + self.dropout(self.outputs[i](messages))
         x = norm(x + conv(x, edges, self.edge_embedding))
         return x if is_last else self.dropout(F.relu(x))
