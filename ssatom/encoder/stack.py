@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
 from ssatom.encoder.convolution import CrystalGraphConv
-from ssatom.kernels import Edges
+from ssatom.kernels import Edges, add, relu
 from ssatom.repeatable import Dropout, Linear, SiteNorm
 
 
@@ -104,5 +103,5 @@ class CrystalGraphEncoder(nn.Module):
             if is_last or not (self.training and self.dropout.p):
                 return self.outputs[i](messages, x)
             return x + self.dropout(self.outputs[i](messages))
-        x = norm(x + conv(x, edges, self.edge_embedding))
-        return x if is_last else self.dropout(F.relu(x))
+        x = norm(add(x, conv(x, edges, self.edge_embedding)))
+        return x if is_last else self.dropout(relu(x))

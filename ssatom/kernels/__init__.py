@@ -4,7 +4,7 @@ from ssatom.kernels.available import loops_serve, loops_work
 from ssatom.kernels.edges import EdgeBands, Edges
 from ssatom.kernels.gated import gated_messages
 from ssatom.kernels.products import linear
-from ssatom.kernels.rows import affine, gaussians, soft_steps
+from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
 from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
 from ssatom.kernels.sums import weighted_sums
 
@@ -12,6 +12,7 @@ __all__ = [
     "EdgeBands",
     "Edges",
     "Pairs",
+    "add",
     "affine",
     "expected_pairs",
     "find_pairs",
@@ -20,6 +21,7 @@ __all__ = [
     "linear",
     "loops_serve",
     "loops_work",
+    "relu",
     "soft_steps",
     "weighted_sums",
 ]

@@ -98,16 +98,15 @@ def _multiplied(
 
     (n_rows, n_in), n_out = rows.shape, matrix.shape[1]
     width = next((w for w in _WIDTHS if w >= n_out), _WIDTHS[-1])
-    more_in, more_out = -n_in % 8, -n_out % width
-    if more_in:
-        rows = F.pad(rows, (0, more_in))
-    if more_in or more_out:
-        matrix = F.pad(matrix, (0, more_out, 0, more_in))
-    panels = matrix.reshape(n_in + more_in, -1, width).transpose(0, 1).flatten(1)
-    bias = rows.new_zeros(n_out) if bias is None else bias
-    plus = rows.new_empty(0, n_out) if plus is None else plus
+    whole_in, whole_out = n_in + -n_in % 8, n_out + -n_out % width
+    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, -1, width)
     product = rows.new_empty(n_rows, n_out)
-    given = [x.detach().contiguous().numpy() for x in (rows, panels, bias, plus)]
+    given = (
+        _padded(rows, n_rows, whole_in),
+        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(-1, whole_in * width),
+        np.zeros(n_out, np.float32) if bias is None else _array(bias),
+        np.empty((0, n_out), np.float32) if plus is None else _array(plus),
+    )
     loop, out = product_loop(width), product.numpy()
 
     def work(start: int, stop: int) -> None:
@@ -115,3 +114,17 @@ def _multiplied(
 
     run(work, split(np.arange(n_rows + 1) * (n_in * n_out), _WORTH_A_THREAD))
     return product
+
+
+# By NumPy: torch's threads, once called, wait in a loop that takes a processor.
+def _array(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.detach().numpy())
+
+
+def _padded(x: Tensor, n_rows: int, n_columns: int) -> np.ndarray:
+    """The numbers, with zeros behind them."""
+    if x.shape == (n_rows, n_columns):
+        return _array(x)
+    padded = np.zeros((n_rows, n_columns), np.float32)
+    padded[: len(x), : x.shape[1]] = x.detach().numpy()
+    return padded
