@@ -90,8 +90,8 @@ def find_graphs(
         if isinstance(own, StructureError):
             errors[i] = own
             continue
-        pairs.append(own)
-        remarks.append(converter.remarks(row, own))
+        pairs.append(own[0])
+        remarks.append(own[1])
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), pairs)

@@ -88,7 +88,9 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
         reason = f"site {bad} {_species_problem(sites[bad].species)}"
         raise StructureError(reason, formula=formula_of(structure))
     lattice = np.array(structure.lattice.matrix, dtype=np.float64, order="C")
-    frac_coords = np.array([site.frac_coords for site in sites], dtype=np.float64)
+    # Several times faster than an array of arrays.
+    joined = np.concatenate([site.frac_coords for site in sites])
+    frac_coords = joined.astype(np.float64).reshape(-1, 3)
     problem = lattice_problem(lattice, len(sites)) or coordinates_problem(frac_coords)
     if not problem and not all(structure.lattice.pbc):
         problem = open_side_problem(lattice, frac_coords, structure.lattice.pbc)
@@ -128,11 +130,10 @@ def structure_key(structure: IStructure | StructureArrays) -> bytes:
     True
     """
     arrays = structure if isinstance(structure, StructureArrays) else structure_arrays(structure)
-    digest = blake2b(digest_size=16)
-    digest.update(arrays.numbers.astype("<i8").tobytes())
+    parts = [arrays.numbers.astype("<i8", copy=False)]
     for floats in (arrays.lattice, arrays.frac_coords):
-        digest.update((floats + 0.0).astype("<f8").tobytes())  # -0.0 becomes 0.0
-    return digest.digest()
+        parts.append((floats + 0.0).astype("<f8", copy=False))  # -0.0 becomes 0.0
+    return blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
 
 
 def overlap_error(
@@ -215,7 +216,7 @@ def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
 
 def coordinates_problem(frac_coords: np.ndarray) -> str | None:
     """What is wrong with fractional coordinates, for a message; None if nothing is."""
-    if (np.abs(frac_coords) < FAR).all():
+    if np.abs(frac_coords).max() < FAR:  # not so of NaN
         return None
     finite = np.isfinite(frac_coords).all(axis=1)
     bad = int(np.argmin(finite & (np.abs(frac_coords) < FAR).all(axis=1)))
@@ -254,8 +255,9 @@ def open_side_problem(
 
 def _atomic_number(species: Composition) -> int:
     """Atomic number of the element that fills a site, 0 if no single one does."""
-    if len(species) == 1:  # nearly all, several times faster than what follows
-        [(specie, amount)] = species.items()
+    amounts = getattr(species, "_data", None) or {}  # its own methods take several times as long
+    if len(amounts) == 1:  # nearly all
+        [(specie, amount)] = amounts.items()
         if type(specie) is Element and amount == 1:
             return specie.Z
     if any(isinstance(specie, DummySpecies) for specie in species):
