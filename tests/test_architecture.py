@@ -42,8 +42,8 @@ MAY_IMPORT = {
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "devices structures elements graph weights",
     "pretraining": (
-        "files repeatable devices recipe encoder structures elements training graph masking tasks weights "
-        "embeddings"
+        "files repeatable devices recipe encoder structures elements training graph masking tasks "
+        "weights embeddings"
     ),
     "featurizers": "structures weights embeddings",
     "negnn": "repeatable encoder",
