@@ -25,14 +25,50 @@ def _by_loops(*tensors: Tensor) -> bool:
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
-    """``x + y`` of two tensors of one shape."""
+    """``x + y``.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Of one shape.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import add
+    >>> add(torch.ones(2), torch.ones(2))
+    tensor([2., 2.])
+    """
     if not _by_loops(x, y):
         return x + y
     return torch.from_numpy(x.detach().numpy() + y.detach().numpy())
 
 
 def relu(x: Tensor) -> Tensor:
-    """``max(x, 0)``, and NaN where `x` is NaN."""
+    """``max(x, 0)``, and NaN where `x` is NaN.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import relu
+    >>> relu(torch.tensor([-1.0, 1.0]))
+    tensor([0., 1.])
+    """
     if not _by_loops(x):
         return F.relu(x)
     return torch.from_numpy(np.maximum(x.detach().numpy(), np.float32(0)))

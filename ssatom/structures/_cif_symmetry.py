@@ -84,6 +84,7 @@ def _parse(text: str) -> tuple[list[list[int]], list[float]]:
     return rotation, [row[1] for row in rows]
 
 
+@lru_cache(maxsize=4096)
 def _parse_row(text: str) -> tuple[list[int], float] | None:
     """Coefficients of x, y and z, and the shift, of one part of an operation."""
     terms = [term for term in _TERM.finditer(text) if term[2] or term[4]]
