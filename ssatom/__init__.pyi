@@ -17,8 +17,9 @@ from .estimators import (
     load_estimator,
     save_estimator,
 )
-from .evaluation import KernelRidgeCV, evaluate, measure_locality
+from .evaluation import ConformalRegressor, KernelRidgeCV, evaluate, measure_locality
 from .exceptions import (
+    ExtrapolationWarning,
     GraphWarning,
     MissingFileError,
     ParameterError,
@@ -42,10 +43,12 @@ from .weights import PretrainedEncoder, list_weights, load_pretrained
 __all__ = [
     "CGCNNClassifier",
     "CGCNNRegressor",
+    "ConformalRegressor",
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
     "EncoderConfig",
+    "ExtrapolationWarning",
     "GraphConfig",
     "GraphEmbeddingFeaturizer",
     "GraphWarning",

@@ -30,7 +30,7 @@ from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -42,6 +42,14 @@ def _add_residual(card: dict[str, Any]) -> dict[str, Any]:
 def _add_radial_units(card: dict[str, Any]) -> dict[str, Any]:
     """2 to 3: states of tuned encoders may end in the radial distribution."""
     return _with_encoder_setting(card, 3, {"radial_units": 0})
+
+
+def _add_std_scale(card: dict[str, Any]) -> dict[str, Any]:
+    """3 to 4: standard deviations of ensembles may be scaled."""
+    fitted = dict(card["fitted"])
+    if "scaler" in fitted:
+        fitted["std_scale"] = [1.0] * len(fitted["scaler"]["mean"])
+    return {**card, "format_version": 4, "fitted": fitted}
 
 
 def _with_encoder_setting(
@@ -56,6 +64,7 @@ def _with_encoder_setting(
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
+    3: _add_std_scale,
 }
 """One named step from each older version to the next, by the version it starts from."""
 
@@ -260,6 +269,7 @@ def _fitted_values(model: Any) -> dict[str, Any]:
         scaler = model.target_scaler_
         fitted["target_shape"] = list(model.target_shape_)
         fitted["scaler"] = {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()}
+        fitted["std_scale"] = model.std_scale_.tolist()
     if isinstance(model, RawFeatures):
         fitted["element_table_sha256"] = element_table_hash(atomic_features())
     else:
@@ -319,6 +329,7 @@ def _build(card: dict[str, Any], folder: Path) -> Any:
         scaler.scale_ = np.array(fitted["scaler"]["scale"])
         scaler.var_, scaler.n_features_in_ = scaler.scale_**2, len(scaler.scale_)
         model.target_shape_ = tuple(fitted["target_shape"])
+        model.std_scale_ = np.array(fitted["std_scale"])
     if weights is not None:
         model.layers_ = tuple(fitted["layers"])
         model.weights_, model._weights_seed = weights, fitted["weights_seed"]

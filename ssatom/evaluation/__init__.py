@@ -1,5 +1,6 @@
 """How well features predict a property: splits, kernel ridge, scores, and a property's range."""
 
+from ssatom.evaluation.intervals import ConformalRegressor
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.locality import Locality, measure_locality
 from ssatom.evaluation.protocol import evaluate, evaluate_columns
@@ -12,6 +13,7 @@ from ssatom.evaluation.results import (
 from ssatom.splits import split_rows
 
 __all__ = [
+    "ConformalRegressor",
     "EvaluationResult",
     "KernelRidgeCV",
     "Locality",
