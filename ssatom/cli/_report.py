@@ -68,7 +68,7 @@ def write_report(
         "settings": {"targets": rows.targets, **settings},
         "estimator": type(model).__name__,
         "metrics": _metrics(held, model, rows, train),
-        "intervals": _intervals.coverage_tables(held, rows.targets, bars),
+        "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),

@@ -41,7 +41,7 @@ def predict(
     `<target>_std`, the standard deviation over the members, scaled to the errors on the rows that
     `ssatom fit` held out; models of classes add `<target>_probability_<class>`.
 
-    `<target>_lower` and `<target>_upper` bound an interval for 90 % of the values (if nine rows or
+    `<target>_lower` and `<target>_upper` bound an interval for 90 % of the values (if ten rows or
     more were held out). `nearest_percentile` is how near the nearest crystal trained on is: 0 for a
     copy, 50 for an ordinary distance; above 99 the prediction extrapolates, and a warning tells.
 

@@ -17,9 +17,10 @@ from ssatom.embeddings import graph_embeddings
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import ParameterError
-from ssatom.structures import check_structures, iter_arrays, structure_key
+from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
 
+_PRIOR, _STEEPEST = 5.0, 3.0  # squares of log difficulties that a power of 1 weighs; a bound
 _PARTS = 20  # of held-out rows, each tested with the intervals of the others
 
 
@@ -38,17 +39,7 @@ def enough(n_held: int, coverage: float) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Errors on held-out rows, and how difficult each of these rows was.
-
-    Attributes
-    ----------
-    nearness : Nearness
-        Of the crystals that the model was trained on.
-    errors : ndarray of float64, shape (n_held, n_targets)
-        Values minus predictions.
-    difficulties : ndarray of float64, shape (n_held,)
-        From `nearness`.
-    """
+    """Errors, shape (n_held, n_targets), and difficulties, shape (n_held,), of held-out rows."""
 
     nearness: Nearness
     errors: np.ndarray
@@ -75,9 +66,19 @@ def _half_widths(
 ) -> np.ndarray:
     found = np.empty((len(new), errors.shape[1]))
     for target, column in enumerate(errors.T):
-        conformal = _conformal()().fit(column, sigmas=difficulties)
-        found[:, target] = conformal.predict_int(np.zeros(len(new)), new, confidence=coverage)[:, 1]
+        power = _power(np.abs(column), difficulties)
+        conformal = _conformal()().fit(column, sigmas=difficulties**power)
+        bounds = conformal.predict_int(np.zeros(len(new)), new**power, confidence=coverage)
+        found[:, target] = bounds[:, 1]
     return found
+
+
+def _power(sizes: np.ndarray, difficulties: np.ndarray) -> float:
+    """Power of the difficulty that sizes of errors follow, drawn towards 1 where rows are few."""
+    x = np.log(difficulties) - np.log(difficulties).mean()
+    offset = 0.1 * np.median(sizes) or sizes.max() or 1.0  # the logarithm of a hit is no outlier
+    slope = (x @ np.log(sizes + offset) + _PRIOR) / (x @ x + _PRIOR)
+    return float(np.clip(slope, 0, _STEEPEST))
 
 
 class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -86,8 +87,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     Cross-validation gives an error for every training row. The interval of a prediction is that
     error, relative to the difficulty of its row, which the stated share of the rows does not
     exceed, times the difficulty of the new crystal: normalised conformal prediction [1]_, [2]_.
-    The difficulty is the mean distance to the five nearest training crystals in the embedding, so
-    that intervals are wide where a crystal is unlike those of the training.
+    The difficulty is a power of the distance to the nearest training crystal in the embedding, by
+    which the errors grow, so that intervals are wide where a crystal is unlike the training set.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         _check_coverage(self.coverage, len(structures))
         embeddings = graph_embeddings(structures, weights=self.weights)
         errors, difficulties = np.full((2, len(y)), np.nan)
-        for train, test in self._folds(structures, y):
+        for train, test in self._folds(structures):
             model = clone(self.estimator).fit([structures[i] for i in train], y[train])
             predictions = model.predict([structures[i] for i in test])
             errors[test] = y[test] - _column(predictions, len(test))
@@ -208,20 +209,18 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         structures = check_structures(X)
         return _column(self.estimator_.predict(structures), len(structures))
 
-    def predict_interval(self, X: Any, coverage: float | None = None) -> np.ndarray:
+    def predict_interval(self, X: Any) -> np.ndarray:
         """Lower and upper bounds, centred at the predictions.
 
         Parameters
         ----------
         X : list, tuple, Series, object array or generator
             Structures.
-        coverage : float or None, default=None
-            Another share than that of the estimator.
 
         Returns
         -------
         ndarray of float64, shape (n_rows, 2)
-            Lower and upper bound of each row.
+            Bounds of intervals with the present `coverage`, which needs no new fit when it is set.
 
         Raises
         ------
@@ -234,14 +233,12 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             If a nearest percentile is above 99; once, with all such rows.
         """
         check_is_fitted(self, "estimator_")
-        n_held = len(self.calibration_.errors)
-        coverage = _check_coverage(self.coverage if coverage is None else coverage, n_held)
+        coverage = _check_coverage(self.coverage, len(self.calibration_.errors))
         structures = check_structures(X)
-        centres = self.predict(structures)
         percentiles, difficulties = self._nearness_of(structures)
         warn_of_far(percentiles)
         half = self.calibration_.half_widths(difficulties, coverage)
-        return centres[:, None] + half * [-1, 1]
+        return self.predict(structures)[:, None] + half * [-1, 1]
 
     def nearest_percentile(self, X: Any) -> np.ndarray:
         """How near the nearest training crystal is, from 0 (a copy) to 100 (far).
@@ -264,16 +261,15 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         embeddings = graph_embeddings(structures, weights=self.weights)
         return self.calibration_.nearness.of(embeddings)
 
-    def _folds(self, structures: list, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _folds(self, structures: list) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if hasattr(self.cv, "split"):
-            return self.cv.split(np.zeros((len(y), 1)), y)
+            return self.cv.split(structures)
         n_folds = whole_number("cv", self.cv, 2)
-        keys = [structure_key(arrays) for arrays in iter_arrays(structures)]
-        groups = np.unique(keys, return_inverse=True)[1]
-        if (n_different := int(groups.max()) + 1) < n_folds:
+        keys = list(map(structure_key, structures))
+        if (n_different := len(set(keys))) < n_folds:
             raise ParameterError(f"cv={n_folds} folds of {n_different} different crystals")
         splitter = GroupKFold(n_folds, shuffle=True, random_state=self.random_state)
-        return splitter.split(np.zeros((len(y), 1)), y, groups)
+        return splitter.split(structures, groups=keys)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
