@@ -76,7 +76,7 @@ def _half_widths(
 def _power(sizes: np.ndarray, difficulties: np.ndarray) -> float:
     """Power of the difficulty that sizes of errors follow, drawn towards 1 where rows are few."""
     x = np.log(difficulties) - np.log(difficulties).mean()
-    offset = 0.1 * np.median(sizes) or sizes.max() or 1.0  # the logarithm of a hit is no outlier
+    offset = 0.01 * np.median(sizes) or sizes.max() or 1.0  # the logarithm of a hit is no outlier
     slope = (x @ np.log(sizes + offset) + _PRIOR) / (x @ x + _PRIOR)
     return float(np.clip(slope, 0, _STEEPEST))
 
