@@ -99,11 +99,14 @@ def _multiplied(
     (n_rows, n_in), n_out = rows.shape, matrix.shape[1]
     width = next((w for w in _WIDTHS if w >= n_out), _WIDTHS[-1])
     whole_in, whole_out = n_in + -n_in % 8, n_out + -n_out % width
-    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, -1, width)
+    n_panels = whole_out // width
+    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, n_panels, width)
     product = rows.new_empty(n_rows, n_out)
     given = (
         _padded(rows, n_rows, whole_in),
-        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(-1, whole_in * width),
+        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(
+            whole_out // width, whole_in * width
+        ),
         np.zeros(n_out, np.float32) if bias is None else _array(bias),
         np.empty((0, n_out), np.float32) if plus is None else _array(plus),
     )
