@@ -52,30 +52,7 @@ _FEW = 4  # so many inverses take less time than one eigendecomposition
 
 
 def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) -> np.ndarray:
-    """Distances between all rows, half of them computed and then mirrored.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        The rows.
-    metric : {"cityblock", "sqeuclidean"}
-        As in SciPy.
-    n_jobs : int, default=None
-        Threads; None is one, -1 all.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows, n_rows)
-        Symmetric to the last bit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation.kernel_algebra import pairwise_distances
-    >>> pairwise_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), "cityblock")
-    array([[0., 7.],
-           [7., 0.]])
-    """
+    """Symmetric distances between all rows, half of them computed and then mirrored."""
     distances = np.empty((len(X), len(X)))
 
     def fill(rows: slice) -> None:
@@ -108,42 +85,9 @@ def grid_line(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cross-validate some α of one kernel and γ, for several labels at once.
 
-    One eigendecomposition serves many α; of up to four each is solved by itself, which is faster
-    and gives the same numbers.
-
-    Parameters
-    ----------
-    distances : ndarray of float64, shape (n_rows, n_rows)
-        As `pairwise_distances` gives them.
-    name : str
-        Of the kernel.
-    gamma : float
-        Kernel width.
-    Y : ndarray of float64, shape (n_rows, n_labels)
-        Labels.
-    folds : list of ndarray of int
-        Rows tested in each fold.
-    alphas : sequence of float
-        Regularization strengths.
-
-    Returns
-    -------
-    errors : ndarray of float64, shape (n_labels, n_alphas, n_folds)
-        Mean absolute errors.
-    coefficients : ndarray of float64, shape (n_labels, n_rows, n_alphas)
-        (K + αI)⁻¹ y, those of the models of all rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation.kernel_algebra import grid_line, pairwise_distances
-    >>> X = np.linspace(0, 1, 20)[:, None]
-    >>> folds = [np.arange(0, 20, 2), np.arange(1, 20, 2)]
-    >>> errors, _ = grid_line(
-    ...     pairwise_distances(X, "sqeuclidean"), "rbf", 1.0, X**2, folds, [1e-9, 1]
-    ... )
-    >>> errors.shape, bool(errors[0, 0].max() < 1e-3 < errors[0, 1].min())
-    ((1, 2, 2), True)
+    Mean absolute errors of shape (n_labels, n_alphas, n_folds), and the coefficients (K + αI)⁻¹ y
+    of all rows, of shape (n_labels, n_rows, n_alphas). One eigendecomposition serves many α; of
+    up to four each is solved by itself, which is faster and gives the same numbers.
     """
     kernel = KERNELS[name].of(gamma * distances)
     if len(alphas) <= _FEW:

@@ -36,25 +36,7 @@ _START = 1e-2  # α
 
 
 def blocks_of_names(names: Sequence[str]) -> Blocks:
-    """Blocks of columns with the featurizers' names.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Such as "ssatom_L1_mean_017"; prefixes of a FeatureUnion may come before.
-
-    Returns
-    -------
-    dict of str to ndarray of int
-        A block for each layer (and "radial") and pooling, such as "ssatom_L1_mean", in order of
-        the columns; all other columns are one block.
-
-    Examples
-    --------
-    >>> from ssatom.evaluation.kernel_blocks import blocks_of_names
-    >>> blocks_of_names(["ssatom_L0_000", "ssatom_L0_001", "density", "ssatom_radial_000"])
-    {'ssatom_L0': array([0, 1]), 'other columns': array([2]), 'ssatom_radial': array([3])}
-    """
+    """Columns of each layer (or "radial") and pooling, as "ssatom_L1_mean", and all others."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         ours = _OURS.fullmatch(name)
@@ -95,27 +77,10 @@ def choose_weights(
     kernel: str,
     gammas: Sequence[float],
 ) -> np.ndarray:
-    """Weight of each block with the least mean absolute error over folds.
+    """Weight of each block with the least mean absolute error over folds, for one kernel.
 
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        Rows.
-    y : ndarray of float64, shape (n_rows,)
-        Labels.
-    folds : list of ndarray of int
-        Rows tested in each fold.
-    blocks : dict of ndarray of int
-        Columns by block.
-    kernel : str
-        For which kernel.
-    gammas : sequence of float
-        The kernel widths that will be tried; with one of them the weights are at their best.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_blocks,)
-        Factors of the blocks' distances, about 1 on average over columns.
+    They are factors of the blocks' distances, about 1 on average over columns, such that one of
+    `gammas` is the best kernel width.
     """
     metric = KERNELS[kernel].metric
     distances = np.array([pairwise_distances(X[:, b], metric) for b in blocks.values()])

@@ -33,28 +33,7 @@ class Score(NamedTuple):
 
 
 class KernelGrid:
-    """Points of a grid on some rows, each computed once.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        The rows.
-    Y : ndarray of float64, shape (n_rows, n_labels)
-        Labels.
-    folds : list of ndarray of int
-        Rows tested in each fold.
-    n_jobs : int or None
-        Threads that compute distances.
-    weights : mapping of str to ndarray of float64, shape (n_features,)
-        By kernel, the factors of the columns' distances.
-
-    Attributes
-    ----------
-    scores : dict of Point to Score
-        What was computed.
-    seconds : dict of float
-        Time spent on "distances" and on the "search".
-    """
+    """Points of a grid on some rows, each computed once; `weights` are of columns, by kernel."""
 
     def __init__(
         self,
