@@ -26,9 +26,6 @@ Blocks = dict[Any, np.ndarray]
 OTHERS = "other columns"
 """Name of the block of all columns that no featurizer of this package made."""
 
-MAX_ROWS = 1000
-"""Rows from which weights are chosen at most."""
-
 _OURS = re.compile(r"(.*ssatom_.+)_\d+")
 _ITERATIONS = 30
 _SMOOTH = 0.1  # in standard deviations of the labels: |r| is √(r² + ε²), which has a gradient
@@ -67,6 +64,11 @@ def check_blocks(blocks: Any, n_features: int, names: Sequence[str] | None) -> B
 
 def _items(blocks: Any) -> Any:
     return blocks.items() if isinstance(blocks, Mapping) else enumerate(blocks)
+
+
+def n_weighed(n_rows: int) -> int:
+    """Rows from which weights are chosen: so many that the search takes no more than 3 times."""
+    return min(n_rows, max(300, min(n_rows // 2, 1000)))
 
 
 def choose_weights(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_algebra import KERNELS, portions, scaled
-from ssatom.evaluation.kernel_blocks import MAX_ROWS, Blocks, check_blocks, choose_weights
+from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
 from ssatom.evaluation.kernel_search import (
     KernelGrid,
     Point,
@@ -110,8 +110,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     Columns of equal weight dilute each other: few columns that decide a property are lost among
     hundreds that do not. With several blocks of columns b the distance is Σ_b w_b d_b, d_b the
     distance between the columns of a block, and all w_b are chosen together with α by descent
-    along the gradient of the mean absolute error over the same folds, on at most 1,000 of the
-    rows given to `fit`. The grid is then searched with these weights. They are such that the
+    along the gradient of the mean absolute error over the same folds, on half of
+    the rows given to `fit`, 300 to 1,000 of them. The grid is then searched with these weights. They are such that the
     best γ is one of `gammas`, and are about 1 on average. It makes the coarse search two to
     three times as long.
 
@@ -246,7 +246,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         blocks = models[0]._blocks()
         weights = {k: np.ones(len(blocks)) for k in kernels}
         if len(blocks) > 1:
-            rows = np.random.default_rng(self.random_state).permutation(len(X))[:MAX_ROWS]
+            rows = np.random.default_rng(self.random_state).permutation(len(X))[: n_weighed(len(X))]
             part = (X[rows], Y[rows, 0], folds_of_part(folds, rows, len(X)))
             weights = {k: choose_weights(*part, blocks, k, gammas) for k in kernels}
         of_columns = {k: _by_column(blocks, w) for k, w in weights.items()}
