@@ -110,9 +110,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     Columns of equal weight dilute each other: few columns that decide a property are lost among
     hundreds that do not. With several blocks of columns b the distance is Σ_b w_b d_b, d_b the
     distance between the columns of a block, and all w_b are chosen together with α by descent
-    along the gradient of the mean absolute error over the same folds, on half of
-    the rows given to `fit`, 300 to 1,000 of them. The grid is then searched with these weights. They are such that the
-    best γ is one of `gammas`, and are about 1 on average. It makes the coarse search two to
+    along the gradient of the mean absolute error over the same folds, on two thirds of the
+    rows, 300 to 1,000 of them. The grid is then searched with these weights. They are such that
+    the best γ is one of `gammas`, and are about 1 on average. It makes the coarse search two to
     three times as long.
 
     A kernel matrix is positive semi-definite; eigenvalues that rounding made negative count
