@@ -9,9 +9,9 @@ import torch
 
 from ssatom.exceptions import ParameterError
 from ssatom.kernels import loops_work
+from ssatom.validation import one_of
 
 _IMPORTED_IN = os.getpid()
-
 
 _ACCELERATORS: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_bf16_supported}
 """Kinds of devices beside the CPU, the preferred one first, by PyTorch's name: whether the device
@@ -45,13 +45,8 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
     >>> edge_precision("bfloat16")
     torch.bfloat16
     """
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if precision in known:
-        return known[precision]
-    if precision != "auto":
-        raise ParameterError(
-            f"precision={precision!r} is unknown; allowed: auto, {', '.join(known)}"
-        )
+    if one_of("precision", precision, ("auto", "float32", "bfloat16")) != "auto":
+        return getattr(torch, precision)
     kind = device.partition(":")[0]
     if kind in _ACCELERATORS:
         fast = _ACCELERATORS[kind]()
@@ -86,31 +81,19 @@ def resolve_device(device: str = "auto") -> str:
     >>> resolve_device("cpu")
     'cpu'
     """
+    # A backend that was built but has no driver is not available.
+    modules = {kind: getattr(torch, kind) for kind in _ACCELERATORS}
+    there = {k: getattr(m, "is_available", lambda: True)() for k, m in modules.items()}
+    counts = {k: m.device_count() if there[k] else 0 for k, m in modules.items()}
     if device == "auto":
-        return next((kind for kind in _ACCELERATORS if _count(kind)), "cpu")
-    if device == "cpu":
-        return device
+        return next(filter(counts.get, counts), "cpu")
     kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
-    if kind not in _ACCELERATORS or (device != kind and not index.isdecimal()):
-        allowed = ", ".join(["auto", "cpu", *_ACCELERATORS])
-        raise ParameterError(f"device={device!r} is unknown; allowed: {allowed}")
-    n_devices = _count(kind)
-    if not n_devices:
+    if counts.get(kind) == 0 and (device == kind or index.isdecimal()):
         raise ParameterError(
             f"device={device!r}: this machine has no GPU that PyTorch can use; give cpu or auto"
         )
-    if index and int(index) >= n_devices:
-        raise ParameterError(
-            f"device={device!r}: this machine has {n_devices} GPUs, counted from 0"
-        )
-    return device
-
-
-def _count(kind: str) -> int:
-    """Number of devices of a kind that PyTorch can use."""
-    module = getattr(torch, kind)
-    # A backend that was built but has no driver is not available.
-    return module.device_count() if getattr(module, "is_available", lambda: True)() else 0
+    numbered = [f"{kind}:{i}" for kind, n in counts.items() for i in range(n)]
+    return one_of("device", device, ["auto", "cpu", *_ACCELERATORS, *numbered])
 
 
 def use_one_thread_in_fork() -> None:
@@ -118,11 +101,6 @@ def use_one_thread_in_fork() -> None:
 
     matminer's pool of processes makes such forks. They lack the threads of their parent's torch and
     would wait for them forever.
-
-    Examples
-    --------
-    >>> from ssatom.devices import use_one_thread_in_fork
-    >>> use_one_thread_in_fork()
     """
     if os.getpid() != _IMPORTED_IN:
         torch.set_num_threads(1)

@@ -169,16 +169,6 @@ def covalent_radii(numbers: object) -> np.ndarray:
 
 
 @cache
-def _atomic_features() -> np.ndarray:
-    source = files("matminer") / "utils" / "data_files" / "cgcnn_atom_feature.json"
-    rows = json.loads(source.read_text())
-    table = np.zeros((MAX_ATOMIC_NUMBER + 1, len(rows["1"])), dtype=np.float32)
-    for number in range(1, MAX_ATOMIC_NUMBER + 1):
-        table[number] = rows[str(number)]
-    table.setflags(write=False)
-    return table
-
-
 def atomic_features() -> np.ndarray:
     """The 92 categorical features of CGCNN for every element, as matminer ships them.
 
@@ -201,7 +191,13 @@ def atomic_features() -> np.ndarray:
     >>> atomic_features()[26].sum()  # nine properties, one bin each
     np.float32(9.0)
     """
-    return _atomic_features()
+    source = files("matminer") / "utils" / "data_files" / "cgcnn_atom_feature.json"
+    rows = json.loads(source.read_text())
+    table = np.zeros((MAX_ATOMIC_NUMBER + 1, len(rows["1"])), dtype=np.float32)
+    for number in range(1, MAX_ATOMIC_NUMBER + 1):
+        table[number] = rows[str(number)]
+    table.setflags(write=False)
+    return table
 
 
 def distinct_features() -> np.ndarray:
@@ -223,7 +219,7 @@ def distinct_features() -> np.ndarray:
     (True, False)
     """
     own = np.eye(MAX_ATOMIC_NUMBER + 1, dtype=np.float32)[:, 1:]
-    return np.concatenate([_atomic_features(), own], axis=1)
+    return np.concatenate([atomic_features(), own], axis=1)
 
 
 @cache
@@ -290,7 +286,7 @@ def magpie_features() -> np.ndarray:
     properties = property_table(MAGPIE_PROPERTIES)[:, 1:]
     properties = properties - properties[1:].mean(axis=0)
     properties[MASK_NUMBER] = 0
-    return np.concatenate([_atomic_features(), properties.astype(np.float32)], axis=1)
+    return np.concatenate([atomic_features(), properties.astype(np.float32)], axis=1)
 
 
 ELEMENT_FEATURES: dict[str, Callable[[], np.ndarray]] = {

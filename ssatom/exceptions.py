@@ -86,17 +86,9 @@ class StructureError(SsatomError, ValueError):
         return _message(self.reason, rows, self.source, self.formula, self.collection)
 
     def at(self, **place: Any) -> Self:
-        """The same error at a place, without its traceback and the frames that this keeps alive.
+        """The same error at a `row`, `source`, `formula` or `collection`, to add or to replace.
 
-        Parameters
-        ----------
-        **place : object
-            `row`, `source`, `formula` or `collection`, to add or to replace.
-
-        Returns
-        -------
-        StructureError
-            A new error of the same class.
+        It is new, without its traceback and the frames that this keeps alive.
         """
         error = type(self)(self.reason)
         vars(error).update(vars(self) | place)
@@ -105,13 +97,6 @@ class StructureError(SsatomError, ValueError):
 
 class StructureFileError(StructureError, OSError):
     """A file of structures that exists and cannot be read as one, or cannot be written.
-
-    Parameters
-    ----------
-    reason : str
-        What is wrong, and what to do about it.
-    **place : object
-        As for `StructureError`.
 
     Examples
     --------
@@ -164,6 +149,8 @@ class ParameterError(SsatomError, ValueError):
 
 
 class _CrystalWarning(UserWarning):
+    """A warning about crystals, with `reason`, `rows` (places in the list) and `source` as data."""
+
     def __init__(self, reason: str, rows: Sequence[int] = (), source: str | None = None) -> None:
         super().__init__(reason, rows, source)
         self.reason = reason
@@ -177,15 +164,6 @@ class _CrystalWarning(UserWarning):
 
 class GraphWarning(_CrystalWarning):
     """Graphs that are valid and perhaps not what was meant, such as an atom without neighbors.
-
-    Parameters
-    ----------
-    reason : str
-        What is unusual about them.
-    rows : sequence of int, default=()
-        Places of the structures in the list that was given.
-    source : str or None, default=None
-        Where a single structure is from.
 
     Examples
     --------
@@ -206,15 +184,6 @@ class StructureWarning(_CrystalWarning):
 
     The ambiguity may concern which atoms a crystal has or where they are, so each such structure
     should be checked.
-
-    Parameters
-    ----------
-    reason : str
-        What is ambiguous, how it was read, and what to do if that is not what was meant.
-    rows : sequence of int, default=()
-        Places of the structures in the list that was given.
-    source : str or None, default=None
-        Where the structure is from: a file, an id, the line of a table.
 
     Examples
     --------

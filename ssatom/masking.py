@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ssatom.elements import MASK_NUMBER
-from ssatom.exceptions import ParameterError
 from ssatom.graph import MEAN_ENVELOPE, GraphBatch, GraphConfig, envelope
+from ssatom.validation import number
 
 
 class MaskedBatch(NamedTuple):
@@ -112,14 +112,8 @@ class MaskNodesAndEdges:
     """
 
     def __init__(self, mask_fraction: float = 0.15, hidden_edge_fraction: float = 0.5) -> None:
-        for name, value in (
-            ("mask_fraction", mask_fraction),
-            ("hidden_edge_fraction", hidden_edge_fraction),
-        ):
-            if not 0 <= value <= 1:
-                raise ParameterError(f"{name}={value!r} must be in [0, 1]")
-        self.mask_fraction = mask_fraction
-        self.hidden_edge_fraction = hidden_edge_fraction
+        self.mask_fraction = number("mask_fraction", mask_fraction, "[0, 1]")
+        self.hidden_edge_fraction = number("hidden_edge_fraction", hidden_edge_fraction, "[0, 1]")
 
     def __call__(self, graphs: GraphBatch, generator: torch.Generator) -> MaskedBatch:
         """Draw what is hidden.
@@ -136,17 +130,15 @@ class MaskNodesAndEdges:
         MaskedBatch
             The same graphs with the indices of what is hidden.
         """
-        n_sites, device = len(graphs.numbers), graphs.numbers.device
-        single = torch.float32  # whatever torch's default is
-        drawn = (
-            torch.rand(n_sites, generator=generator, dtype=single).to(device) < self.mask_fraction
-        )
+
+        def draw(n: int, fraction: float) -> Tensor:
+            chances = torch.rand(n, generator=generator, dtype=torch.float32)  # not torch's default
+            return chances.to(graphs.numbers.device) < fraction
+
+        drawn = draw(len(graphs.numbers), self.mask_fraction)
         touching = (drawn[graphs.edge_index[0]] | drawn[graphs.edge_index[1]]).nonzero()[:, 0]
         pair, n_pairs = self._distinct_distances(graphs, touching)
-        hidden = (
-            torch.rand(n_pairs, generator=generator, dtype=single).to(device)
-            < self.hidden_edge_fraction
-        )
+        hidden = draw(n_pairs, self.hidden_edge_fraction)
         return MaskedBatch(graphs, drawn.nonzero()[:, 0], touching[hidden[pair]])
 
     @staticmethod

@@ -42,12 +42,6 @@ class NEGNNConfig:
     ------
     ParameterError
         If a size is no positive whole number or `dropout` is outside [0, 1).
-
-    Examples
-    --------
-    >>> from ssatom.negnn import NEGNNConfig
-    >>> NEGNNConfig(hidden_dim=96).hidden_dim
-    96
     """
 
     node_dim: int = 128
@@ -178,7 +172,6 @@ class NEGNN(nn.Module):
         x = x.double()
         shift = x.mean(dim=0)
         variances = (x - shift).square().mean(dim=0).split(list(widths or [len(shift)]))
-        scales = [block.mean().sqrt().expand(len(block)) for block in variances]
-        scale = torch.cat(scales)
+        scale = torch.cat([block.mean().sqrt().expand(len(block)) for block in variances])
         self.node_shift.copy_(shift)
         self.node_scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))

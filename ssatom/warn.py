@@ -23,17 +23,6 @@ def warn_user(warning: Warning) -> None:
     ----------
     warning : Warning
         The warning.
-
-    Examples
-    --------
-    >>> import warnings
-    >>> from ssatom.exceptions import TrainingWarning
-    >>> from ssatom.warn import warn_user
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     warn_user(TrainingWarning("training diverged"))
-    >>> str(caught[0].message)
-    'training diverged'
     """
     frame, levels = sys._getframe(1), 2
     while frame.f_back is not None and _package(frame) in _BETWEEN:
@@ -51,15 +40,6 @@ def ignore_for_good(message: str) -> None:
     ----------
     message : str
         Start of the warning, as a regular expression.
-
-    Examples
-    --------
-    >>> import warnings
-    >>> from ssatom.warn import ignore_for_good
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("error")
-    ...     ignore_for_good("nobody needs to know")
-    ...     warnings.warn("nobody needs to know this")
     """
     in_force = takewhile(lambda entry: entry[0] == "ignore", warnings.filters)
     if not any(entry[1] and entry[1].pattern == message for entry in in_force):

@@ -20,6 +20,10 @@ from ssatom.recipe import Recipe
 from ssatom.structures import structure_arrays
 from ssatom.weights import CorpusIndex, save_pretrained
 
+# The tests compute on small tensors, for which threads wait longer than they compute, above all
+# on a busy machine. Tests about threads set their own number.
+torch.set_num_threads(1)
+
 
 def _crystals() -> dict[str, Structure]:
     """Conventional cells, lattice constants in Å."""

@@ -21,8 +21,9 @@ from typer.testing import CliRunner, Result
 
 import ssatom
 from ssatom.cli import _items, app
+from ssatom.cli._options import parse_duration
 from ssatom.cli._parts import PartFolder
-from ssatom.cli.pretrain import parse_duration, pretrain
+from ssatom.cli.pretrain import pretrain
 from ssatom.corpora import write_structures
 from ssatom.embeddings import (
     FeatureColumns,

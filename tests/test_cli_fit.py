@@ -22,7 +22,7 @@ from ssatom.embeddings import clear_cache
 from ssatom.estimators import load_estimator, save_estimator
 from ssatom.exceptions import StructureError
 from ssatom.graph import CrystalGraphConverter
-from ssatom.structures import _convert
+from ssatom.structures import _rows
 from ssatom.weights import load_pretrained
 
 N = 24
@@ -228,7 +228,7 @@ def test_no_row_of_use(data: Path, content: str) -> None:
     data.write_text(content + "\n")
     result = fit(data, "-t", "volume", "-o", "model", "--errors", "skip")
     assert result.exit_code == 1
-    assert "0 different crystals of use" in result.stderr
+    assert "0 different usable crystals" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_each_crystal_is_read_and_searched_once(
 
         monkeypatch.setattr(module, name, counted)
 
-    count(_convert, "structure_arrays")
+    count(_rows, "structure_arrays")
     count(CrystalGraphConverter, "neighbors")
     assert run("fit", data, "-t", "volume", *QUICK, *options, "-o", "m").exit_code == 0
     assert counts == {"structure_arrays": N, "neighbors": searches * N}
@@ -329,7 +329,7 @@ def test_bad_rows(case: str, data: Path) -> None:
         (
             ["-t", "volume", "--test-size", 0.95],
             1,
-            ["24 different crystals of use (0 rows were left out)"],
+            ["24 different usable crystals (0 rows were left out)"],
         ),
         (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
         (["-t", "volume", "--estimator", "svm"], 2, ["'negnn', 'cgcnn'"]),
@@ -559,7 +559,7 @@ def test_failed_report_costs_no_training(data: Path, monkeypatch: pytest.MonkeyP
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ssatom.cli._validation.predict_held", fail)
+        patched.setattr("ssatom.cli._report.predict_held", fail)
         result = fit(data, "-t", "volume", "-o", "model")
     assert result.exit_code == 1
     assert "the model is in 'model'" in result.stderr

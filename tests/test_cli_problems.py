@@ -257,7 +257,7 @@ def test_errors_of_the_disk_are_known_in_every_guise() -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize(
-    "place", ["PartFolder.add", "pa.ipc.new_file", "PartFolder.finish", "PartFolder._begin"]
+    "place", ["PartFolder.add", "pa.ipc.new_file", "PartFolder.tables", "PartFolder._begin"]
 )
 def test_featurize_goes_on_once_there_is_room(
     suffix: str, place: str, data: Path, monkeypatch: pytest.MonkeyPatch
@@ -276,7 +276,7 @@ def test_featurize_goes_on_once_there_is_room(
     assert result.stderr.count("\n") == 1
     assert f"error: '{cut}" in result.stderr
     assert "cannot be written (No space left on device)" in result.stderr
-    if place == "PartFolder.finish":
+    if place == "PartFolder.tables":
         assert "8 structures are done and kept in cut" in result.stderr
     assert not Path(cut).exists()
     assert not Path(f"{cut}.part/new").exists()
@@ -371,7 +371,7 @@ def test_settings_and_parts_that_are_damaged(data: Path, monkeypatch: pytest.Mon
         raise FULL
 
     with monkeypatch.context() as patched:
-        patched.setattr("ssatom.cli._parts.PartFolder.finish", full)
+        patched.setattr("ssatom.cli._parts.PartFolder.tables", full)
         assert featurize(data, "-o", "x.csv").exit_code == 1
     part, settings = Path("x.csv.part/000000.arrow"), Path("x.csv.part/settings")
     part.write_bytes(part.read_bytes()[:-100])

@@ -463,13 +463,17 @@ def test_paths_are_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no such file or folder") as caught:
             function(tmp_path / "nothing.cif")
         assert isinstance(caught.value, MissingFileError)
-        with pytest.raises(StructureFileError, match=r"a.txt: the format .* allowed are \*.jsonl"):
+        with pytest.raises(
+            StructureFileError, match=r"a.txt: the format .* allowed are .*\*.jsonl"
+        ):
             function(tmp_path / "a.txt")
         with pytest.raises(StructureFileError, match="is a pickle.*store_dataframe_as_json"):
             function(tmp_path / "a.pkl")
         with pytest.raises(StructureFileError, match=r"no structure files.*\*.cif"):
             function(tmp_path)
-    with pytest.raises(ParameterError, match='errors is .*; allowed is "raise" or "keep"'):
+    with pytest.raises(
+        ParameterError, match="errors=.ignore. is unknown; allowed: .raise., .keep."
+    ):
         read_structures(tmp_path / "a.txt", errors="ignore")
 
 
@@ -652,3 +656,26 @@ def test_bad_rows_of_tables(table: Path) -> None:
     table.write_bytes(b"path,gap\ncifs/nacl.cif,1\n\xff\xfe,2\n")
     with pytest.raises(StructureFileError, match="cannot be read"):
         read(table)
+
+
+def test_a_format_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read alone, in folders and from tables, counted, and named in messages."""
+    from ssatom.corpora import _formats
+    from ssatom.corpora._records import Entry
+
+    def read_cubes(path: Path) -> Any:
+        for number, a in enumerate(path.read_text().split()):
+            yield Entry(f":{number}", None, Structure(Lattice.cubic(float(a)), ["Po"], [[0, 0, 0]]))
+
+    cubes = _formats.Format(read_cubes, lambda path: len(path.read_text().split()))
+    monkeypatch.setitem(_formats.FORMATS, "*.cubes", cubes)
+    (tmp_path / "a.cubes").write_text("3 4")
+    (tmp_path / "b.cubes").write_text("5")
+    (tmp_path / "t.csv").write_text("path,y\nb,1\n")
+    lengths = [record.structure.lattice.a for record in read(tmp_path)]
+    assert lengths == [3, 4, 5]
+    assert count_structures(tmp_path) == 3
+    assert [record.structure.lattice.a for record in read(tmp_path / "t.csv")] == [5]
+    (tmp_path / "t.txt").write_text("")
+    with pytest.raises(StructureFileError, match=r"\*.cubes"):
+        read_structures(tmp_path / "t.txt")

@@ -15,12 +15,11 @@ from pymatgen.core import Lattice, Structure
 
 from ssatom import NEGNNClassifier
 from ssatom.estimators import load_estimator, save_estimator
-from ssatom.estimators._base import _best_epoch
 from ssatom.estimators._data import read_rows
 from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.splits import hold_back
 from ssatom.structures import structure_key
-from ssatom.training import VALIDATION_LOSS
+from ssatom.training import VALIDATION_LOSS, best_epoch
 from ssatom.weights import random_weights
 
 
@@ -80,7 +79,9 @@ def test_weights_that_leave_one_class_are_refused(structures: list) -> None:
 def test_the_best_epoch_is_none_without_a_loss() -> None:
     losses = [2.0, 1.0, np.nan, 1.5]
     history = pd.DataFrame({"epoch": range(1, 5), VALIDATION_LOSS: losses})
-    assert _best_epoch(history) == 2
+    assert best_epoch(history, "training", 0.1)["epoch"] == 2
+    with pytest.raises(ParameterError, match=r"training diverged at learning_rate=0\.1"):
+        best_epoch(history.iloc[2:3], "training", 0.1)
 
 
 def test_warnings_name_the_rows_of_the_user(structures: list, volumes: np.ndarray) -> None:
@@ -93,8 +94,25 @@ def test_warnings_name_the_rows_of_the_user(structures: list, volumes: np.ndarra
     with pytest.warns(GraphWarning, match=r"structures\[300\]") as in_predict:
         model.predict([structures[0]] * 300 + [thinner])
     for caught, row in ((in_fit, 24), (in_predict, 300)):
-        isolated = [w.message for w in caught if "some sites" in str(w.message)]
-        assert {warning.rows for warning in isolated} == {(row,)}
+        isolated = [w.message.rows for w in caught if "some sites" in str(w.message)]
+        assert isolated == [(row,)]
+
+
+@pytest.mark.parametrize("encoder", ["frozen", "fine-tune"])
+def test_one_call_warns_once(encoder: str, structures: list, volumes: np.ndarray) -> None:
+    """Though the encoder, the network and each chunk of rows see the same crystal."""
+    gas = Structure(Lattice.cubic(25 if encoder == "frozen" else 27), ["Ar"], [[0, 0, 0]])
+    model = make(weights=random_weights(98), encoder=encoder)
+    with pytest.warns(GraphWarning) as in_fit:
+        model.fit([*structures, gas], np.r_[volumes, 100.0])
+    with pytest.warns(GraphWarning) as in_predict:
+        model.predict([gas, *[structures[0]] * 300, gas])
+    with pytest.warns(GraphWarning) as in_stream:
+        assert len(list(model.iter_predict(iter([gas, *[structures[0]] * 300, gas])))) == 302
+    for caught, rows in ((in_fit, (24,)), (in_predict, (0, 301)), (in_stream, (0, 301))):
+        isolated = [w for w in caught if "some sites" in str(w.message)]
+        assert [w.message.rows for w in isolated] == [rows]
+        assert isolated[0].filename == __file__
 
 
 def test_a_structure_that_a_generator_changes_is_read_again(structures: list) -> None:

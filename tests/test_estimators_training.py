@@ -54,17 +54,17 @@ def test_fits_repeat_bit_for_bit_whatever_was_drawn_before(
 @pytest.mark.parametrize("learner", [NEGNNRegressor, CGCNNRegressor])
 def test_regressors_learn(corpus: list, learner: type) -> None:
     y = np.array([s.volume / len(s) for s in corpus])
-    model = make(learner, hidden_dim=16, n_conv=2, max_epochs=60, patience=None, learning_rate=0.01)
+    model = make(learner, hidden_dim=16, n_conv=2, max_epochs=15, patience=None, learning_rate=0.03)
     model.fit(corpus[:112], y[:112])
     assert model.score(corpus[:112], y[:112]) > 0.8
     assert model.score(corpus[112:], y[112:]) > 0.5
 
 
 def test_classifier_learns(corpus: list) -> None:
-    # Six seeds reach 0.97 or more; a class that only the lattice tells swings by 0.2 with the seed.
+    # Three seeds reach 0.97 or more; a class that only the lattice tells swings by 0.2.
     nonmetals = {"O", "S", "Cl", "Br"}
     y = np.array(["salt" if nonmetals & set(s.symbol_set) else "metal" for s in corpus])
-    model = make(NEGNNClassifier, hidden_dim=16, max_epochs=40, learning_rate=0.01)
+    model = make(NEGNNClassifier, hidden_dim=16, max_epochs=10, learning_rate=0.03)
     model.fit(corpus[:112], y[:112])
     assert_array_equal(model.classes_, np.unique(y))
     assert model.score(corpus[112:], y[112:]) > 0.9
@@ -184,7 +184,7 @@ def test_weights_pull_predictions(corpus: list) -> None:
     """The same crystals with two targets: the heavier ones win."""
     doubled = corpus[:20] + corpus[:20]
     y = np.repeat([0.0, 1.0], 20)
-    settings = {"max_epochs": 40, "learning_rate": 0.03, "loss": "squared", "patience": None}
+    settings = {"max_epochs": 15, "learning_rate": 0.05, "loss": "squared", "patience": None}
     for heavy in (0, 1):
         weights = np.where(y == heavy, 10.0, 1.0)
         model = make(CGCNNRegressor, **settings).fit(doubled, y, sample_weight=weights)
@@ -258,7 +258,7 @@ def test_a_refused_fit_leaves_the_model_as_it_was(structures: list, volumes: np.
 
 @pytest.mark.parametrize("device", ["tpu", None, "cuda:99x"])
 def test_unknown_devices_are_refused(device: Any, structures: list, volumes: np.ndarray) -> None:
-    with pytest.raises(ParameterError, match="allowed: auto, cpu, cuda"):
+    with pytest.raises(ParameterError, match="allowed: 'auto', 'cpu', 'cuda'"):
         make(device=device).fit(structures, volumes)
 
 
@@ -406,7 +406,7 @@ def test_site_level_learns_sites_in_any_order(corpus: list) -> None:
     pairs = pairs_of(corpus[:60])
     np.random.default_rng(0).shuffle(pairs)
     y = electronegativity(pairs)
-    model = make(level="site", max_epochs=40, learning_rate=0.01, hidden_dim=16).fit(pairs, y)
+    model = make(level="site", max_epochs=10, learning_rate=0.03, hidden_dim=16).fit(pairs, y)
     assert model.n_structures_ == 60
     assert model.score(pairs, y) > 0.8
     assert_allclose(model.predict(pairs[::-1])[::-1], model.predict(pairs), rtol=1e-5)

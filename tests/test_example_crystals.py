@@ -76,9 +76,9 @@ def test_size_and_columns(crystals):
 
 
 def test_loading_is_fast_and_gives_fresh_structures(crystals):
-    start = time.perf_counter()
+    start = time.process_time()
     again = load_example_crystals()
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     columns = crystals.columns.drop("structure")
     pd.testing.assert_frame_equal(again[columns], crystals[columns])
     assert again["structure"][0] is not crystals["structure"][0]

@@ -45,6 +45,16 @@ def test_a_file_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_a_file_may_be_written_in_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    with replacing(tmp_path / "a.txt", tmp_path / "work") as new:
+        new.write_text("new")
+        assert new.parent == tmp_path / "work"
+        assert os.listdir(tmp_path) == ["work"]
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "work"]
+    assert os.listdir(tmp_path / "work") == []
+
+
 @pytest.mark.parametrize("name", ["a" * 255, "ä b.json", ".hidden", os.fsdecode(b"\xff.txt")])
 def test_any_name_that_the_system_takes(name: str, tmp_path: Path) -> None:
     write_json(tmp_path / name, {"Å": [1, None]})

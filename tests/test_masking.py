@@ -81,7 +81,7 @@ def test_shares_of_zero_and_one(batch: GraphBatch) -> None:
 @pytest.mark.parametrize("name", ["mask_fraction", "hidden_edge_fraction"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_shares_out_of_range_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ParameterError, match=rf"{name}=.* must be in \[0, 1\]"):
+    with pytest.raises(ParameterError, match=rf"{name}=.* must be a number in \[0, 1\]"):
         MaskNodesAndEdges(**{name: value})
 
 

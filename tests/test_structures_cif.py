@@ -148,6 +148,11 @@ def test_rhombohedral_axes_are_told_by_the_cell(tmp_path: Path) -> None:
             "Na4Cl4",
             "Hall symbol 'unknown' is not understood; the space group 'F m -3 m' is used",
         ),
+        (
+            cif(group=named("nonsense") + "_space_group_name_H-M_alt 'F m -3 m'\n"),
+            "Na4Cl4",
+            "'nonsense' is not understood; the space group 'F m -3 m' is used",
+        ),
         (cif(extra="_chemical_formula_sum 'Na Cl H2'\n"), "Na1Cl1", "Missing elements H"),
         (cif(extra="_chemical_formula_sum 'Na Cl2'\n"), "Na1Cl1", "not in the ratio"),
         (
@@ -273,6 +278,8 @@ def test_order_of_sites_is_that_of_the_file(tmp_path: Path) -> None:
         (listed("-x,-y,z"), None, "is not complete"),
         (listed("x,y,z", "x,y"), None, "operation 'x,y' is not understood"),
         (listed("x,y,z", "x,x,z"), None, "'x,x,z' is none"),
+        (listed("x,y,z", "h,k,l"), None, "'h,k,l' is not understood"),
+        (listed("x,y,z", "x,y,z+1/5"), None, "'x,y,z.1/5' is not understood .*twenty-fourths"),
         (listed("x,y,z").replace("'", "").replace(",", ", "), None, "'x,' is not understood"),
         (named("P 1"), cell("?"), "_cell_length_a is missing"),
         (named("P 1"), cell("0.0"), "_cell_length_a is '0.0'"),

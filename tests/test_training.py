@@ -330,7 +330,9 @@ def test_precision() -> None:
     assert edge_precision("float32") == torch.float32
     assert edge_precision("bfloat16") == torch.bfloat16
     assert edge_precision("auto") in (torch.float32, torch.bfloat16)
-    with pytest.raises(ParameterError, match="'half' is unknown; allowed: auto, float32, bfloat16"):
+    with pytest.raises(
+        ParameterError, match="'half' is unknown; allowed: 'auto', 'float32', 'bfloat16'"
+    ):
         edge_precision("half")
 
 
@@ -356,7 +358,7 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("cuda:1") == "cuda:1"
-    with pytest.raises(ParameterError, match="'cuda:2': this machine has 2 GPUs"):
+    with pytest.raises(ParameterError, match="'cuda:2' is unknown; .*'cuda:0', 'cuda:1'$"):
         resolve_device("cuda:2")
 
 
@@ -366,17 +368,17 @@ def test_another_kind_of_device_is_one_entry(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.mps, "device_count", lambda: 1)
     assert resolve_device("auto") == resolve_device("mps") == "mps"
     assert edge_precision("auto", "mps") == torch.float32
-    with pytest.raises(ParameterError, match="'mps:1': this machine has 1 GPUs"):
-        resolve_device("mps:1")
-    for wrong in ("cuda", "mps:", "mps:x", "mps:-1", None, 3):
-        with pytest.raises(ParameterError, match="unknown; allowed: auto, cpu, mps"):
+    for wrong in ("mps:1", "cuda", "mps:", "mps:x", "mps:-1", None, 3):
+        with pytest.raises(ParameterError, match="unknown; allowed: 'auto', 'cpu', 'mps', 'mps:0'"):
             resolve_device(wrong)
 
 
 def test_device() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ParameterError, match="device='tpu' is unknown; allowed: auto, cpu, cuda"):
+    with pytest.raises(
+        ParameterError, match="device='tpu' is unknown; allowed: 'auto', 'cpu', 'cuda'"
+    ):
         resolve_device("tpu")
 
 
@@ -410,7 +412,7 @@ def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch
     whole = [b.tolist() for b in BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)]
     shares = []
     for rank in range(3):
-        monkeypatch.setattr("ssatom.training.loader._processes", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr("ssatom.training.engine._processes", lambda rank=rank: (rank, 3))
         loader = BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)
         shares.append([batch.tolist() for batch in loader])
         assert len(loader) == len(shares[-1]) == 2

@@ -48,20 +48,7 @@ def disk_error(error: BaseException | None) -> str | None:
 
 @contextmanager
 def writing(what: object, kept: str | Callable[[], str]) -> Iterator[None]:
-    """Turn errors of the disk into one of ours.
-
-    Parameters
-    ----------
-    what : object
-        What is written here.
-    kept : str or callable
-        What is kept if that fails, and how to go on, or what says it then.
-
-    Raises
-    ------
-    SsatomError
-        In place of any error of the disk.
-    """
+    """Turn an error of the disk into ours, which says what is kept and how to go on."""
     try:
         yield
     except SsatomError:

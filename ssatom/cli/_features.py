@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import numpy as np
 import pyarrow as pa
 from pymatgen.core import Element, Structure
 
-import ssatom
-from ssatom.cli._parts import input_stamp
+from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
 from ssatom.embeddings import (
     FeatureColumns,
-    Pooling,
     clear_cache,
     embed,
     parse_layers,
@@ -25,137 +22,72 @@ from ssatom.embeddings import (
 )
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.structures import structure_arrays
-from ssatom.weights import PretrainedEncoder
-
-
-@dataclass
-class FeatureJob:
-    """What to compute, checked.
-
-    Attributes
-    ----------
-    paths : list of Path
-        Files and folders to read, in order.
-    weights : PretrainedEncoder
-        The encoder.
-    layers : tuple of int
-        Its layers that are taken.
-    pooling : tuple of str or None
-        Poolings over the sites; None for the sites themselves.
-    elements : ndarray of int or None
-        Atomic numbers of the sites to keep; None for all.
-    options : dict
-        How to compute; changes no number.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    """
-
-    paths: list[Path]
-    weights: PretrainedEncoder
-    layers: tuple[int, ...]
-    pooling: tuple[Pooling, ...] | None
-    elements: np.ndarray | None
-    options: dict[str, Any]
-    structure_column: str | None = None
-
-    @property
-    def columns(self) -> FeatureColumns:
-        """Which features."""
-        return FeatureColumns(self.weights, self.layers, self.pooling)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the features."""
-        return self.columns.names
-
-    def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
-        elements = "all" if self.elements is None else self.elements.tolist()
-        return {
-            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
-            "layers": self.layers,
-            "pooling": self.pooling,
-            "sites": elements if self.pooling is None else None,
-            "weights": self.weights.sha256[:12],
-            "ssatom": ssatom.__version__,
-        }
-
-    def about(self) -> dict[str, str]:
-        """The weights and their hash."""
-        return {"weights": self.weights.name, "weights_sha256": self.weights.sha256}
-
-    def schema(self) -> pa.Schema:
-        """Columns of the table."""
-        fields = [("source", pa.string()), ("formula", pa.string())]
-        if self.pooling is None:
-            fields += [("site_index", pa.int64()), ("element", pa.string())]
-        return pa.schema(fields + [(name, pa.float32()) for name in self.names])
-
-    def rows(
-        self, structures: list[Structure | StructureError]
-    ) -> Iterator[np.ndarray | StructureError]:
-        """Embeddings of each structure, all layers."""
-        yield from embed(structures, self.weights, pooling=self.pooling, **self.options)
-        clear_cache()  # what was written is not asked for again
-
-    def table(self, records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
-        """Labels and features."""
-        schema, names, columns = self.schema(), self.names, self.columns
-        labels: list[list[Any]] = [[] for _ in range(len(schema) - len(names))]
-        features = [np.empty((0, len(names)), np.float32)]
-        for record, row in zip(records, rows, strict=True):
-            kept, values = self._rows_of(record, columns.take(row))
-            for column, label in zip(labels, kept, strict=True):
-                column.extend(label)
-            features.append(values)
-        by_column = np.ascontiguousarray(np.concatenate(features).T)
-        return pa.table([*labels, *map(pa.array, by_column)], schema=schema)
-
-    def _rows_of(
-        self, record: StructureRecord, features: np.ndarray
-    ) -> tuple[list[list[Any]], np.ndarray]:
-        """Labels, column by column, and features, shape (n_rows, n_columns), of one crystal."""
-        assert isinstance(record.structure, Structure)
-        formula = record.structure.reduced_formula
-        if self.pooling is not None:
-            return [[record.source], [formula]], features[None]
-        numbers = structure_arrays(record.structure).numbers
-        kept = np.arange(len(numbers))
-        if self.elements is not None:
-            kept = np.flatnonzero(np.isin(numbers, self.elements))
-        symbols = [Element.from_Z(number).symbol for number in numbers[kept].tolist()]
-        n = len(kept)
-        labels: list[list[Any]] = [[record.source] * n, [formula] * n, kept.tolist(), symbols]
-        return labels, features[kept]
 
 
 def prepare(
     paths: list[Path],
+    structure_column: str | None,
     layers: str,
     weights: str | None,
+    random_state: int,
     pooling: str | None,
     sites: str | None,
-    random_state: int,
-    options: dict[str, Any],
-    structure_column: str | None = None,
-) -> FeatureJob:
-    """A job from what stands on the command line."""
+    **options: Any,
+) -> Job:
+    """A job from what stands on the command line; `options` change no number."""
     encoder = resolve_weights(weights, random_state)
-    return FeatureJob(
-        paths,
-        encoder,
-        parse_layers(layers, encoder.n_layers),
-        parse_pooling((pooling or "mean").split(",")) if sites is None else None,
-        None if sites in (None, "all") else _atomic_numbers(str(sites)),
-        options,
-        structure_column,
-    )
+    numbers = parse_layers(layers, encoder.n_layers)
+    poolings = parse_pooling((pooling or "mean").split(",")) if sites is None else None
+    elements = None if sites in (None, "all") else _atomic_numbers(str(sites))
+    columns = FeatureColumns(encoder, numbers, poolings)
+    names = columns.names
+    of_sites = [("site_index", pa.int64()), ("element", pa.string())] if poolings is None else []
+    schema = pa.schema([*LABELS, *of_sites, *((name, pa.float32()) for name in names)])
+
+    def rows(structures: list[Structure | StructureError]) -> Iterator[np.ndarray | StructureError]:
+        yield from embed(structures, encoder, pooling=poolings, **options)
+        clear_cache()  # what was written is not asked for again
+
+    def table(records: list[StructureRecord], states: list[np.ndarray]) -> pa.Table:
+        labels: list[tuple[Any, ...]] = []
+        features = [np.empty((0, len(names)), np.float32)]
+        for record, state in zip(records, states, strict=True):
+            values = columns.take(state)
+            if poolings is None:
+                kept = _sites(record.structure, elements)
+                labels += [(*labels_of(record), *site) for site in kept]
+                features.append(values[[i for i, _ in kept]])
+            else:
+                labels.append(labels_of(record))
+                features.append(values[None])
+        texts = [[label[i] for label in labels] for i in range(len(schema) - len(names))]
+        by_column = np.ascontiguousarray(np.concatenate(features).T)
+        return pa.table([*texts, *map(pa.array, by_column)], schema=schema)
+
+    settings = {
+        "layers": numbers,
+        "pooling": poolings,
+        "sites": (elements or "all") if poolings is None else None,
+        "weights": encoder.sha256[:12],
+    }
+    about = {"weights": encoder.name, "weights_sha256": encoder.sha256}
+    return Job(paths, structure_column, settings, about, names, schema, rows, table)
 
 
-def _atomic_numbers(symbols: str) -> np.ndarray:
+def _sites(structure: Any, elements: list[int] | None) -> list[tuple[int, str]]:
+    """Index and symbol of the sites of some elements, or of all."""
+    numbers = structure_arrays(structure).numbers.tolist()
+    return [
+        (i, Element.from_Z(number).symbol)
+        for i, number in enumerate(numbers)
+        if elements is None or number in elements
+    ]
+
+
+def _atomic_numbers(symbols: str) -> list[int]:
     names = [name.strip() for name in symbols.split(",")]
     if unknown := [name for name in names if not Element.is_valid_symbol(name)]:
         raise ParameterError(
             f"sites: {unknown[0]!r} is no element; allowed: 'all', or symbols such as Ti,O"
         )
-    return np.unique([Element(name).Z for name in names])
+    return sorted({Element(name).Z for name in names})

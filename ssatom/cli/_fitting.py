@@ -6,18 +6,18 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pymatgen.core import Structure
 from tqdm import tqdm
 
-from ssatom.cli._items import Item, apply, chunks, read_items, reason_of
-from ssatom.cli._problems import ERROR, Problem
-from ssatom.cli._run import count_all
+from ssatom.cli._items import Item, apply, chunks, count_all, read_items, reason_of
+from ssatom.cli._screen import ERROR, Problem
 from ssatom.corpora import StructureRecord, read_structures
 from ssatom.corpora._formats import is_table
 from ssatom.corpora._layout import table_layout
@@ -31,7 +31,7 @@ from ssatom.estimators import (
     NEGNNClassifier,
     NEGNNRegressor,
 )
-from ssatom.estimators._parameters import check_parameters
+from ssatom.estimators._checks import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.splits import hold_out
@@ -44,26 +44,16 @@ _SKIP = "or leave out such rows with --errors skip"
 
 @dataclass
 class Rows:
-    """Rows with their targets.
+    """Crystals, each read once, with their targets and with errors and warnings about rows.
 
-    Attributes
-    ----------
-    sources : list of str
-        Where each is from.
-    formulas : list of str
-        Reduced formula of each.
-    arrays : list of StructureArrays
-        The crystals, read once for good.
-    targets : list of list
-        A float, or a class, for each target of each row.
-    problems : list of Problem
-        Why rows were left out, and what there is to say of others.
+    `table` has the columns source, formula and targets; `structures` are those of its rows.
     """
 
-    sources: list[str] = field(default_factory=list)
-    formulas: list[str] = field(default_factory=list)
-    arrays: list[StructureArrays] = field(default_factory=list)
-    targets: list[list[Any]] = field(default_factory=list)
+    targets: list[str]
+    classify: bool
+    errors: str
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    structures: list[StructureArrays] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -71,81 +61,69 @@ class Rows:
         """Source and reason of each row that was left out."""
         return [[source, reason] for source, kind, reason in self.problems if kind == ERROR]
 
-    def y(self, classify: bool) -> np.ndarray:
-        """Targets as the estimators take them."""
-        if not classify:
-            y = np.array(self.targets, dtype=np.float64)
-            return y[:, 0] if y.shape[1:] == (1,) else y  # no row at all has no column either
-        labels = [row[0] for row in self.targets]
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Targets as the estimators take them, shape (n_rows,) or (n_rows, n_targets)."""
+        if not self.classify:
+            y = self.table[self.targets].to_numpy(np.float64)
+            return y[:, 0] if len(self.targets) == 1 else y
+        labels = self.table[self.targets[0]].tolist()
         kinds = {type(label) for label in labels}
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
 
+    def take(self, record: StructureRecord, arrays: Any, number: int) -> dict[str, Any] | None:
+        """Row of the table of a record, or None and why; raises that with `errors` "raise"."""
+        row: dict[str, Any] = {"source": record.source}
+        where = f"row {number} ({record.source})"
+        if isinstance(arrays, StructureError):  # the reader noted the problem
+            if self.errors == "raise":
+                reason = reason_of(arrays, record.source)
+                raise StructureError(f"{reason}; {_SKIP}", source=where)
+            return None
+        row["formula"] = record.structure.reduced_formula  # type: ignore[union-attr]
+        for target in self.targets:
+            value, problem = (_class if self.classify else _number)(record.properties.get(target))
+            if problem:
+                problem = f"target {target!r} {problem}"
+                if self.errors == "raise":
+                    raise SsatomError(f"{where}: {problem}; {_SKIP}")
+                self.problems.append(Problem(record.source, ERROR, problem))
+                return None
+            row[target] = value
+        return row
+
 
 def read_rows(
-    paths: Sequence[Path],
-    targets: Sequence[str],
-    structure_column: str | None,
-    config: GraphConfig,
-    *,
-    classify: bool,
-    errors: str,
-    progress: bool,
-) -> Rows:
-    """All rows of use."""
-    rows = Rows()
-    columns = [_columns(path, targets, structure_column) for path in filter(is_table, paths)]
-    # All rows of a table have the same columns; elsewhere one may lack what others have.
-    at_once = errors == "raise" or is_table(paths[0])
-    items = _known(read_items(paths, structure_column), targets, chain(*columns), at_once)
-    total = count_all(paths) if progress else None
-    with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
-        number = 0
-        for chunk in chunks(items):
-            found, problems = apply(chunk, partial(_usable, config=config))
-            rows.problems += problems
-            for (record, _), arrays in zip(chunk, found, strict=True):
-                number += 1
-                where = f"row {number} ({record.source})"
-                _add(rows, record, arrays, targets, where, classify, errors)
-            bar.update(len(chunk))
-    return rows
-
-
-def _add(
-    rows: Rows,
-    record: StructureRecord,
-    arrays: StructureArrays | StructureError,
-    targets: Sequence[str],
-    where: str,
-    classify: bool,
-    errors: str,
+    rows: Rows, paths: Sequence[Path], structure_column: str | None, model: Any, progress: bool
 ) -> None:
-    """Add a row, or why it is bad."""
-    if isinstance(arrays, StructureError):
-        if errors == "raise":
-            reason = reason_of(arrays, record.source)
-            raise StructureError(f"{reason}; {_SKIP}", source=where)
-        return
-    values = []
-    for target in targets:
-        value, problem = (_class if classify else _number)(record.properties.get(target))
-        if problem:
-            if errors == "raise":
-                raise SsatomError(f"{where}: target {target!r} {problem}; {_SKIP}")
-            reason = f"target {target!r} {problem}"
-            rows.problems.append(Problem(record.source, ERROR, reason))
-            return
-        values.append(value)
-    rows.sources.append(record.source)
-    rows.formulas.append(record.structure.reduced_formula)  # type: ignore[union-attr]
-    rows.arrays.append(arrays)
-    rows.targets.append(values)
+    """Read all rows; the graphs that the model needs of them stay in the cache."""
+    config = GraphConfig()
+    if "weights" in model.get_params():
+        config = resolve_weights(model.weights, model.random_state).graph_config
+    columns = [_columns(path, rows.targets, structure_column) for path in filter(is_table, paths)]
+    # All rows of a table have the same columns; elsewhere one may lack what others have.
+    at_once = rows.errors == "raise" or is_table(paths[0])
+    items = _known(read_items(paths, structure_column), rows.targets, chain(*columns), at_once)
+    total = count_all(paths) if progress else None
+    found, number = [], 0
+    with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
+        for chunk in chunks(items):
+            crystals, problems = apply(chunk, partial(_usable, config=config))
+            rows.problems += problems
+            for (record, _), arrays in zip(chunk, crystals, strict=True):
+                number += 1
+                if row := rows.take(record, arrays, number):
+                    found.append(row)
+                    rows.structures.append(arrays)
+            bar.update(len(chunk))
+    names = ["source", "formula", *rows.targets]
+    rows.table = pd.DataFrame(found, columns=names, dtype=object)
 
 
 def _usable(
     structures: list[Structure | StructureError], config: GraphConfig
 ) -> list[StructureArrays | StructureError]:
-    """Crystals whose graphs can be made, or why not; the graphs stay in the cache for the fit."""
+    """Crystals whose graphs can be made, or why not."""
     rows = list(iter_arrays(structures))
     good = [i for i, row in enumerate(rows) if isinstance(row, StructureArrays)]
     graphs = find_graphs([rows[i] for i in good], good, config)  # type: ignore[misc]
@@ -175,20 +153,19 @@ def _known(
 ) -> Iterator[Item]:
     """The items; refuses a target that none has, or `at_once` one that the first has not."""
     names = dict.fromkeys(columns)
+
+    def check(who: str) -> None:
+        unknown = [target for target in targets if target not in names]
+        if names and unknown:  # without names all rows are bad, each for its own reason
+            allowed = ", ".join(map(shortened, names))
+            raise ParameterError(f"--target: {who} no column {unknown[0]!r}; allowed: {allowed}")
+
     for number, item in enumerate(items, 1):
         names |= dict.fromkeys(item.record.properties)
-        if number == 1 and at_once and names:
-            _refuse_unknown(targets, names, "the first row has")
+        if number == 1 and at_once:
+            check("the first row has")
         yield item
-    if names:  # else all rows are bad, which is told with their reasons
-        _refuse_unknown(targets, names, "the rows have")
-
-
-def _refuse_unknown(targets: Sequence[str], names: Iterable[str], who: str) -> None:
-    for target in targets:
-        if target not in names:
-            allowed = ", ".join(map(shortened, names))
-            raise ParameterError(f"--target: {who} no column {target!r}; allowed: {allowed}")
+    check("the rows have")
 
 
 def _number(value: Any) -> tuple[float, str]:
@@ -215,42 +192,29 @@ def _class(value: Any) -> tuple[Any, str]:
     return None, f"is {shortened(str(value))}, which is no class; for numbers leave out --classify"
 
 
-def split_rows(
-    rows: Rows, y: np.ndarray, targets: Sequence[str], test_size: float, random_state: int
-) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
     """Random crystals to train on and to hold out, each with all rows that are copies of it.
 
     Classes are held out in their proportions where there are enough of each.
     """
-    keys = [structure_key(arrays) for arrays in rows.arrays]
+    keys = [structure_key(arrays) for arrays in rows.structures]
     n = len(set(keys))
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
+        first = "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
         raise SsatomError(
-            f"{n} different crystals of use ({_left_out(rows)}) are too few to "
-            f"hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, or a "
-            "smaller --test-size"
+            f"{n} different usable crystals ({len(rows.bad)} rows were left out{first}) are too "
+            f"few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, "
+            "or a smaller --test-size"
         )
-    train, test = hold_out(keys, n_test, random_state, None if y.dtype.kind == "f" else y)
-    for name, column in zip(targets, y[train].reshape(len(train), -1).T, strict=True):
+    train, test = hold_out(keys, n_test, random_state, rows.y if rows.classify else None)
+    for name, column in zip(rows.targets, rows.y[train].reshape(len(train), -1).T, strict=True):
         if (column == column[0]).all():
             raise SsatomError(
                 f"target {name!r} is {column[0]} in all {len(train)} rows to train on; there is "
                 "nothing to learn, give a target that varies"
             )
     return train, test
-
-
-def _left_out(rows: Rows) -> str:
-    text = f"{len(rows.bad)} rows were left out"
-    return text + "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
-
-
-def graphs_of(model: Any) -> GraphConfig:
-    """Graphs of the encoder of an estimator, or those of its network if it has none."""
-    if "weights" not in model.get_params():
-        return GraphConfig()
-    return resolve_weights(model.weights, model.random_state).graph_config
 
 
 def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:

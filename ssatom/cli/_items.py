@@ -7,15 +7,15 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pymatgen.core import Structure
 
-from ssatom.cli._output import HARMLESS
-from ssatom.cli._problems import ERROR, REMARK, WARNING, Problem
-from ssatom.corpora import StructureRecord, read_structures
+from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
+from ssatom.corpora import StructureRecord, count_structures, read_structures
 from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
 
@@ -23,26 +23,32 @@ _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
 
 
-class Job(Protocol):
-    """What is to be computed of every crystal, checked."""
+LABELS = [("source", pa.string()), ("formula", pa.string())]
+"""First columns of every table."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed of every crystal, checked.
+
+    `settings` are what the numbers depend on beside the crystals, `about` what the table says of
+    itself, `names` its columns of numbers; `rows` gives what is computed of each crystal, or its
+    error, and `table` makes rows of the table of good crystals.
+    """
 
     paths: list[Path]
     structure_column: str | None
+    settings: dict[str, Any]
+    about: dict[str, str]
+    names: list[str]
+    schema: pa.Schema
+    rows: Callable[[list[Structure | StructureError]], Iterable[Any]]
+    table: Callable[[list[StructureRecord], list[Any]], pa.Table]
 
-    def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
 
-    def about(self) -> dict[str, str]:
-        """What the table says of itself, where its format can."""
-
-    def schema(self) -> pa.Schema:
-        """Columns of the table."""
-
-    def rows(self, structures: list[Structure | StructureError]) -> Iterable[Any]:
-        """What is computed of each, or its StructureError."""
-
-    def table(self, records: list[StructureRecord], rows: list[Any]) -> pa.Table:
-        """Rows of the table for good crystals and what was computed of them."""
+def labels_of(record: StructureRecord) -> tuple[str, str]:
+    """Source and formula of a good crystal."""
+    return record.source, record.structure.reduced_formula  # type: ignore[union-attr]
 
 
 class Item(NamedTuple):
@@ -52,13 +58,19 @@ class Item(NamedTuple):
     problems: list[Problem]
 
 
+def count_all(paths: Sequence[Path]) -> int | None:
+    """Crystals of all paths, None where only reading would tell."""
+    counts = [count_structures(path) for path in paths]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def read_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[Item]:
     """Records of all paths; of several, sources that are files say under which path they are."""
     for path in paths:
         parent = path if path.is_dir() else path.parent
         records = read_structures(path, errors="keep", structure_column=structure_column)
         while True:
-            with _caught() as caught:
+            with _caught_warnings() as caught:
                 record = next(records, None)
             if record is None:
                 break
@@ -69,7 +81,7 @@ def read_items(paths: Sequence[Path], structure_column: str | None = None) -> It
 
 
 @contextmanager
-def _caught() -> Iterator[list[warnings.WarningMessage]]:
+def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         warnings.filterwarnings("ignore", HARMLESS)
@@ -110,7 +122,7 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
-    """Rows of the table, and what there is to say of the chunk."""
+    """Rows of the table, and the counts and problems of the chunk."""
     records = [item.record for item in chunk]
     rows, problems = apply(chunk, job.rows)
     good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]
@@ -130,7 +142,7 @@ def apply(
     """Results or errors, row by row, and all problems, both with the sources' names."""
     sources = [item.record.source for item in chunk]
     problems = [problem for item in chunk for problem in item.problems]
-    with _caught() as caught:
+    with _caught_warnings() as caught:
         rows = list(function([item.record.structure for item in chunk]))
     problems += [one for warning in caught for one in _told(warning.message, sources)]
     for source, row in zip(sources, rows, strict=True):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="PATH",
-        help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended "
-        "XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
-        show_default=False,
-    ),
-]
+from ssatom.exceptions import ParameterError
+
+FILES = (
+    "Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended XYZ "
+    "(.extxyz) or tables of paths (.csv), each also with .gz."
+)
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help=FILES, show_default=False)]
 StructureColumn = Annotated[
     str | None,
     typer.Option(
@@ -39,9 +38,31 @@ Overwrite = Annotated[
 Progress = Annotated[bool, typer.Option(help="Show progress.")]
 
 
-def output_option(metavar: str, text: str) -> Any:
+def output(metavar: str, text: str) -> Any:
     """The option that says where to write."""
     return typer.Option("--output", "-o", metavar=metavar, help=text)
+
+
+_UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds of a text such as "8h", "1h30m" or "90".
+
+    Examples
+    --------
+    >>> from ssatom.cli._options import parse_duration
+    >>> parse_duration("1h30m"), parse_duration("90")
+    (5400.0, 90.0)
+    """
+    if text is None:
+        return None
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
+    if not pieces or "".join(map("".join, pieces)) != text:
+        raise ParameterError(
+            f"time_budget={text!r} is no time; allowed: seconds, or such as 8h, 90m, 1h30m"
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
 
 
 TABLE_NOTES = """

@@ -23,24 +23,9 @@ _NOTES = b"ssatom"
 
 
 class PartFolder:
-    """Folder of the parts of a table that is being made, by one run at a time.
+    """Folder of the parts of a table, held by one run at a time, with the settings of that run.
 
-    A context manager, at whose end another run may have the folder.
-
-    Parameters
-    ----------
-    path : path
-        The folder.
-    settings : dict
-        All that the table depends on, as JSON values. A folder with other settings is refused.
-    restart : bool, default=False
-        Start anew where the settings differ, instead of refusing.
-
-    Raises
-    ------
-    SsatomError
-        If another run is at work in the folder, or it holds a run with other settings, or
-        something that is no such run.
+    A folder with other settings is refused, or begun anew with `restart`.
 
     Examples
     --------
@@ -64,12 +49,11 @@ class PartFolder:
         self._lock = FileLock(path / _LOCK)
         try:
             self._lock.acquire(timeout=0)
+            self._begin(settings, restart)
         except Timeout:
             raise SsatomError(
                 f"another run is at work in {path}; let it end, or give another --output"
             ) from None
-        try:
-            self._begin(settings, restart)
         except BaseException:
             self._lock.release()
             raise
@@ -97,15 +81,14 @@ class PartFolder:
         self._lock.release()
 
     def add(self, table: pa.Table, notes: dict[str, Any]) -> None:
-        """Write one more part. A cut while writing leaves no part at all."""
-        notes = {**notes, "n_rows": len(table)}
-        table = table.replace_schema_metadata({_NOTES: json.dumps(notes)})
+        """Write one more part, with notes on it."""
+        table = table.replace_schema_metadata({_NOTES: json.dumps({**notes, "n_rows": len(table)})})
         with replacing(self.path / f"{len(self.files()):06d}.arrow") as new:  # noqa: SIM117
             with (
                 pa.OSFile(os.fsencode(new), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema) as writer,
+                pa.ipc.new_file(sink, table.schema) as w,
             ):
-                writer.write_table(table)
+                w.write_table(table)
 
     def files(self) -> list[Path]:
         """Finished parts, in order."""
@@ -117,6 +100,10 @@ class PartFolder:
             with _opened(file) as part:
                 yield json.loads(part.schema.metadata[_NOTES])
 
+    def total(self, key: str) -> int:
+        """Sum of a number that was noted of each part."""
+        return sum(notes[key] for notes in self.notes())
+
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The parts one after the other, or some columns of them."""
         for file in self.files():
@@ -124,10 +111,8 @@ class PartFolder:
                 table = part.read_all().replace_schema_metadata(None)
             yield table if columns is None else table.select(columns)
 
-    def finish(self, written: dict[Path, Path]) -> None:
-        """Put files that were written from the parts into their places, and drop the parts."""
-        for file, output in written.items():
-            os.replace(file, output)
+    def finish(self) -> None:
+        """Drop the parts, whose table is written."""
         self._clear()
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)  # not if another run has just begun here
@@ -153,8 +138,7 @@ def _is_ours(path: Path) -> bool:
     """Whether the folder is a run's, or one that was cut before it began."""
     if not path.is_dir():
         return False
-    files = list(path.iterdir())
-    names = {file.name for file in files if not is_leftover(file)}
+    names = {file.name for file in path.iterdir() if not is_leftover(file)}
     return _SETTINGS in names or names <= {_LOCK}
 
 

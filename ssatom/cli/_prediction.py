@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pymatgen.core import Structure
 
-import ssatom
-from ssatom.cli._parts import input_stamp
+from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
 from ssatom.devices import resolve_device
 from ssatom.estimators import load_estimator
@@ -20,28 +18,11 @@ from ssatom.estimators.storage import CARD
 from ssatom.exceptions import SsatomError, StructureError
 from ssatom.files import file_sha256
 
-LABELS = ("source", "formula")
-"""First columns of a table of predictions."""
-
 
 def column_names(
     targets: Sequence[str], n_members: int = 1, classes: Sequence[Any] = ()
 ) -> list[str]:
-    """Names of the columns of predictions.
-
-    Parameters
-    ----------
-    targets : sequence of str
-        Names of the targets.
-    n_members : int, default=1
-        Networks of a regressor; of several, each target has its standard deviation too.
-    classes : sequence, default=()
-        Of a classifier; each has its probability.
-
-    Returns
-    -------
-    list of str
-        In order.
+    """Names of the columns of predictions: with deviations of several networks, or classes.
 
     Examples
     --------
@@ -69,98 +50,47 @@ def predict_rows(model: Any, structures: Any) -> Iterator[np.ndarray | Structure
 
 def columns_of(model: Any, rows: list[np.ndarray]) -> list[pa.Array]:
     """Columns of what `predict_rows` gave; a classifier's begin with the classes."""
-    n = len(model.classes_) if hasattr(model, "classes_") else None
-    if n is None:
+    classes = getattr(model, "classes_", None)
+    if classes is None:
         n = np.prod(model.target_shape_, dtype=int) * min(len(model.networks_), 2)
+    else:
+        n = len(classes)
     values = np.array(rows, dtype=np.float64).reshape(len(rows), n)
     columns = [pa.array(column) for column in np.ascontiguousarray(values.T)]
-    if hasattr(model, "classes_"):
-        classes = model.classes_[values.argmax(axis=1)] if len(rows) else model.classes_[:0]
-        columns.insert(0, pa.array(classes.tolist(), type=_arrow_type(model.classes_)))
+    if classes is not None:
+        best = values.argmax(axis=1) if len(rows) else np.zeros(0, int)
+        is_text = classes.dtype.kind in "OU"
+        kind = pa.string() if is_text else pa.from_numpy_dtype(classes.dtype)
+        columns.insert(0, pa.array(classes[best].tolist(), type=kind))
     return columns
-
-
-def _arrow_type(classes: np.ndarray) -> pa.DataType:
-    return pa.string() if classes.dtype.kind in "OU" else pa.from_numpy_dtype(classes.dtype)
-
-
-@dataclass
-class PredictionJob:
-    """What to predict, checked.
-
-    Attributes
-    ----------
-    paths : list of Path
-        Files and folders to read, in order.
-    model : estimator
-        Fitted.
-    folder : Path
-        Where it was loaded from.
-    structure_column : str or None
-        Column of tables that holds the paths; None finds it.
-    """
-
-    paths: list[Path]
-    model: Any
-    folder: Path
-    structure_column: str | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns of predictions."""
-        classes = getattr(self.model, "classes_", ())
-        targets = self.model.target_names_
-        if targets is None:
-            shape = getattr(self.model, "target_shape_", ())
-            targets = [f"target_{i}" for i in range(shape[0])] if shape else ["target"]
-        return column_names(targets, len(self.model.networks_), classes)
-
-    def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on."""
-        return {
-            "inputs": [input_stamp(path, self.structure_column) for path in self.paths],
-            "model": self.about()["model_sha256"][:12],
-            "ssatom": ssatom.__version__,
-        }
-
-    def about(self) -> dict[str, str]:
-        """The model and its hash."""
-        return {
-            "model": self.folder.resolve().name,
-            "model_sha256": file_sha256(self.folder / CARD),
-        }
-
-    def schema(self) -> pa.Schema:
-        """Columns of the table."""
-        types = [column.type for column in columns_of(self.model, [])]
-        return pa.schema(
-            [(name, pa.string()) for name in LABELS] + list(zip(self.names, types, strict=True))
-        )
-
-    def rows(
-        self, structures: list[Structure | StructureError]
-    ) -> Iterator[np.ndarray | StructureError]:
-        """Predictions for each structure."""
-        return predict_rows(self.model, structures)
-
-    def table(self, records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
-        """Labels and predictions."""
-        labels = [
-            [record.source for record in records],
-            [record.structure.reduced_formula for record in records],  # type: ignore[union-attr]
-        ]
-        return pa.table([*labels, *columns_of(self.model, rows)], schema=self.schema())
 
 
 def prepare(
     folder: Path, paths: list[Path], device: str, structure_column: str | None = None
-) -> PredictionJob:
+) -> Job:
     """A job from what stands on the command line."""
     resolve_device(device)
-    model = load_estimator(folder)
+    model = load_estimator(folder).set_params(device=device)
     if model.level_ == "site":
         raise SsatomError(
             f"'{folder}' predicts for sites of crystals, and not for crystals; use it from Python, "
             "with ssatom.estimators.load_estimator"
         )
-    return PredictionJob(paths, model.set_params(device=device), folder, structure_column)
+    targets = model.target_names_
+    if targets is None:
+        shape = getattr(model, "target_shape_", ())
+        targets = [f"target_{i}" for i in range(shape[0])] if shape else ["target"]
+    names = column_names(targets, len(model.networks_), getattr(model, "classes_", ()))
+    types = [column.type for column in columns_of(model, [])]
+    schema = pa.schema([*LABELS, *zip(names, types, strict=True)])
+
+    def table(records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
+        labels = [labels_of(record) for record in records]
+        texts = [[label[i] for label in labels] for i in range(len(LABELS))]
+        return pa.table([*texts, *columns_of(model, rows)], schema=schema)
+
+    digest = file_sha256(folder / CARD)
+    about = {"model": folder.resolve().name, "model_sha256": digest}
+    rows = partial(predict_rows, model)
+    settings = {"model": digest[:12]}
+    return Job(paths, structure_column, settings, about, names, schema, rows, table)

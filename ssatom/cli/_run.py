@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+import ssatom
 from ssatom.cli._disk import writing
-from ssatom.cli._output import aligned, counted, say
-from ssatom.cli._problems import ERROR, Problem, show_problems, write_problems
+from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems, write_problems
 from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.files import replacing
 
 if TYPE_CHECKING:
     from ssatom.cli._items import Job
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Done(NamedTuple):
-    """What a run came to."""
+    """What a run has done."""
 
     n_crystals: int
     n_sites: int
@@ -62,31 +64,27 @@ def run_to_table(
         except KeyboardInterrupt:
             say(f"stopped; {_kept(parts)}; give the same command again to go on", err=True)
             raise typer.Exit(130) from None
-        notes = list(parts.notes())
-        problems = [Problem(*row) for note in notes for row in note["problems"]]
-        listed = problems_file(output)
+        problems = [Problem(*row) for note in parts.notes() for row in note["problems"]]
+        n_records, *counts = map(parts.total, ("n_records", "n_good", "n_sites", "n_rows"))
+        done = Done(*counts)
+        is_of_use = done.n_crystals > 0 or n_records == 0
         with writing(output, lambda: _go_on(parts)):
-            _write(output, job, parts, problems)
-    n_records, *counts = (
-        sum(note[key] for note in notes) for key in ("n_records", "n_good", "n_sites", "n_rows")
-    )
+            _write(output, job, parts, problems, is_of_use)
     rows = [("resumed", f"after {counted(n_resumed, 'structure')}")] if n_resumed else []
-    rows += describe(Done(*counts))
-    written = str(output) if _is_of_use(notes) else "none, since no structure could be used"
-    rows += [("seconds", f"{time.perf_counter() - started:.1f}"), ("output", written)]
-    say(aligned(rows))
-    show_problems(problems, n_records, file=listed)
+    written = str(output) if is_of_use else "none, since no structure could be used"
+    rows += [*describe(done), ("seconds", f"{time.perf_counter() - started:.1f}")]
+    say(aligned([*rows, ("output", written)]))
+    show_problems(problems, n_records, file=_problems_file(output))
     if any(problem.kind == ERROR for problem in problems):
         raise typer.Exit(3)
 
 
-def problems_file(output: Path) -> Path:
-    """Where the problems of a table are listed."""
+def _problems_file(output: Path) -> Path:
     return output.with_name(output.name + ".problems.csv")
 
 
 def _kept(parts: PartFolder) -> str:
-    done = counted(_total(parts, "n_records"), "structure")
+    done = counted(parts.total("n_records"), "structure")
     return f"{done} are done and kept in {parts.path}"
 
 
@@ -96,23 +94,25 @@ def _go_on(parts: PartFolder) -> str:
 
 def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     """The folder of parts beside the output."""
-    from ssatom.cli._parts import PartFolder
+    from ssatom.cli._parts import PartFolder, input_stamp
     from ssatom.corpora import read_structures
 
     for path in job.paths:  # a wrong path is refused before anything is written
         read_structures(path, structure_column=job.structure_column)
+    inputs = [input_stamp(path, job.structure_column) for path in job.paths]
+    settings = {"inputs": inputs, **job.settings, "ssatom": ssatom.__version__}
     folder = output.with_name(output.name + ".part")
     with writing(folder, "make room, or give another --output"):
-        return PartFolder(folder, job.settings(), restart=overwrite)
+        return PartFolder(folder, settings, restart=overwrite)
 
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
     """Add the parts that are missing; the number of structures that were done before."""
     from tqdm import tqdm
 
-    from ssatom.cli._items import chunks, compute, read_items
+    from ssatom.cli._items import chunks, compute, count_all, read_items
 
-    n_done = _total(parts, "n_records")
+    n_done = parts.total("n_records")
     items = islice(read_items(job.paths, job.structure_column), n_done, None)
     total = count_all(job.paths) if progress else None
     bar = tqdm(desc=label, total=total, initial=n_done, unit=" crystals", disable=not progress)
@@ -125,40 +125,22 @@ def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool)
     return n_done
 
 
-def count_all(paths: Sequence[Path]) -> int | None:
-    """Crystals of all paths, None where only reading would tell."""
-    from ssatom.corpora import count_structures
-
-    counts = [count_structures(path) for path in paths]
-    return None if None in counts else sum(count or 0 for count in counts)
-
-
-def _total(parts: PartFolder, key: str) -> int:
-    return sum(note[key] for note in parts.notes())
-
-
-def _is_of_use(notes: list[dict[str, Any]]) -> bool:
-    """Whether there is anything to put into a table."""
-    return not notes or any(note["n_good"] for note in notes)
-
-
-def _write(output: Path, job: Job, parts: PartFolder, problems: list[Problem]) -> None:
+def _write(
+    output: Path, job: Job, parts: PartFolder, problems: list[Problem], is_of_use: bool
+) -> None:
     """Write the table and that of problems; the old ones go, also where nothing replaces them."""
     from ssatom.cli._tables import WRITERS
 
-    table, listed = parts.path / "table", parts.path / "problems"
-    new = {}
-    try:
+    with ExitStack() as both:
         if problems:
-            write_problems(listed, problems)
-            new[listed] = problems_file(output)
-        if _is_of_use(list(parts.notes())):
-            WRITERS[output.suffix](table, parts, job.schema(), job.about())
-            new[table] = output
-    except BaseException:
-        for file in (table, listed):  # a disk that is full gets its room back
-            file.unlink(missing_ok=True)
-        raise
-    for file in {output, problems_file(output)} - set(new.values()):
-        file.unlink(missing_ok=True)
-    parts.finish(new)
+            write_problems(
+                both.enter_context(replacing(_problems_file(output), parts.path)), problems
+            )
+        if is_of_use:
+            table = both.enter_context(replacing(output, parts.path))
+            WRITERS[output.suffix](table, parts, job.schema, job.about)
+    if not is_of_use:
+        output.unlink(missing_ok=True)
+    if not problems:
+        _problems_file(output).unlink(missing_ok=True)
+    parts.finish()

@@ -62,7 +62,7 @@ def write_jsonl(path: Path, parts: PartFolder, _: pa.Schema, __: dict[str, str])
 def write_npz(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[str, str]) -> None:
     """NumPy archive: all features as one matrix "features", whose columns "columns" names."""
     features = [field.name for field in schema if field.type == pa.float32()]
-    n_rows = sum(notes["n_rows"] for notes in parts.notes())
+    n_rows = parts.total("n_rows")
     with zipfile.ZipFile(path, "w") as archive:
         for field in schema:
             if field.name not in features:

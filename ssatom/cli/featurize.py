@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssatom.cli._options import (
-    TABLE_NOTES,
-    Device,
-    Overwrite,
-    Paths,
-    Progress,
-    StructureColumn,
-    Weights,
-    output_option,
-)
+from ssatom.cli import _options as options
 from ssatom.cli._run import Done, check_output, run_to_table
 from ssatom.exceptions import ParameterError
 
@@ -31,19 +22,19 @@ EPILOG = """
 - `ssatom featurize big.jsonl.gz --layers 0123 --pooling mean,std -o features.npz`: two poolings
 - `ssatom featurize cifs/ --weights random --random-state 7 -o random.csv`: untrained
 """
-EPILOG += TABLE_NOTES
+EPILOG += options.TABLE_NOTES
 
 _SUFFIXES = (".csv", ".parquet", ".npz")
 
 
 def featurize(
-    paths: Paths,
-    output: Annotated[Path, output_option("FILE", "Table to write: .csv, .parquet or .npz.")],
+    paths: options.Paths,
+    output: Annotated[Path, options.output("FILE", "Table to write: .csv, .parquet or .npz.")],
     layers: Annotated[
         str,
         typer.Option(help="Layers of the network, a digit each; 0 knows the element alone."),
     ] = "012",
-    weights: Weights = None,
+    weights: options.Weights = None,
     pooling: Annotated[
         str | None,
         typer.Option(
@@ -60,12 +51,12 @@ def featurize(
             show_default="a row for each crystal",
         ),
     ] = None,
-    structure_column: StructureColumn = None,
+    structure_column: options.StructureColumn = None,
     random_state: Annotated[int, typer.Option(help="Seed of `--weights random`.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Crystals in one pass; changes no number.")] = 64,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-    progress: Progress = True,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    progress: options.Progress = True,
 ) -> None:
     """Turn crystal structures into a table of features.
 
@@ -83,17 +74,25 @@ def featurize(
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare
 
-    options = {"batch_size": batch_size, "device": device}
-    job = prepare(paths, layers, weights, pooling, sites, random_state, options, structure_column)
-    names = job.names
+    job = prepare(
+        paths,
+        structure_column,
+        layers,
+        weights,
+        random_state,
+        pooling,
+        sites,
+        batch_size=batch_size,
+        device=device,
+    )
 
     def describe(done: Done) -> list[tuple[str, str]]:
         return [
             ("crystals", f"{done.n_crystals:,}"),
             ("sites", f"{done.n_sites:,}"),
             ("rows", f"{done.n_rows:,}"),
-            ("columns", f"{len(names):,}, {names[0]} … {names[-1]}"),
-            ("weights", f"{job.weights.name}, sha256 {job.weights.sha256[:12]}"),
+            ("columns", f"{len(job.names):,}, {job.names[0]} … {job.names[-1]}"),
+            ("weights", "{weights}, sha256 {weights_sha256:.12}".format(**job.about)),
         ]
 
     run_to_table(job, output, describe, "featurize", overwrite=overwrite, progress=progress)

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssatom.cli import _options as options
 from ssatom.cli._disk import disk_error, writing
-from ssatom.cli._options import Device, Overwrite, Progress, StructureColumn, Weights, output_option
-from ssatom.cli._output import aligned, counted, say
-from ssatom.cli._problems import show_problems, write_problems
+from ssatom.cli._screen import aligned, counted, say, show_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
-from ssatom.files import file_sha256
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ EPILOG = """
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 the model is written, but
 with `--errors skip` some rows were left out: they are listed at the end, in the report and in
-FOLDER/problems.csv, beside what there is to warn of.
+FOLDER/problems.csv, which also has the warnings.
 """
 
 
@@ -64,8 +62,8 @@ def fit(
         list[str],
         typer.Option("--target", "-t", metavar="COLUMN", help="What to predict; may be repeated."),
     ],
-    output: Annotated[Path, output_option("FOLDER", "Model and its report.")],
-    structure_column: StructureColumn = None,
+    output: Annotated[Path, options.output("FOLDER", "Model and its report.")],
+    structure_column: options.StructureColumn = None,
     classify: Annotated[
         bool, typer.Option("--classify", help="The target is a class, not a number.")
     ] = False,
@@ -80,7 +78,7 @@ def fit(
         str | None,
         typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
     ] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
     ] = 1,
@@ -98,15 +96,15 @@ def fit(
             show_default="none",
         ),
     ] = None,
-    device: Device = "auto",
+    device: options.Device = "auto",
     random_state: Annotated[
         int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
     ] = "raise",
-    overwrite: Overwrite = False,
-    progress: Progress = True,
+    overwrite: options.Overwrite = False,
+    progress: options.Progress = True,
 ) -> None:
     """Train a model on crystals and their properties, and validate it.
 
@@ -121,66 +119,46 @@ def fit(
     `--target column_1` for an `id_prop.csv` of CGCNN or ALIGNN.
     """
     started = time.perf_counter()
-    _check(target, classify, test_size, errors, output, overwrite)
-    from ssatom.cli._fitting import graphs_of, make_estimator, read_rows, split_rows
-    from ssatom.cli._prediction import LABELS, column_names
-    from ssatom.cli._validation import PROBLEMS
-    from ssatom.cli.pretrain import parse_duration
+    _check(target, members, classify, test_size, errors, output, overwrite)
+    from ssatom.cli._fitting import Rows, make_estimator, read_rows, split_rows
 
-    taken = [*LABELS, *column_names(target, members), *(f"{name}_predicted" for name in target)]
-    if twice := next((name for name in taken if taken.count(name) > 1), None):
-        raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
     settings = {
         "layers": layers,
         "weights": weights,
         "n_members": members,
         "max_epochs": max_epochs,
-        "time_budget": parse_duration(time_budget),
+        "time_budget": options.parse_duration(time_budget),
         "device": device,
         "random_state": random_state,
         "progress_bar": progress,
     }
     model = make_estimator(estimator, classify, settings)
+    rows = Rows(target, classify, errors)
     with _room(output):
-        rows = read_rows(
-            paths,
-            target,
-            structure_column,
-            graphs_of(model),
-            classify=classify,
-            errors=errors,
-            progress=progress,
-        )
-        y = rows.y(classify)
-        train, test = split_rows(rows, y, target, test_size, random_state)
+        read_rows(rows, paths, structure_column, model, progress)
+        train, test = split_rows(rows, test_size, random_state)
         reading = time.perf_counter() - started
-        _train(model, [rows.arrays[i] for i in train], y[train])
-    report: dict[str, Any] = {
-        "settings": {
-            "targets": target,
-            "test_size": test_size,
-            "random_state": random_state,
-            "errors": errors,
-        },
-        "seconds": {"reading": reading},
-        "data": [_data(path) for path in paths],
-    }
+        _train(model, rows, train)
     _save(model, output, target)
+    split = {"test_size": test_size, "random_state": random_state, "errors": errors}
     try:
-        report = _write(output, report, model, rows, (train, test), target, y)
-    except Exception as error:  # whatever it is, the training is not lost
+        from ssatom.cli import _report
+
+        report = _report.write_report(output, model, rows, train, test, paths, split, reading)
+    except Exception as error:  # of any kind: the model is written already
         raise SsatomError(
             f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
             f"failed: {error}"
         ) from error
     _summarize(output, report, time.perf_counter() - started)
-    show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
+    show_problems(rows.problems, report["rows"]["read"], "rows", output / _report.PROBLEMS)
     if rows.bad:
         raise typer.Exit(3)
 
 
 def _check(
     targets: list[str],
+    members: int,
     classify: bool,
     test_size: float,
     errors: str,
@@ -191,8 +169,13 @@ def _check(
         raise ParameterError("--classify takes one --target; fit one model for each")
     number("--test-size", test_size, "(0, 1)")
     one_of("--errors", errors, ("raise", "skip"))
+    from ssatom.cli._prediction import column_names
     from ssatom.estimators.storage import check_folder
 
+    names = column_names(targets, members)
+    taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
+    if twice := next((name for name in taken if taken.count(name) > 1), None):
+        raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
     if check_folder(output) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
 
@@ -213,11 +196,11 @@ def _room(output: Path) -> Iterator[None]:
         yield
 
 
-def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
+def _train(model: Any, rows: Rows, train: np.ndarray) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-            model.fit(structures, y)
+            model.fit([rows.structures[i] for i in train], rows.y[train])
     except KeyboardInterrupt:
         say("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
@@ -225,7 +208,7 @@ def _train(model: Any, structures: list[Any], y: np.ndarray) -> None:
 
 def _save(model: Any, output: Path, targets: list[str]) -> None:
     """Write the model, and remove the report of one that it replaced."""
-    from ssatom.cli._validation import REPORT_FILES
+    from ssatom.cli._report import REPORT_FILES
     from ssatom.estimators import save_estimator
 
     try:
@@ -242,71 +225,6 @@ def _save(model: Any, output: Path, targets: list[str]) -> None:
         ) from error
     for name in REPORT_FILES:
         (output / name).unlink(missing_ok=True)
-
-
-def _data(path: Path) -> dict[str, Any]:
-    from ssatom.corpora._names import printable
-
-    digest = file_sha256(path) if path.is_file() else None
-    return {"path": printable(str(path)), "sha256": digest}
-
-
-def _write(
-    output: Path,
-    report: dict[str, Any],
-    model: Any,
-    rows: Rows,
-    parts: tuple[np.ndarray, np.ndarray],
-    targets: list[str],
-    y: np.ndarray,
-) -> dict[str, Any]:
-    """Validate the saved model, write its report to files, and return it."""
-    import ssatom
-    from ssatom.cli import _validation
-
-    train, test = parts
-    started = time.perf_counter()
-    held = _validation.predict_held(model, rows, test, targets, y)
-    trained = {rows.formulas[i] for i in train}
-    if hasattr(model, "classes_"):
-        scores = _validation.classification_metrics(held, targets[0], model.classes_, y[train])
-        metrics = {targets[0]: scores}
-    else:
-        means = y[train].reshape(len(train), -1).mean(axis=0)
-        metrics = {
-            name: _validation.regression_metrics(held, name, mean)
-            for name, mean in zip(targets, means, strict=True)
-        }
-    report["seconds"] |= {"training": model.seconds_, "testing": time.perf_counter() - started}
-    report |= {
-        "estimator": type(model).__name__,
-        "metrics": metrics,
-        "rows": {
-            "read": len(rows.sources) + len(rows.bad),
-            "left_out": len(rows.bad),
-            "train": len(train),
-            "test": len(test),
-            "test_formula_in_training": sum(rows.formulas[i] in trained for i in test),
-        },
-        "left_out": rows.bad,
-        "parameters": model.get_params(deep=False),
-        "training": {
-            "epochs": model.history_.groupby("member").size().tolist(),
-            "best_epochs": model.best_epochs_,
-        },
-        "weights": _weights_of(model),
-        "ssatom": ssatom.__version__,
-    }
-    _validation.write_report(output, report, held, targets, model)
-    if rows.problems:
-        write_problems(output / _validation.PROBLEMS, rows.problems)
-    return report
-
-
-def _weights_of(model: Any) -> dict[str, str] | None:
-    if not hasattr(model, "weights_sha256_"):
-        return None
-    return {"name": Path(str(model.weights_)).name, "sha256": model.weights_sha256_}
 
 
 def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import ssatom
 from ssatom.cli import featurize, fit, predict, pretrain, weights
 from ssatom.cli._disk import disk_error
-from ssatom.cli._output import HARMLESS, say
+from ssatom.cli._screen import HARMLESS, say
 from ssatom.exceptions import ParameterError, SsatomError
 
 _EPILOG = """

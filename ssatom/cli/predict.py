@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssatom.cli._options import (
-    TABLE_NOTES,
-    Device,
-    Overwrite,
-    Paths,
-    Progress,
-    StructureColumn,
-    output_option,
-)
+from ssatom.cli import _options as options
 from ssatom.cli._run import Done, check_output, run_to_table
 
 EPILOG = """
@@ -25,7 +17,7 @@ EPILOG = """
 - `ssatom predict model/ data.csv -o predictions.csv`: the files that a table names
 - `ssatom predict model/ big.jsonl.gz -o predictions.parquet`: a large collection, streamed
 """
-EPILOG += TABLE_NOTES
+EPILOG += options.TABLE_NOTES
 
 _SUFFIXES = (".csv", ".parquet", ".jsonl")
 
@@ -35,12 +27,12 @@ def predict(
         Path,
         typer.Argument(metavar="MODEL", help="Folder that `ssatom fit` wrote.", show_default=False),
     ],
-    paths: Paths,
-    output: Annotated[Path, output_option("FILE", "Table to write: .csv, .parquet or .jsonl.")],
-    structure_column: StructureColumn = None,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-    progress: Progress = True,
+    paths: options.Paths,
+    output: Annotated[Path, options.output("FILE", "Table to write: .csv, .parquet or .jsonl.")],
+    structure_column: options.StructureColumn = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    progress: options.Progress = True,
 ) -> None:
     """Predict properties of crystals with a model of `ssatom fit`.
 
@@ -60,7 +52,7 @@ def predict(
         return [
             ("crystals", f"{done.n_crystals:,}"),
             ("columns", ", ".join(job.names)),
-            ("model", f"{model}, sha256 {job.about()['model_sha256'][:12]}"),
+            ("model", f"{model}, sha256 {job.about['model_sha256'][:12]}"),
         ]
 
     run_to_table(job, output, describe, "predict", overwrite=overwrite, progress=progress)

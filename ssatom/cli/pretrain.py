@@ -1,4 +1,4 @@
-"""`ssatom pretrain`: weights of one's own, from a corpus of crystals without labels."""
+"""`ssatom pretrain`: a corpus of crystals without labels in, a folder of weights out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from ssatom.cli import _options as options
 from ssatom.cli._disk import writing
-from ssatom.cli._output import aligned, say
-from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.cli._screen import aligned, say
+from ssatom.exceptions import SsatomError
+from ssatom.files import filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
 
 if TYPE_CHECKING:
@@ -59,7 +61,6 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "checkpoint_dir": {"kind": Path, "metavar": "FOLDER", "show_default": "FOLDER.run"},
     "progress_bar": {"names": ("--progress/--no-progress",)},
 }
-_UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
 def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -134,17 +135,9 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 def pretrain(
     corpora: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="CORPUS",
-            help="Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), "
-            "extended XYZ (.extxyz) or tables of paths (.csv), each also with .gz.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="CORPUS", help=options.FILES, show_default=False),
     ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is theirs."),
-    ],
+    output: Annotated[Path, options.output("FOLDER", "Weights; its name is theirs.")],
     config: Annotated[  # noqa: ARG001
         Path | None,
         typer.Option(
@@ -186,7 +179,7 @@ def pretrain(
 
     folder = Path(settings["checkpoint_dir"] or output.with_name(output.name + ".run"))
     settings |= {
-        "time_budget": parse_duration(settings["time_budget"]),
+        "time_budget": options.parse_duration(settings["time_budget"]),
         "checkpoint_dir": folder,
     }
     trainer = MaskedPretrainer(**settings)
@@ -197,9 +190,9 @@ def pretrain(
         description += (
             f"; {trainer.n_structures:,} structures drawn with random_state {trainer.random_state}"
         )
-    structures: Any = _structures(corpora, folder)
-    if trainer.n_structures is not None:
-        structures = _Counted(structures, sum(map(_count, corpora)))
+    structures: Any = _Structures(corpora, folder)
+    if trainer.n_structures is None:
+        structures = chain(structures)  # counting them may take a reading of all files
     kept = f"the epochs that were complete are kept in {folder}"
     again = "give the same command again to go on"
     try:
@@ -213,71 +206,43 @@ def pretrain(
             _save(trainer, output, terms)
 
 
-def parse_duration(text: str | None) -> float | None:
-    """Seconds of a text such as "8h", "1h30m" or "90".
-
-    Examples
-    --------
-    >>> from ssatom.cli.pretrain import parse_duration
-    >>> parse_duration("1h30m"), parse_duration("90")
-    (5400.0, 90.0)
-    """
-    if text is None:
-        return None
-    pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
-    if not pieces or "".join(map("".join, pieces)) != text:
-        raise ParameterError(
-            f"time_budget={text!r} is no time; allowed: seconds, or such as 8h, 90m, 1h30m"
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in pieces)
-
-
-class _Counted:
-    """Structures with their number, from which some can be drawn."""
-
-    def __init__(self, structures: Iterator[Any], n_structures: int) -> None:
-        self._structures, self._n_structures = structures, n_structures
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._structures
-
-    def __len__(self) -> int:
-        return self._n_structures
-
-
-def _count(path: Path) -> int:
-    from ssatom.corpora import count_structures, read_structures
-
-    count = count_structures(path)
-    return sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
-
-
-def _structures(corpora: list[Path], folder: Path) -> Iterator[Structure | StructureError]:
-    """Structures, or why there is none, in the order of the files.
+class _Structures:
+    """Structures of all files, in their order, or why there is none; some can be drawn of them.
 
     Wrong paths are refused at once, and so is a folder whose graphs are of other corpora or of
     changed ones.
     """
-    from ssatom.cli._parts import input_stamp
-    from ssatom.corpora import read_structures
 
-    records = chain(*[read_structures(path, errors="keep") for path in corpora])
-    stamps = [input_stamp(path) for path in corpora]
-    file = folder / "corpora.json"
-    if file.exists() and json.loads(file.read_text()) != stamps:
-        raise SsatomError(
-            f"{folder} holds a run on another corpus, or its files were changed since; give "
-            "another --checkpoint-dir, or remove this one to start anew"
+    def __init__(self, corpora: list[Path], folder: Path) -> None:
+        from ssatom.cli._parts import input_stamp
+        from ssatom.corpora import read_structures
+
+        self._corpora = corpora
+        self._records = chain(*[read_structures(path, errors="keep") for path in corpora])
+        self._stamps = [input_stamp(path) for path in corpora]
+        self._file = folder / "corpora.json"
+        if self._file.exists() and json.loads(self._file.read_text()) != self._stamps:
+            raise SsatomError(
+                f"{folder} holds a run on another corpus, or its files were changed since; give "
+                "another --checkpoint-dir, or remove this one to start anew"
+            )
+
+    def __iter__(self) -> Iterator[Structure | StructureError]:
+        write_json(self._file, self._stamps)  # the settings are right by now, and the folder there
+        return (record.structure for record in self._records)
+
+    def __len__(self) -> int:
+        return self._n_structures
+
+    @cached_property
+    def _n_structures(self) -> int:
+        from ssatom.corpora import count_structures, read_structures
+
+        counts = {path: count_structures(path) for path in self._corpora}
+        return sum(
+            sum(1 for _ in read_structures(path, errors="keep")) if count is None else count
+            for path, count in counts.items()
         )
-
-    def read() -> Iterator[Structure | StructureError]:
-        # The settings are right by now, and the folder is there.
-        new = file.with_name(file.name + ".new")  # an interrupted write leaves no half of a file
-        new.write_text(json.dumps(stamps))
-        os.replace(new, file)
-        yield from (record.structure for record in records)
-
-    return read()
 
 
 def _is_child() -> bool:
@@ -290,14 +255,13 @@ def _save(trainer: MaskedPretrainer, output: Path, terms: str) -> None:
     from ssatom.weights import load_pretrained
 
     history = trainer.history_
-    output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    # A disk that is full leaves weights that are there as they are.
-    with TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}-") as folder:
-        new = trainer.save(Path(folder, output.absolute().name), terms=terms)
-        plot_curves(history).savefig(new / "curve.png", dpi=150)
-        output.mkdir(exist_ok=True)
-        for file in sorted(new.iterdir(), key=lambda file: file.name == "card.json"):
-            os.replace(file, output / file.name)
+    with filling(output, last="card.json") as new:
+        # Under the name that the card is to have.
+        written = trainer.save(new / output.absolute().name, terms=terms)
+        plot_curves(history).savefig(written / "curve.png", dpi=150)
+        for file in written.iterdir():
+            file.rename(new / file.name)
+        written.rmdir()
     best = history.iloc[int(history["validation_loss"].argmin())]
     names = [str(name) for name in history]
     scores = [name for name in names if name.startswith("validation_") and "accuracy" in name]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssatom.cli._output import aligned
+from ssatom.cli._screen import aligned
 
 if TYPE_CHECKING:
     from ssatom.weights import PretrainedEncoder, WeightsCard

@@ -6,12 +6,12 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.corpora._formats import BROKEN, ENDINGS, open_binary
+from ssatom.corpora._formats import BROKEN, endings, open_binary
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import ID_KEYS
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
@@ -20,7 +20,7 @@ PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
     *("structure_path", "structure_file", "file_path", "file_name", "cif_path", "cif_file"),
 )
-"""Names of columns, whatever their case, in which paths are looked for, in this order."""
+"""Names of columns that may hold paths, in any case; the first one found is taken."""
 
 _DELIMITERS = ",;\t|"
 _LONGEST_PATH = 4096
@@ -58,7 +58,10 @@ def table_layout(path: Path, structure_column: str | None = None) -> Layout:
 
 def _layout(path: Path, structure_column: str | None) -> Layout:
     try:
-        heads = {delimiter: _head(path, delimiter) for delimiter in _DELIMITERS}
+        heads = {
+            delimiter: [row.cells for row in islice(rows_of(path, delimiter), _HEAD) if row.cells]
+            for delimiter in _DELIMITERS
+        }
     except BROKEN as error:
         raise StructureFileError(f"cannot be read as a table: {error}") from error
     folder = path.parent
@@ -71,7 +74,13 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
     if not has_names and found is not None:
         others = (f"column_{number}" for number in range(1, len(rows[0])))
         columns = ["structure" if i == found else next(others) for i in range(len(rows[0]))]
-    _check_names(columns)
+    named = [column for column in columns if column]
+    if any(printable(column) != column for column in columns):
+        raise StructureFileError(
+            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
+        )
+    if len(set(named)) < len(named):
+        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
     if structure_column is not None and columns:
         if structure_column not in columns:
             because = "" if has_names else " (it has no first line of names)"
@@ -87,12 +96,20 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
 
 def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
     """Every row that is neither blank nor a comment, the names of the columns included."""
+    first = last = 0  # lines of the row at hand
+
+    def lines(file: Iterable[str]) -> Iterator[str]:
+        nonlocal first, last
+        for number, line in enumerate(file, 1):
+            if first or not _is_comment(line, number, path.parent, delimiter):
+                first, last = first or number, number
+                yield line
+
     with _open(path) as file:
-        lines = _Lines(file, path.parent, delimiter)
         # Not strict, it would take a quotation mark that is not closed for the rest of the table.
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        reader = csv.reader(lines(file), delimiter=delimiter, skipinitialspace=True, strict=True)
         while True:
-            lines.first = 0
+            first = 0
             try:
                 cells, problem = [cell.strip() for cell in next(reader)], ""
             except StopIteration:
@@ -100,17 +117,23 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
             except csv.Error as error:
                 cells, problem = [], f"is damaged, perhaps by a quotation mark too many ({error})"
             if problem or any(cells):
-                yield Row(cells, problem, lines.first, lines.last)
+                yield Row(cells, problem, first, last)
+
+
+def _is_comment(line: str, number: int, folder: Path, delimiter: str) -> bool:
+    """Whether a line between rows begins with # and names no such file, or is Excel's sep=."""
+    if number == 1 and re.fullmatch(r"sep=.\s*", line):
+        return True
+    cell = line.split(delimiter)[0].strip().strip('"')
+    return cell.startswith("#") and not files_named(folder, cell)
 
 
 def files_named(folder: Path, cell: str) -> list[Path]:
     """The file that a cell names, or those whose name without ending it is."""
-    if not cell:
-        return []
-    if exact := _existing(folder, [cell]):
-        return exact
-    lower = _existing(folder, [cell + ending for ending in ENDINGS])
-    return lower or _existing(folder, [cell + ending.upper() for ending in ENDINGS])
+    lower = [cell + ending for ending in endings()]
+    upper = [cell + ending.upper() for ending in endings()]
+    tried = ([cell], lower, upper) if cell else ()
+    return next(filter(None, (_existing(folder, names) for names in tried)), [])
 
 
 def is_text(cell: str) -> bool:
@@ -135,32 +158,6 @@ def value_of(cell: str) -> bool | int | float | str | None:
     return cell
 
 
-class _Lines:
-    """Lines of a table, without comments between rows; knows where the row at hand begins."""
-
-    def __init__(self, file: io.TextIOWrapper, folder: Path, delimiter: str) -> None:
-        self.lines = enumerate(file, 1)
-        self.folder = folder
-        self.delimiter = delimiter
-        self.first = self.last = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        for number, line in self.lines:
-            if self.first or not self._is_comment(number, line):
-                self.first, self.last = self.first or number, number
-                return line
-        raise StopIteration
-
-    def _is_comment(self, number: int, line: str) -> bool:
-        if number == 1 and re.fullmatch(r"sep=.\s*", line):  # a word of Excel
-            return True
-        cell = line.split(self.delimiter)[0].strip().strip('"')
-        return cell.startswith("#") and not files_named(self.folder, cell)
-
-
 def _open(path: Path) -> io.TextIOWrapper:
     """The table as text, whose bytes that are no UTF-8 stay as they are."""
     file = open_binary(path)
@@ -170,11 +167,6 @@ def _open(path: Path) -> io.TextIOWrapper:
         raise UnicodeError("it is UTF-16 or no text at all; save it as CSV in UTF-8")
     file.seek(0)
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _head(path: Path, delimiter: str) -> list[list[str]]:
-    rows = islice(rows_of(path, delimiter), _HEAD)
-    return [row.cells for row in rows if row.cells]
 
 
 def _fitness(folder: Path, rows: list[list[str]], structure_column: str | None) -> tuple:
@@ -192,13 +184,12 @@ def _has_names(folder: Path, first: list[str], structure_column: str | None) -> 
     """Whether the first row names the columns, instead of a crystal."""
     if structure_column in first or {cell.lower() for cell in first} & {*PATH_COLUMNS, *ID_KEYS}:
         return True
-    return not any(_is_data(folder, cell) for cell in first)
-
-
-def _is_data(folder: Path, cell: str) -> bool:
-    number = isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell)
-    return (
-        number or cell.lower().endswith(ENDINGS) or is_text(cell) or bool(files_named(folder, cell))
+    return not any(
+        (isinstance(value_of(cell), int | float) and any(sign.isdigit() for sign in cell))
+        or cell.lower().endswith(endings())
+        or is_text(cell)
+        or files_named(folder, cell)
+        for cell in first
     )
 
 
@@ -234,13 +225,11 @@ def _counts(
         named = columns and (columns[i].lower() in ID_KEYS or (i == 0 and columns[i]))
         of_ids = not exact and (named if columns else i == 0)
         cells = {row[i] for row in rows}
-        named_by = files_named if of_ids else _file_or_text
-        counts.append(sum(bool(named_by(folder, cell)) for cell in cells))
+        if of_ids:
+            counts.append(sum(bool(files_named(folder, cell)) for cell in cells))
+        else:
+            counts.append(sum(is_text(c) or bool(c and _existing(folder, [c])) for c in cells))
     return counts or [0]
-
-
-def _file_or_text(folder: Path, cell: str) -> bool:
-    return is_text(cell) or bool(cell and _existing(folder, [cell]))
 
 
 def _existing(folder: Path, names: list[str]) -> list[Path]:
@@ -248,16 +237,6 @@ def _existing(folder: Path, names: list[str]) -> list[Path]:
         return [folder / name for name in names if (folder / name).is_file()]
     except (OSError, ValueError):  # too long for a name, such as the text of a CIF file
         return []
-
-
-def _check_names(columns: list[str]) -> None:
-    named = [column for column in columns if column]
-    if any(printable(column) != column for column in columns):
-        raise StructureFileError(
-            f"cannot be read as UTF-8: its columns are {_listed(columns)}; save it as CSV in UTF-8"
-        )
-    if len(set(named)) < len(named):
-        raise StructureFileError(f"names a column twice: {_listed(columns)}; rename one of them")
 
 
 def _why_no_column(first: list[str], has_names: bool) -> str:

@@ -10,15 +10,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 def printable(text: str) -> str:
-    r"""The text, with ``\xfc`` in place of a byte that is no UTF-8.
-
-    Examples
-    --------
-    >>> import os
-    >>> from ssatom.corpora._names import printable
-    >>> print(printable(os.fsdecode(b"Gr\xfcn.cif")))
-    Gr\xfcn.cif
-    """
+    r"""The text, with ``\xfc`` in place of a byte that is no UTF-8."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a pair, as JSON may have it

@@ -1,23 +1,24 @@
-"""Reading collections, whatever they are kept in."""
+"""Reading collections of crystals from files, folders and tables."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from ssatom.corpora import _frames, _json  # noqa: F401  # each adds its formats
 from ssatom.corpora._formats import (
-    ALLOWED_IN_FOLDERS,
-    ALLOWED_NAMES,
+    allowed_names,
     format_of,
+    is_structure_file,
     is_table,
     read_file,
 )
 from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import Entry, StructureRecord
-from ssatom.corpora._tables import count_table, files_of_table, read_table
-from ssatom.corpora._walk import Found, walk
+from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import (
     MissingFileError,
     ParameterError,
@@ -27,7 +28,16 @@ from ssatom.exceptions import (
     attempt,
     unwrap,
 )
+from ssatom.validation import one_of
 from ssatom.warn import warn_user
+
+
+class _Found(NamedTuple):
+    """A file to read, what messages call it, and why it cannot be read or ""."""
+
+    path: Path
+    name: str
+    problem: str = ""
 
 
 def read_structures(
@@ -104,8 +114,7 @@ def read_structures(
     ...     [record.source for record in read_structures(f"{folder}/few.jsonl")]
     ['a', 'b', 'c']
     """
-    if errors not in ("raise", "keep"):
-        raise ParameterError(f'errors is {errors!r}; allowed is "raise" or "keep"')
+    one_of("errors", errors, ("raise", "keep"))
     files = _find(path)
     if is_table(files[0].path):
         table_layout(files[0].path, structure_column)  # refuses at once
@@ -148,8 +157,6 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
         file_format = format_of(file)
         try:
             count = 1 if problem or not file_format else file_format.count(file)
-            if is_table(file):
-                count = count_table(file)
         except OSError:
             return None
         if count is None:
@@ -167,7 +174,7 @@ def files_of(path: str | os.PathLike[str], structure_column: str | None = None) 
 
 
 def _read(
-    files: list[Found], errors: str, structure_column: str | None
+    files: list[_Found], errors: str, structure_column: str | None
 ) -> Iterator[StructureRecord]:
     for found in files:
         for entry in _entries(found, structure_column):
@@ -184,31 +191,25 @@ def _read(
             yield StructureRecord(source, structure, dict(entry.properties))
 
 
-def _entries(found: Found, structure_column: str | None) -> Iterator[Entry]:
+def _entries(found: _Found, structure_column: str | None) -> Iterator[Entry]:
     """Entries of a file, of which the last is its error if it has one as a whole."""
-
-    def warn(doubt: str) -> None:
-        warn_user(StructureWarning(doubt, source=found.name))
-
     try:
         if found.problem:
             raise StructureFileError(found.problem)
-        if is_table(found.path):
-            yield from read_table(found.path, warn, structure_column)
-        else:
-            yield from read_file(found.path)
+        columns = (structure_column,) if is_table(found.path) else ()
+        yield from read_file(found.path, *columns)
         return
     except StructureError as error:
         told = error.at()
     yield Entry("", None, told)
 
 
-def _find(path: str | os.PathLike[str]) -> list[Found]:
+def _find(path: str | os.PathLike[str]) -> list[_Found]:
     """What to read, with the names that sources and messages give it."""
     return unwrap(attempt(_found, Path(path), source=printable(os.fspath(path))))
 
 
-def _found(path: Path) -> list[Found]:
+def _found(path: Path) -> list[_Found]:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -218,15 +219,15 @@ def _found(path: Path) -> list[Found]:
     except (OSError, ValueError) as error:
         raise StructureFileError(f"cannot be read: {error}") from error
     if path.is_file():
-        if format_of(path) is None and not is_table(path):
+        if format_of(path) is None:
             raise StructureFileError(_why_not(path))
-        return [Found(path, printable(path.name))]
+        return [_Found(path, printable(path.name))]
     if not path.is_dir():
         raise StructureFileError("this is neither a file nor a folder; give one of the two")
-    found = list(walk(path))
+    found = list(_walk(path, path, {os.path.realpath(path)}))
     if not found:
         raise StructureFileError(
-            f"this folder has no structure files; allowed are {ALLOWED_IN_FOLDERS}"
+            f"this folder has no structure files; allowed are {allowed_names(tables=False)}"
         )
     if found[0].path == path:
         raise StructureFileError(found[0].problem)
@@ -239,4 +240,44 @@ def _why_not(path: Path) -> str:
             "this is a pickle, which may run any code when it is read; store the DataFrame with "
             "matminer.utils.io.store_dataframe_as_json, or its structures with write_structures"
         )
-    return f"the format is not known by this name; allowed are {ALLOWED_NAMES}"
+    return f"the format is not known by this name; allowed are {allowed_names(tables=True)}"
+
+
+def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[_Found]:
+    """Structure files in the order of their names, those of subfolders after each folder's own.
+
+    Links are followed; each folder is read once, under its own name where it lies in `root`.
+    Tables are not read: the files that they name would come twice, and features are tables too.
+    """
+
+    def found(path: Path, problem: str = "") -> _Found:
+        name = path.relative_to(root) if path != root else Path(path.name or path)
+        return _Found(path, printable(name.as_posix()), problem)
+
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry in listing if not entry.name.startswith(".")]
+    except OSError as error:
+        yield found(folder, f"this folder cannot be read ({error.strerror})")
+        return
+    folders = []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        path = folder / entry.name
+        try:
+            if entry.is_symlink():
+                entry.stat()
+        except OSError as error:
+            if is_structure_file(path) or not path.suffix:  # else it would be ignored in any case
+                yield found(path, f"this link leads to no file ({error.strerror})")
+            continue
+        if entry.is_dir():
+            folders.append(path)
+        elif is_structure_file(path):
+            yield found(path, "" if entry.is_file() else "this is no regular file")
+    for path in folders:
+        real = os.path.realpath(path)
+        inner = os.path.relpath(real, os.path.realpath(root)).split(os.sep)
+        comes_anyway = not any(part.startswith(".") for part in inner)
+        if real not in seen and not (path.is_symlink() and comes_anyway):
+            seen.add(real)
+            yield from _walk(path, root, seen)

@@ -15,9 +15,9 @@ from ssatom.structures import StructureArrays, plain_structure, structure_arrays
 ID_KEYS = ("id", "material_id", "mpid")
 _PLAIN_KEYS = {"lattice", "numbers", "frac"}
 _PYMATGEN_KEYS = {"lattice", "sites"}
-_MORE_PYMATGEN_KEYS = {"charge", "@module", "@class", "@version"}
-_LAST_ELEMENT = 118
-_STRUCTURE_KEYS = _PLAIN_KEYS | {"site_props"} | _PYMATGEN_KEYS | _MORE_PYMATGEN_KEYS | {*ID_KEYS}
+_STRUCTURE_KEYS = {
+    *_PLAIN_KEYS, *_PYMATGEN_KEYS, *ID_KEYS, "site_props", "charge", "@module", "@class", "@version"
+}  # fmt: skip
 
 
 class StructureRecord(NamedTuple):
@@ -54,7 +54,7 @@ class StructureRecord(NamedTuple):
 class Entry(NamedTuple):
     """A crystal as a reader gives it, by its place in the file (":3") and its id, if it has one.
 
-    `read_structures` makes records of entries, with the file in their sources, errors, warnings.
+    `read_structures` adds the file to the sources of records, errors and warnings.
     """
 
     place: str
@@ -70,13 +70,10 @@ def lost(place: str, problem: str) -> Entry:
 
 
 def entry_of_row(row: Any, place: str, name: str | None = None) -> Entry:
-    """An entry of a decoded row of JSON, plain or pymatgen's, nested or not.
-
-    `name` is the row's id, where the row itself has none.
-    """
-    fields = row if isinstance(row, dict) else {}
-    name = next((str(fields[key]) for key in ID_KEYS if fields.get(key) is not None), name)
-    parts = attempt(_split, row)
+    """An entry of a decoded row of JSON, or of its error; `name` is the id, if the row has none."""
+    if isinstance(row, dict):
+        name = next((str(row[key]) for key in ID_KEYS if row.get(key) is not None), name)
+    parts = row if isinstance(row, StructureError) else attempt(_split, row)
     if isinstance(parts, StructureError):
         return Entry(place, name, parts)
     body, properties = parts
@@ -118,18 +115,17 @@ def _is_structure(value: Any) -> bool:
 
 def _build(body: dict[str, Any]) -> Structure:
     try:
-        structure = _pymatgen_structure(body) if "sites" in body else _plain_structure(body)
+        structure = _from_pymatgen(body) if "sites" in body else _from_plain(body)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     else:
         structure_arrays(structure)
         return structure
-    if len(reason) > 300:
-        reason = f"{reason[:300]}…"
+    reason = reason if len(reason) <= 300 else f"{reason[:300]}…"
     raise StructureFileError(f"this row makes no structure ({reason}); correct the row")
 
 
-def _pymatgen_structure(body: dict[str, Any]) -> Structure:
+def _from_pymatgen(body: dict[str, Any]) -> Structure:
     """Structure.from_dict, of a dict whose numbers are numbers."""
     if isinstance(body["lattice"], dict) and "matrix" in body["lattice"]:
         _floats("lattice", body["lattice"]["matrix"], (3, 3))
@@ -141,8 +137,8 @@ def _pymatgen_structure(body: dict[str, Any]) -> Structure:
     return Structure.from_dict(body)
 
 
-def _plain_structure(body: dict[str, Any]) -> Structure:
-    numbers = _whole_numbers(body["numbers"])
+def _from_plain(body: dict[str, Any]) -> Structure:
+    numbers = _atomic_numbers(body["numbers"])
     lattice = _floats("lattice", body["lattice"], (3, 3))
     site_properties = body.get("site_props") or {}
     for key, values in {"frac": body["frac"], **site_properties}.items():
@@ -151,22 +147,21 @@ def _plain_structure(body: dict[str, Any]) -> Structure:
     frac_coords = _floats("frac", body["frac"], (len(numbers), 3))
     arrays = StructureArrays(lattice, np.array(numbers, dtype=np.int64), frac_coords)
     structure = plain_structure(arrays, site_properties=site_properties)
-    charge = body.get("charge")
-    if charge is not None:
-        _check_number("charge", charge)
-        structure.set_charge(charge)
+    if body.get("charge") is not None:
+        _check_number("charge", body["charge"])
+        structure.set_charge(body["charge"])
     return structure
 
 
-def _whole_numbers(values: Any) -> list[int]:
-    """Atomic numbers, also those that a frame has made floats (11.0)."""
+def _atomic_numbers(values: Any) -> list[int]:
+    """Atomic numbers, also those that a table has made floats (11.0)."""
     if not isinstance(values, list):
         raise ValueError(f"numbers are of type {type(values).__name__}, and must be a list")
     for i, value in enumerate(values):
         whole = type(value) is int or (type(value) is float and value.is_integer())
-        if not whole or not 1 <= value <= _LAST_ELEMENT:
+        if not whole or not 1 <= value <= 118:
             raise ValueError(
-                f"numbers[{i}] is {_shown(value)}, and must be an atomic number, 1 to 118"
+                f"numbers[{i}] is {value!r:.60}, and must be an atomic number, 1 to 118"
             )
     return [int(value) for value in values]
 
@@ -190,9 +185,4 @@ def _floats(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _check_number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} is {_shown(value)}, and must be a number")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else f"{text[:60]}…"
+        raise ValueError(f"{name} is {value!r:.60}, and must be a number")

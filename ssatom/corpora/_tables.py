@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from ssatom.corpora._formats import BROKEN, is_table, read_file
+from ssatom.corpora._formats import BROKEN, FORMATS, Format, is_table, read_file
 from ssatom.corpora._layout import (
     Layout,
     Row,
@@ -20,20 +20,28 @@ from ssatom.corpora._layout import (
 )
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._records import ID_KEYS, Entry, lost
-from ssatom.exceptions import MissingFileError, StructureError, StructureFileError, attempt
+from ssatom.exceptions import (
+    MissingFileError,
+    StructureError,
+    StructureFileError,
+    StructureWarning,
+    attempt,
+)
 from ssatom.structures import several_crystals
+from ssatom.warn import warn_user
 
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
 
 
-def read_table(
-    path: Path, warn: Callable[[str], None], structure_column: str | None = None
-) -> Iterator[Entry]:
+def _read_table(path: Path, structure_column: str | None = None) -> Iterator[Entry]:
     """Entries of a table, by their ids or else their paths as they stand there.
 
-    Paths are relative to the folder of the table; all other columns become properties. `warn`
-    is told what is ambiguous about the table as a whole.
+    Paths are relative to the folder of the table; all other columns become properties.
     """
+
+    def warn(doubt: str) -> None:
+        warn_user(StructureWarning(doubt, source=printable(path.name)))
+
     layout = table_layout(path, structure_column)
     warned: set[str] = set()
     if not layout.has_names:
@@ -56,7 +64,7 @@ def read_table(
         yield lost(f":{line + 1}", f"the file cannot be read from here on ({error})")
 
 
-def count_table(path: Path) -> int | None:
+def _count_table(path: Path) -> int | None:
     """Number of records of a table, None if it is damaged."""
     try:
         return sum(1 for _ in _rows(path, table_layout(path)))
@@ -146,3 +154,6 @@ def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
         blocks = [entry.place[1:] for entry in (*entries, *found)] if is_cif else []
         raise several_crystals(shown, blocks)
     return entries[0]
+
+
+FORMATS["*.csv"] = Format(_read_table, _count_table, is_table=True)

@@ -19,7 +19,7 @@ from ase.io import read as read_atoms
 from ase.io import write as write_atoms
 from pymatgen.core import Structure
 
-from ssatom.corpora._formats import read_frame
+from ssatom.corpora._frames import entry_of_frame
 from ssatom.exceptions import (
     MissingFileError,
     ParameterError,
@@ -102,12 +102,10 @@ def _rows(
     ids: Iterable[str] | None,
     properties: Iterable[Mapping[str, Any]] | None,
 ) -> Iterator[_Row]:
-    columns: dict[str, Iterable[Any]] = {"structures": iter_structures(structures)}
-    if ids is not None:
-        columns["ids"] = ids
-    if properties is not None:
-        frame: Any = properties
-        columns["properties"] = frame.to_dict("records") if hasattr(frame, "to_dict") else frame
+    frame: Any = properties
+    labels = frame.to_dict("records") if hasattr(frame, "to_dict") else frame
+    given = {"structures": iter_structures(structures), "ids": ids, "properties": labels}
+    columns = {name: values for name, values in given.items() if values is not None}
     for number, values in enumerate(zip_longest(*columns.values(), fillvalue=_MISSING)):
         row = dict(zip(columns, values, strict=True))
         ended = [column for column, value in row.items() if value is _MISSING]
@@ -127,7 +125,7 @@ def _write_file(
 ) -> None:
     if not path.parent.is_dir():
         raise MissingFileError(f"'{path}': there is no folder '{path.parent}'; make it first")
-    with _told(path), replacing(path) as new, new.open("wb") as raw, ExitStack() as stack:
+    with _replacing(path) as new, new.open("wb") as raw, ExitStack() as stack:
         file: BinaryFile = raw
         if path.suffix == ".gz":  # neither name nor time in the header: equal contents, equal files
             packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
@@ -137,10 +135,11 @@ def _write_file(
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn what the system says, such as of a full disk, into an error that names the file."""
+def _replacing(path: Path) -> Iterator[Path]:
+    """`replacing`, where what the system says, such as of a full disk, names the file."""
     try:
-        yield
+        with replacing(path) as new:
+            yield new
     except SsatomError:
         raise
     except OSError as error:
@@ -187,12 +186,12 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
     name, structure, properties = row
     arrays = structure_arrays(structure)
     info = {} if name is None else {"id": name}
-    # The format has no word for None, and an empty text would swallow the word that follows.
+    # The format cannot hold None, and reads the next word as the value of an empty text.
     texts = orjson.loads(_dumps(dict(properties), row))
     info |= {key: value for key, value in texts.items() if value not in (None, "")}
     columns = {key: _column(values) for key, values in structure.site_properties.items()}
     atoms = Atoms(
-        numbers=arrays.numbers,
+        arrays.numbers,
         cell=arrays.lattice,
         scaled_positions=arrays.frac_coords,
         pbc=True,
@@ -203,8 +202,12 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
         for key, values in columns.items():
             atoms.set_array(key, values)
         write_atoms(text, atoms, format="extxyz")
-        lost = _lost_labels(text, columns, info)
-    except Exception:  # whatever ASE meets in values that it has no form for
+        text.seek(0)
+        record = entry_of_frame(read_atoms(text, format="extxyz"), "")
+        kept = record.structure.site_properties  # type: ignore[union-attr]
+        lost = [key for key, values in columns.items() if not _same(values, kept.get(key))]
+        lost += [key for key in info if key != "id" and key not in record.properties]
+    except Exception:  # of any kind: ASE does not check the values
         lost = [*columns] or [*info]
     if lost:
         raise ParameterError(
@@ -224,17 +227,6 @@ def _column(values: Sequence[Any]) -> np.ndarray:
         return np.array([np.nan if v is None else getattr(v, "global_moment", v) for v in values])
     except ValueError:  # lists of several lengths
         return np.array(None)
-
-
-def _lost_labels(
-    text: io.StringIO, columns: Mapping[str, np.ndarray], info: Mapping[str, Any]
-) -> list[str]:
-    """Labels of sites that a frame does not give back, and of the crystal that it loses."""
-    text.seek(0)
-    record = read_frame(read_atoms(text, format="extxyz"), "")
-    kept = record.structure.site_properties  # type: ignore[union-attr]
-    lost = [key for key, values in columns.items() if not _same(values, kept.get(key))]
-    return lost + [key for key in info if key != "id" and key not in record.properties]
 
 
 def _same(written: np.ndarray, read: Any) -> bool:
@@ -261,5 +253,5 @@ def _write_folder(path: Path, rows: Iterator[_Row]) -> None:
             raise ParameterError(f"ids[{number}] is {name!r}, which {problem}; give another")
         written.add(known)
         file, text = path / f"{stem}.cif", structure.to(fmt="cif")
-        with _told(file), replacing(file) as new:
+        with _replacing(file) as new:
             new.write_text(text, encoding="utf-8")

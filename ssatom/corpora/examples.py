@@ -95,7 +95,7 @@ def load_example_crystals() -> pd.DataFrame:
     True
     """
     table = _read_table()
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, at any call
     structures = [_build_structure(row) for row in table.to_dict("records")]
     return table.assign(structure=pd.Series(structures, dtype=object))[COLUMNS]
 

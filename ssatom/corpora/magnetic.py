@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +14,16 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ssatom.corpora._mcif import REASONS, MagneticCrystal, Unusable, read_crystal
-from ssatom.corpora._mcif_files import find_files, read_texts
-from ssatom.exceptions import ParameterError, StructureFileError
+from ssatom.corpora._mcif import (
+    REASONS,
+    MagneticCrystal,
+    Unusable,
+    find_files,
+    read_crystal,
+    read_texts,
+)
+from ssatom.exceptions import StructureFileError
+from ssatom.validation import number
 
 _COLUMNS = [
     *("structure", "site_index", "element", "magmom"),
@@ -140,8 +146,7 @@ def load_magnetic_sites(
     >>> sites.counts  # doctest: +SKIP
     >>> pairs = list(zip(sites.table.structure, sites.table.site_index))  # doctest: +SKIP
     """
-    if not (isinstance(tolerance, int | float) and math.isfinite(tolerance) and tolerance >= 0):
-        raise ParameterError(f"tolerance={tolerance!r} must be a number from 0, in μB")
+    number("tolerance", tolerance, "[0, inf)")
     path = Path(path)
     names = find_files(path)
     jobs = (delayed(read_crystal)(*file) for file in read_texts(path, names))
@@ -191,8 +196,8 @@ def _different(crystal: MagneticCrystal, tolerance: float) -> list[int]:
     """Sites whose moments are neither zero nor that of an earlier one of the element."""
     found: list[int] = []
     for site in np.flatnonzero(crystal.magmoms > tolerance).tolist():
-        number, magmom = crystal.numbers[site], crystal.magmoms[site]
-        earlier = [i for i in found if crystal.numbers[i] == number]
+        element, magmom = crystal.numbers[site], crystal.magmoms[site]
+        earlier = [i for i in found if crystal.numbers[i] == element]
         if all(abs(crystal.magmoms[i] - magmom) > tolerance for i in earlier):
             found.append(site)
     return found

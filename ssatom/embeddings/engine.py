@@ -57,6 +57,7 @@ def embed(
     device: str = "auto",
     memory: Any = None,
     indices: Sequence[int] | None = None,
+    remarks: GraphRemarks | None = None,
 ) -> Iterator[np.ndarray | StructureError]:
     """Hidden states of all layers, one item a row.
 
@@ -77,6 +78,8 @@ def embed(
         Where to keep rows on disk.
     indices : sequence of int, default=None
         The rows' places in the caller's list, for messages; None counts from 0.
+    remarks : GraphRemarks, default=None
+        Where to note what is odd about the graphs; None warns of it.
 
     Yields
     ------
@@ -109,7 +112,7 @@ def embed(
     rows = iter_arrays(structures)  # refuses a wrong container before anything is computed
     use_one_thread_in_fork()
     engine = _Engine(weights, pooling, int(batch_size), resolve_device(device), disk_cache(memory))
-    return engine.run(rows, iter(indices) if indices is not None else count())
+    return engine.run(rows, iter(indices) if indices is not None else count(), remarks)
 
 
 def clear_cache() -> None:
@@ -149,9 +152,12 @@ class _Engine:
         self.states = SiteStates(weights, device)
 
     def run(
-        self, rows: Iterator[StructureArrays | StructureError], indices: Iterator[int]
+        self,
+        rows: Iterator[StructureArrays | StructureError],
+        indices: Iterator[int],
+        remarks: GraphRemarks | None,
     ) -> Iterator[np.ndarray | StructureError]:
-        remarks = GraphRemarks()
+        told = remarks or GraphRemarks()
         while chunk := list(islice(rows, _CHUNK)):
             places = list(islice(indices, len(chunk)))
             rows_of_chunk = self._chunk(chunk, places)
@@ -159,9 +165,10 @@ class _Engine:
                 if isinstance(row, StructureError):
                     yield row
                 else:
-                    remarks.note(place, row.remarks)
+                    told.note(place, row.remarks)
                     yield self._pooled(row.states, cast(StructureArrays, source), place)
-        remarks.warn()
+        if remarks is None:
+            told.warn()
 
     def _pooled(self, states: np.ndarray, arrays: StructureArrays, place: int) -> np.ndarray:
         if self.late_pooling is None:
@@ -201,8 +208,7 @@ class _Engine:
     def _neighbors(self, arrays: StructureArrays) -> _New:
         if (graph := cached_graph(arrays, self.converter.config)) is not None:
             return graph
-        pairs = self.converter.neighbors(arrays)
-        remarks = self.converter.remarks(arrays, pairs)
+        pairs, remarks = self.converter.neighbors(arrays)
         n_edges = self.converter.expected_edges(arrays, pairs)
         return _Searched(arrays, pairs, remarks, n_edges)
 

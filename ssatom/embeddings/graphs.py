@@ -54,7 +54,10 @@ def clear_graphs() -> None:
 
 
 def find_graphs(
-    rows: Sequence[StructureArrays], indices: Sequence[int], config: GraphConfig
+    rows: Sequence[StructureArrays],
+    indices: Sequence[int],
+    config: GraphConfig,
+    remarks: GraphRemarks | None = None,
 ) -> list[CachedGraph | StructureError]:
     """Graphs of structures, from the cache where they are known.
 
@@ -66,6 +69,8 @@ def find_graphs(
         Their places in the caller's list, for messages.
     config : GraphConfig
         Settings of the graphs.
+    remarks : GraphRemarks, default=None
+        Where to note what is odd about the graphs; None warns of it.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def find_graphs(
     found: dict[tuple, CachedGraph] = {k: g for k in keys if (g := _CACHE.get(k)) is not None}
     errors: dict[int, StructureError] = {}
     new: dict[tuple, StructureArrays] = {}
-    pairs, remarks = [], []
+    pairs, of_new = [], []
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         if key in found or key in new:
             continue
@@ -90,28 +95,32 @@ def find_graphs(
         if isinstance(own, StructureError):
             errors[i] = own
             continue
-        pairs.append(own)
-        remarks.append(converter.remarks(row, own))
+        pairs.append(own[0])
+        of_new.append(own[1])
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), pairs)
-        for key, graph in zip(new, map(CachedGraph, _split(graphs), remarks), strict=True):
+        for key, graph in zip(new, map(CachedGraph, _split(graphs), of_new), strict=True):
             _CACHE.put(key, graph)
             found[key] = graph
     results = [errors[i] if i in errors else found[key] for i, key in enumerate(keys)]
-    told = GraphRemarks()
+    told = remarks or GraphRemarks()
     for index, result in zip(indices, results, strict=True):
         if isinstance(result, CachedGraph):
             told.note(index, result.remarks)
-    told.warn()
+    if remarks is None:
+        told.warn()
     return results
 
 
 def convert(
-    rows: Sequence[StructureArrays], indices: Sequence[int], config: GraphConfig
+    rows: Sequence[StructureArrays],
+    indices: Sequence[int],
+    config: GraphConfig,
+    remarks: GraphRemarks | None = None,
 ) -> tuple[CrystalGraphs, dict[int, StructureError]]:
     """As `find_graphs`, the graphs in one, and the errors by position in `rows`."""
-    results = find_graphs(rows, indices, config)
+    results = find_graphs(rows, indices, config, remarks)
     errors = {i: row for i, row in enumerate(results) if isinstance(row, StructureError)}
     return join_graphs([row for row in results if isinstance(row, CachedGraph)]), errors
 

@@ -1,4 +1,4 @@
-"""Rows of structures or sites as graphs, and batches of them with their targets."""
+"""Rows of structures or sites, and their crystals with graphs, node features and targets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ssatom.embeddings.graphs import convert
 from ssatom.estimators._nodes import NodeFeatures
-from ssatom.exceptions import ParameterError, StructureError
-from ssatom.graph import CrystalGraphs, GraphBatch
+from ssatom.exceptions import ParameterError, StructureError, unwrap
+from ssatom.graph import CrystalGraphs, GraphBatch, GraphRemarks
 from ssatom.structures import (
     StructureArrays,
     iter_arrays,
@@ -22,9 +22,7 @@ from ssatom.structures import (
     structure_key,
 )
 
-MIN_STRUCTURES = 4
-"""Fewer can neither be trained on nor held back."""
-
+_MIN_STRUCTURES = 4  # fewer can neither be trained on nor held back
 _SAMPLED = 1000  # crystals whose node features settle shift and scale
 
 
@@ -42,8 +40,8 @@ class Batch(NamedTuple):
     first_sites: Tensor
     nodes: Tensor | None
     sites: Tensor | None
-    targets: Tensor | None = None
-    weights: Tensor | None = None
+    targets: Tensor | None
+    weights: Tensor | None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with every tensor on `device`."""
@@ -87,44 +85,28 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def _rows_of(counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the chosen crystals, and to which of them each belongs.
-
-    The rows, such as sites, are sorted by crystal; `counts` are their numbers.
-    """
+    """Rows, sorted by crystal, of the chosen crystals, and to which of them each belongs."""
     owner = np.repeat(np.arange(len(chosen)), counts[chosen])
     before = _offsets(counts[chosen])
     return (_offsets(counts)[chosen] - before[:-1])[owner] + np.arange(before[-1]), owner
 
 
 @dataclass
-class TrainingData:
-    """Crystals, their node features if these are fixed, and rows of targets sorted by crystal.
+class Crystals:
+    """Crystals, and rows (crystals themselves or some of their sites) sorted by crystal.
 
-    Parameters
-    ----------
-    graphs : CrystalGraphs
-        The crystals.
-    keys : list of bytes
-        Their content hashes, by which copies of one crystal are known.
-    row_counts : ndarray of int, shape (n_structures,)
-        Rows of targets of each crystal: 1, or its number of sites that have a target.
-    sites : ndarray of int64 or None, shape (n_rows,)
-        Site within its crystal.
-    targets : ndarray, shape (n_rows, n_outputs) or (n_rows,)
-        Scaled targets, or classes.
-    weights : ndarray of float32, shape (n_rows,)
-        With mean 1.
-    nodes : ndarray of float32 or None, shape (n_sites, node_dim)
-        Node features.
+    `order` has the positions of the rows in the list that was given, shape (n_rows,), and
+    `row_counts` the number of rows of each crystal. `nodes` are the node features, shape (n_sites,
+    node_dim), where they are fixed; `targets` are scaled, or classes; `weights` have the mean 1.
     """
 
     graphs: CrystalGraphs
-    keys: list[bytes]
+    order: np.ndarray
     row_counts: np.ndarray
     sites: np.ndarray | None
-    targets: np.ndarray
-    weights: np.ndarray
-    nodes: np.ndarray | None = None
+    nodes: np.ndarray | None
+    targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.graphs)
@@ -132,76 +114,101 @@ class TrainingData:
     def batch(self, chosen: np.ndarray) -> Batch:
         """The crystals at `chosen`, with all their rows."""
         rows, owner = _rows_of(self.row_counts, chosen)
-        return make_batch(
-            self.graphs.select(chosen),
-            None if self.nodes is None else torch.from_numpy(self.nodes_of(chosen)),
-            None if self.sites is None else self.sites[rows],
-            owner,
-            torch.from_numpy(self.targets[rows]),
-            torch.from_numpy(self.weights[rows]),
+        first_sites = _offsets(self.graphs.site_counts[chosen])[:-1]
+        sites = None if self.sites is None else first_sites[owner] + self.sites[rows]
+        arrays = (
+            None if self.nodes is None else self.nodes_of(chosen),
+            sites,
+            None if self.targets is None else self.targets[rows],
+            None if self.weights is None else self.weights[rows],
         )
+        tensors = [None if array is None else torch.from_numpy(array) for array in arrays]
+        graphs = self.graphs.select(chosen).to_batch()
+        return Batch(graphs, torch.from_numpy(first_sites), *tensors)
 
     def nodes_of(self, chosen: np.ndarray) -> np.ndarray:
         """Node features of the crystals at `chosen`, where they are fixed."""
         assert self.nodes is not None
-        return self.nodes[_rows_of(self.graphs.site_counts, chosen)[0]]
+        return self.nodes[self.graphs.sites_of(chosen)]
+
+    def places_of(self, chosen: np.ndarray) -> np.ndarray:
+        """Positions, in the list that was given, of the rows of the crystals at `chosen`."""
+        return self.order[_rows_of(self.row_counts, chosen)[0]]
 
     def targets_of(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         """Targets and weights of the crystals at `chosen`."""
+        assert self.targets is not None
+        assert self.weights is not None
         rows, _ = _rows_of(self.row_counts, chosen)
         return torch.from_numpy(self.targets[rows]), torch.from_numpy(self.weights[rows])
 
-    def targets_of_crystals(self) -> list[np.ndarray]:
-        """Each crystal's own rows of targets."""
+    def targets_of_each(self) -> list[np.ndarray]:
+        """Targets of each crystal's rows."""
+        assert self.targets is not None
         return np.split(self.targets, _offsets(self.row_counts)[1:-1])
+
+
+def read_crystals(
+    rows: Sequence[Row], places: Sequence[int], features: NodeFeatures, remarks: GraphRemarks
+) -> tuple[Crystals, dict[int, StructureError]]:
+    """Crystals of some rows, and why there are none, by position in `rows`.
+
+    `places` are the rows' places in the user's list, for messages.
+    """
+    groups = group_by_crystal(rows)
+    arrays = [rows[group[0]].arrays for group in groups]
+    first = [places[group[0]] for group in groups]
+    graphs, failed = convert(arrays, first, features.graph_config, remarks)
+    errors = {i: error for group, error in failed.items() for i in groups[group]}
+    usable = [i for i in range(len(groups)) if i not in failed]
+    order = np.array([i for k in usable for i in groups[k]], dtype=np.int64)
+    counts = np.array([len(groups[k]) for k in usable], dtype=np.int64)
+    sites = None
+    if rows and rows[0].site is not None:
+        sites = np.array([rows[i].site for i in order], dtype=np.int64)
+    nodes = None
+    if features.embed is not None and not features.trained:
+        nodes, end = np.empty((graphs.n_sites, features.node_dim), dtype=np.float32), 0
+        chosen = [arrays[i] for i in usable], [first[i] for i in usable]
+        for of_one in features.embed(*chosen, remarks):
+            nodes[end : end + len(of_one)] = of_one
+            end += len(of_one)
+    return Crystals(graphs, order, counts, sites, nodes), errors
 
 
 def read_training_data(
     X: Any, targets: np.ndarray, weights: np.ndarray, level: str, features: NodeFeatures
-) -> tuple[TrainingData, Tensor | None]:
-    """Data to train on, and node features from which to take shift and scale.
+) -> tuple[Crystals, list[bytes], Tensor | None]:
+    """Data to train on, the crystals' keys, and node features from which to take shift and scale.
 
-    Raises
-    ------
-    StructureError
-        At the first bad row.
-    ParameterError
-        If lengths differ, or there are too few structures.
+    Raises StructureError at the first bad row, and ParameterError if lengths differ or there are
+    too few structures.
     """
     rows = _read_all(X, level, len(targets))
     kept = np.flatnonzero(weights)  # a weight of 0 leaves its row out
-    groups = group_by_crystal([rows[i] for i in kept])
-    if len(groups) < MIN_STRUCTURES:
-        raise ParameterError(
-            f"{len(groups)} different structures are too few to train on and to hold some back; "
-            f"give at least {MIN_STRUCTURES}, and 20 or more to learn anything"
-        )
-    first = [int(kept[group[0]]) for group in groups]
-    arrays = [rows[i].arrays for i in first]
-    graphs, errors = convert(arrays, first, features.graph_config)
+    remarks = GraphRemarks()
+    data, errors = read_crystals([rows[i] for i in kept], kept.tolist(), features, remarks)
     for error in errors.values():
         raise error
-    order = kept[np.concatenate(groups)]
-    data = TrainingData(
-        graphs,
-        [structure_key(crystal) for crystal in arrays],
-        np.array([len(group) for group in groups]),
-        None if level == "structure" else np.array([rows[i].site for i in order], dtype=np.int64),
-        targets[order],
-        (weights[order] / weights[order].mean()).astype(np.float32),
-    )
-    if features.embed is None:
-        return data, None
-    sampled = np.arange(0, len(arrays), 1 + (len(arrays) - 1) // _SAMPLED)
-    if features.trained:
-        nodes = features.embed([arrays[i] for i in sampled], [first[i] for i in sampled])
-        return data, torch.from_numpy(np.concatenate(list(nodes)))
-    data.nodes = np.empty((graphs.n_sites, features.node_dim), dtype=np.float32)
-    end = 0
-    for nodes_of_one in features.embed(arrays, first):
-        data.nodes[end : end + len(nodes_of_one)] = nodes_of_one
-        end += len(nodes_of_one)
-    return data, torch.from_numpy(data.nodes_of(sampled))
+    if len(data) < _MIN_STRUCTURES:
+        raise ParameterError(
+            f"{len(data)} different structures are too few to train on and to hold some back; "
+            f"give at least {_MIN_STRUCTURES}, and 20 or more to learn anything"
+        )
+    order = kept[data.order]
+    data.targets = targets[order]
+    data.weights = (weights[order] / weights[order].mean()).astype(np.float32)
+    first = order[_offsets(data.row_counts)[:-1]].tolist()  # a row of each crystal
+    sampled = np.arange(0, len(data), 1 + (len(data) - 1) // _SAMPLED)
+    sample = None
+    if data.nodes is not None:
+        sample = data.nodes_of(sampled)
+    elif features.embed is not None:
+        some = [first[i] for i in sampled]
+        sample = np.concatenate(list(features.embed([rows[i].arrays for i in some], some, remarks)))
+    remarks.warn()
+    keys = [structure_key(rows[i].arrays) for i in first]
+    return data, keys, None if sample is None else torch.from_numpy(sample)
 
 
 def _read_all(X: Any, level: str, n_targets: int) -> list[Row]:
@@ -216,28 +223,6 @@ def _read_all(X: Any, level: str, n_targets: int) -> list[Row]:
     source = read_rows(X, level)
     if hasattr(X, "__len__"):
         check(len(X))
-    rows: list[Row] = []
-    for row in source:
-        if isinstance(row, StructureError):
-            raise row
-        rows.append(row)
+    rows = [unwrap(row) for row in source]
     check(len(rows))
     return rows
-
-
-def make_batch(
-    graphs: CrystalGraphs,
-    nodes: Tensor | None,
-    sites: np.ndarray | None,
-    owner: np.ndarray,
-    targets: Tensor | None = None,
-    weights: Tensor | None = None,
-) -> Batch:
-    """All of `graphs` as a batch.
-
-    `sites` are the sites of the rows within their crystals, None for whole crystals, and `owner`
-    the crystals of the rows.
-    """
-    first_sites = _offsets(graphs.site_counts)[:-1]
-    chosen = None if sites is None else torch.from_numpy(first_sites[owner] + sites)
-    return Batch(graphs.to_batch(), torch.from_numpy(first_sites), nodes, chosen, targets, weights)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ssatom.estimators._data import TrainingData
+from ssatom.estimators._data import Crystals
 from ssatom.estimators._module import PropertyModule
 from ssatom.exceptions import TrainingWarning
 from ssatom.training import VALIDATION_LOSS, BatchLoader
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 def judge(
     module: PropertyModule,
     history: pd.DataFrame,
-    data: TrainingData,
+    data: Crystals,
     folds: tuple[np.ndarray, np.ndarray],
     n_steps: int,
 ) -> Verdict:
@@ -67,35 +67,24 @@ def judge(
 def warn_of_failed(verdicts: Sequence[Verdict], rate: float, clip: float | None) -> None:
     """Warn once of all members that diverged or else predict worse than the mean.
 
-    Parameters
-    ----------
-    verdicts : sequence of Verdict
-        One a member.
-    rate, clip : float
-        Parameters `learning_rate` and `gradient_clip`.
-
-    Warns
-    -----
-    TrainingWarning
-        If there is any.
+    `rate` and `clip` are the parameters `learning_rate` and `gradient_clip`.
     """
-    failed = [i for i, one in enumerate(verdicts) if one.diverged or one.poor]
-    if not failed:
+    diverged = [i for i, verdict in enumerate(verdicts) if verdict.diverged]
+    named = diverged or [i for i, verdict in enumerate(verdicts) if verdict.poor]
+    if not named:
         return
-    diverged = [i for i in failed if verdicts[i].diverged]
-    named = diverged or failed
     which = f" of members {', '.join(map(str, named))} (of {len(verdicts)})"
     which = which if len(verdicts) > 1 else ""
     times = max(verdicts[i].times for i in named)
     compared = f"the loss of the kept network is {times:.3g} times that of predicting the mean"
     lower = "a lower learning_rate" + (" or a gradient_clip" if clip is None else "")
-    are = f"(they are {rate:g} and {clip})"
+    lower += f" (they are {rate:g} and {clip})"
     if diverged:
-        text = f"diverged: {compared}; give {lower} {are}, or more max_epochs"
+        text = f"diverged: {compared}; give {lower}, or more max_epochs"
     else:
         n_epochs = min(verdicts[i].n_epochs for i in named)
         text = (
             f"ended with predictions that are worse than the mean after {n_epochs} epochs: "
-            f"{compared}; raise max_epochs, or give {lower} {are}"
+            f"{compared}; raise max_epochs, or give {lower}"
         )
     warn_user(TrainingWarning(f"training{which} {text}"))

@@ -7,7 +7,7 @@ _TEXT = """
         Layers of the encoder whose hidden states are joined to node vectors.
     weights : str, path, PretrainedEncoder or None
         Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
-        set.
+        set. The seed of ``weights="random"`` is `random_state`, or 0 if that is no int.
     n_conv : int
         Number of graph convolutions.
     hidden_dim : int
@@ -61,12 +61,11 @@ _TEXT = """
     memory : path, joblib.Memory or None
         Where to keep embeddings on disk, shared by processes.
     random_state : int, RandomState or None
-        Seed of initial networks, split and order, and of ``weights="random"`` if it is an int. An
-        int makes runs of a program on the CPU repeat bit for bit, except that embeddings left in
-        the cache by other calls may differ in the sixth digit, since these depend on the batch in
-        which they were computed.
+        Seed of initial networks, split and order; None draws another in each fit. An int makes runs
+        on the CPU repeat bit for bit, except that embeddings left in the cache by other calls may
+        differ in the sixth digit, since these depend on the batch in which they were computed.
     progress_bar : bool
-        Whether to show progress.
+        Whether to show progress. It is off by default, since a search fits many times.
 
     networks_ : list of NEGNN
         The members, each with the parameters of its best epoch.
@@ -109,6 +108,8 @@ _TEXT = """
         If the weights of the encoder are unknown or damaged.
     TrainingWarning
         If the validation loss of the best epoch is far above that of predicting the mean.
+    GraphWarning
+        If sites have no neighbour within the cutoff, or bonds are shorter than bonds can be.
 
     .. [Kong2024] Kong et al., "Self-supervised representations and node embedding graph neural
        networks for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5,
@@ -118,11 +119,3 @@ _TEXT = """
 """
 
 shared_docs = SharedDocs(_TEXT)
-
-shared_docs_of_cgcnn = SharedDocs(
-    _TEXT,
-    """
-    random_state : int, RandomState or None
-        Seed of initial networks, split and order; an int makes runs on the CPU repeat bit for bit.
-    """,
-)

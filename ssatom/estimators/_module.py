@@ -1,20 +1,29 @@
-"""The Lightning module: a network, with its encoder if that is trained too."""
+"""The network at work: the Lightning module that trains it, and predictions of several networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
-from ssatom.estimators._data import Batch
-from ssatom.graph import GaussianDistanceBasis
+from ssatom.embeddings.engine import batches
+from ssatom.estimators._data import Batch, Row, read_crystals
+from ssatom.estimators._nodes import NodeFeatures
+from ssatom.exceptions import StructureError
+from ssatom.graph import GaussianDistanceBasis, GraphRemarks
 from ssatom.negnn import NEGNN
 from ssatom.training import VALIDATION_LOSS
+
+_CHUNK = 256  # rows read and searched together in prediction
+_MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
 
 RowFunction = Callable[[Tensor, Tensor], Tensor]
 """From outputs and targets to one number a row."""
@@ -31,33 +40,22 @@ class Objective:
     stratified: bool = False
 
 
-@dataclass(frozen=True)
-class Optimisation:
-    """Settings of the optimiser."""
-
-    learning_rate: float
-    encoder_learning_rate: float
-    schedule: str
-    weight_decay: float
-    max_epochs: int
-    patience: int | None
-    edge_dtype: torch.dtype
-
-
-def forward(network: NEGNN, encoder: nn.Module | None, batch: Batch, edge_attr: Tensor) -> Tensor:
+def _forward(network: NEGNN, encoder: nn.Module | None, batch: Batch, edge_attr: Tensor) -> Tensor:
     """Outputs of a batch, whose node features are given or computed by `encoder`."""
-    nodes = batch.nodes
+    nodes, graphs = batch.nodes, batch.graphs
     if nodes is None:
         assert encoder is not None
-        nodes = encoder(batch.graphs, edge_attr)
-    graphs = batch.graphs
+        nodes = encoder(graphs, edge_attr)
     return network(
         nodes, graphs.edge_index, edge_attr, graphs.edge_weight, batch.first_sites, batch.sites
     )
 
 
 class PropertyModule(pl.LightningModule):
-    """Network and objective; `encoder` computes node features where batches bring none."""
+    """Network and objective; `encoder` computes node features where batches bring none.
+
+    `parameters` are those of the estimator, and `edge_dtype` is the precision of the edges.
+    """
 
     def __init__(
         self,
@@ -65,24 +63,26 @@ class PropertyModule(pl.LightningModule):
         encoder: nn.Module | None,
         basis: GaussianDistanceBasis,
         objective: Objective,
-        settings: Optimisation,
+        parameters: Mapping[str, Any],
+        edge_dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.network = network
         self.encoder = encoder
         self.basis = basis
         self.objective = objective
-        self.settings = settings
+        self.parameters_of_estimator = parameters
+        self.edge_dtype = edge_dtype
         self._sums: dict[str, Tensor] = {}  # loss, metric and weight of each stage
-        self._rate = settings.learning_rate
+        self._rate = parameters["learning_rate"]
 
     def on_train_epoch_start(self) -> None:
         # Schedules move on before the metrics of the epoch are logged.
         self._rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
-        edge_attr = self.basis(batch.graphs.distances).to(self.settings.edge_dtype)
-        outputs = forward(self.network, self.encoder, batch, edge_attr)
+        edge_attr = self.basis(batch.graphs.distances).to(self.edge_dtype)
+        outputs = _forward(self.network, self.encoder, batch, edge_attr)
         assert batch.weights is not None
         assert batch.targets is not None
         losses = self.objective.loss(outputs, batch.targets) * batch.weights
@@ -121,19 +121,73 @@ class PropertyModule(pl.LightningModule):
             self.log(name, value, prog_bar=name.startswith("validation"))
 
     def configure_optimizers(self) -> Any:
-        settings = self.settings
-        groups = [{"params": list(self.network.parameters()), "lr": settings.learning_rate}]
+        given = self.parameters_of_estimator
+        rate, schedule = given["learning_rate"], given["learning_rate_schedule"]
+        groups = [{"params": list(self.network.parameters()), "lr": rate}]
         tuned = [] if self.encoder is None else list(self.encoder.parameters())
         if tuned:
-            groups.append({"params": tuned, "lr": settings.encoder_learning_rate})
-        optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-        if settings.schedule == "constant":
+            groups.append({"params": tuned, "lr": given["encoder_learning_rate"] or 0.1 * rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=given["weight_decay"], fused=True)
+        if schedule == "constant":
             return optimizer
-        if settings.schedule == "cosine":
-            return [optimizer], [CosineAnnealingLR(optimizer, settings.max_epochs)]
-        wait = 10 if settings.patience is None else max(1, settings.patience // 3)
+        if schedule == "cosine":
+            return [optimizer], [CosineAnnealingLR(optimizer, given["max_epochs"])]
+        wait = 10 if given["patience"] is None else max(1, given["patience"] // 3)
         plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=wait)
         return [optimizer], [{"scheduler": plateau, "monitor": VALIDATION_LOSS}]
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:
         return batch.to(device)
+
+
+def predict(
+    rows: Iterator[Row | StructureError],
+    networks: Sequence[NEGNN],
+    encoders: Sequence[nn.Module],
+    features: NodeFeatures,
+    batch_size: int,
+    device: str,
+) -> Iterator[np.ndarray | StructureError]:
+    """Outputs of each row, shape (n_members, n_outputs), or why there are none.
+
+    `encoders` compute the node features where `features` do not: one for each member, or one for
+    all. The modules given stay where they are.
+    """
+    if device != "cpu":
+        networks = [copy.deepcopy(network).to(device) for network in networks]
+        encoders = [copy.deepcopy(encoder).to(device) for encoder in encoders]
+    basis = GaussianDistanceBasis(features.graph_config).to(device)
+    remarks, start = GraphRemarks(), 0
+    while chunk := list(islice(rows, max(_CHUNK, batch_size))):
+        results: list[Any] = list(chunk)
+        good = [i for i, row in enumerate(chunk) if isinstance(row, Row)]
+        known: list[Any] = [chunk[i] for i in good]
+        data, errors = read_crystals(known, [start + i for i in good], features, remarks)
+        for i, error in errors.items():
+            results[good[i]] = error
+        for places in batches(data.graphs.edge_counts.tolist(), batch_size, _MAX_EDGES):
+            chosen = np.array(places)
+            outputs = _outputs(networks, encoders, basis, data.batch(chosen).to(device))
+            for i, output in zip(data.places_of(chosen), outputs, strict=True):
+                results[good[i]] = output
+        yield from results
+        start += len(chunk)
+    remarks.warn()
+
+
+@torch.inference_mode()
+def _outputs(
+    networks: Sequence[NEGNN],
+    encoders: Sequence[nn.Module | None],
+    basis: GaussianDistanceBasis,
+    batch: Batch,
+) -> np.ndarray:
+    """Outputs of a batch, shape (n_rows, n_members, n_outputs)."""
+    edge_attr = basis(batch.graphs.distances)
+    if len(encoders) == 1 and encoders[0] is not None:
+        batch = batch._replace(nodes=encoders[0](batch.graphs, edge_attr))
+    if batch.nodes is not None:
+        encoders = [None] * len(networks)
+    pairs = zip(networks, encoders, strict=True)
+    outputs = [_forward(network, encoder, batch, edge_attr) for network, encoder in pairs]
+    return torch.stack(outputs, dim=1).cpu().numpy()

@@ -14,15 +14,17 @@ from torch import Tensor, nn
 
 from ssatom.elements import atomic_features
 from ssatom.embeddings import embed, parse_layers, resolve_weights
-from ssatom.exceptions import StructureError, WeightsError
-from ssatom.graph import CoordinationNumbers, GraphBatch, GraphConfig
+from ssatom.exceptions import WeightsError, unwrap
+from ssatom.graph import CoordinationNumbers, GraphBatch, GraphConfig, GraphRemarks
 from ssatom.structures import StructureArrays
 from ssatom.weights import PretrainedEncoder
 
-EmbedFunction = Callable[[Sequence[StructureArrays], Sequence[int]], Iterator[np.ndarray]]
+EmbedFunction = Callable[
+    [Sequence[StructureArrays], Sequence[int], GraphRemarks], Iterator[np.ndarray]
+]
 """Gives the node features of each structure, shape (n_sites, node_dim), through the cache.
 
-It takes structures and their places in the user's list.
+It takes structures, their places in the user's list, and where to note what is odd about them.
 """
 
 
@@ -30,20 +32,11 @@ It takes structures and their places in the user's list.
 class NodeFeatures:
     """One kind of node features.
 
-    Attributes
-    ----------
-    graph_config : GraphConfig
-        Settings of the graphs on which the network runs.
-    widths : tuple of int
-        Widths of the blocks of a node vector: its layers, and the coordination numbers.
-    make_encoder : callable
-        Makes a module that computes node features from graphs.
-    trained : bool
-        Whether that module is trained with the network.
-    embed : callable or None
-        An `EmbedFunction`, where node features come from a pretrained encoder.
-    fitted : mapping
-        Attributes of an estimator that was fitted with these node features.
+    `graph_config` are the graphs on which the network runs, and `widths` the widths of the blocks
+    of a node vector: its layers, and the coordination numbers. `make_encoder` makes a module that
+    computes node features from graphs; `trained` says whether it is trained with the network.
+    `embed` computes those of a pretrained encoder, and `fitted` has the attributes of an estimator
+    that is fitted with them.
     """
 
     graph_config: GraphConfig
@@ -75,15 +68,7 @@ class ElementEncoder(nn.Module):
 
 
 class LayerEncoder(nn.Module):
-    """A trainable copy of a pretrained encoder, whose chosen layers are joined.
-
-    Parameters
-    ----------
-    weights : PretrainedEncoder
-        The encoder.
-    layers : tuple of int
-        Layers whose hidden states are joined.
-    """
+    """A trainable copy of a pretrained encoder, whose chosen layers are joined."""
 
     features: Tensor
 
@@ -147,29 +132,28 @@ class Embeddings:
             "weights_sha256_": weights.sha256,
             "_weights_seed": seed,
         }
-        return self._features_of(weights, layers, fitted, trained=self.encoder == "fine-tune")
+        return self._features_of(weights, layers, self.encoder == "fine-tune", fitted)
 
     def _fitted_node_features(self) -> NodeFeatures:
-        return self._features_of(self._fitted_weights(), self.layers_, {}, trained=False)
+        return self._features_of(self._fitted_weights(), self.layers_, trained=False, fitted={})
 
     def _features_of(
         self,
         weights: PretrainedEncoder,
         layers: tuple[int, ...],
-        fitted: dict[str, Any],
-        *,
         trained: bool,
+        fitted: dict[str, Any],
     ) -> NodeFeatures:
         columns = weights.columns(layers)
         widths = len(layers) * (weights.hidden_dim,)
         n_numbers = len(columns) - sum(widths)
 
-        def embed_layers(arrays: Sequence[Any], indices: Sequence[int]) -> Iterator[np.ndarray]:
-            settings = {"device": self.device, "memory": self.memory, "indices": indices}
-            for row in embed(arrays, weights, **settings):
-                if isinstance(row, StructureError):
-                    raise row
-                yield row[:, columns]
+        def embed_layers(
+            arrays: Sequence[Any], indices: Sequence[int], remarks: GraphRemarks
+        ) -> Iterator[np.ndarray]:
+            settings = {"device": self.device, "memory": self.memory}
+            for row in embed(arrays, weights, **settings, indices=indices, remarks=remarks):
+                yield unwrap(row)[:, columns]
 
         return NodeFeatures(
             # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._docs import shared_docs, shared_docs_of_cgcnn
+from ssatom.estimators._checks import check_classes, check_sample_weight, refuse_one_class
+from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective
 from ssatom.estimators._nodes import Embeddings, RawFeatures
-from ssatom.estimators._targets import check_classes, check_sample_weight, refuse_one_class
 from ssatom.exceptions import StructureError
 
 
@@ -27,45 +27,21 @@ def _hits(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.argmax(dim=1) == targets).float()
 
 
+def _probabilities(outputs: np.ndarray) -> np.ndarray:
+    return softmax(outputs, axis=-1).mean(axis=1)
+
+
 class CrystalClassifier(ClassifierMixin, CrystalEstimator):
     """Base of the classifiers."""
 
-    @shared_docs
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CrystalClassifier:
-        """Train on structures, or on sites.
+    classes_: np.ndarray
 
-        Parameters
-        ----------
-        {X}
-        y : array-like, shape (n_rows,)
-            Classes: whole numbers, strings or bools, at least two different ones.
-        {sample_weight}
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        {StructureError}
-        ParameterError
-            If a parameter is not allowed, lengths differ, there are fewer than four structures,
-            `y` has missing values, or one class only where weights are above 0, a weight is
-            negative, or the loss is never finite.
-        {WeightsError}
-
-        Warns
-        -----
-        {TrainingWarning}
-        """
-        self._check_parameters()
+    def _encode(self, y: Any, sample_weight: Any) -> tuple:
         classes, codes = check_classes(y)
         weights = check_sample_weight(sample_weight, len(codes))
         refuse_one_class(classes, codes[weights > 0])
         objective = Objective(len(classes), _cross_entropy, "accuracy", _hits, stratified=True)
-        self._fit(X, codes, weights, objective)
-        self.classes_ = classes
-        return self
+        return codes, weights, objective, {"classes_": classes}
 
     @shared_docs
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -84,7 +60,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         ------
         {NotFittedError, StructureError}
         """
-        return softmax(self._all_outputs(X), axis=-1).mean(axis=1)
+        return self._all(X, _probabilities)
 
     @shared_docs
     def predict(self, X: Any) -> np.ndarray:
@@ -123,10 +99,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         ------
         {NotFittedError}
         """
-        rows = self.iter_predict_proba(X)
-        return (
-            row if isinstance(row, StructureError) else self.classes_[row.argmax()] for row in rows
-        )
+        return self._each(X, lambda outputs: self.classes_[_probabilities(outputs)[0].argmax()])
 
     @shared_docs
     def iter_predict_proba(self, X: Any) -> Iterator[np.ndarray | StructureError]:
@@ -145,12 +118,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         ------
         {NotFittedError}
         """
-        return (
-            row
-            if isinstance(row, StructureError)
-            else softmax(row.astype(np.float64), axis=-1).mean(axis=0)
-            for row in self._outputs(X)
-        )
+        return self._each(X, lambda outputs: _probabilities(outputs)[0])
 
 
 @shared_docs
@@ -212,13 +180,13 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
         precision: str = "auto",
         device: str = "auto",
         memory: Any = None,
-        random_state: Any = None,
+        random_state: Any = 0,
         progress_bar: bool = False,
     ) -> None:
         self._store(locals())
 
 
-@shared_docs_of_cgcnn
+@shared_docs
 class CGCNNClassifier(RawFeatures, CrystalClassifier):
     """Crystal graph network on raw features of the elements, for classes of crystals or sites.
 
@@ -271,7 +239,7 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
         level: str = "structure",
         precision: str = "auto",
         device: str = "auto",
-        random_state: Any = None,
+        random_state: Any = 0,
         progress_bar: bool = False,
     ) -> None:
         self._store(locals())

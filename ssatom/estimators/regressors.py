@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,18 +15,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._docs import shared_docs, shared_docs_of_cgcnn
+from ssatom.estimators._checks import check_continuous, check_sample_weight, refuse_constant
+from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective, RowFunction
 from ssatom.estimators._nodes import Embeddings, RawFeatures
-from ssatom.estimators._targets import check_continuous, check_sample_weight, refuse_constant
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError
 
-HUBER_DELTA = 0.3
-"""Errors above are counted linearly, in standard deviations of the target."""
+_HUBER_DELTA = 0.3  # standard deviations of the target; larger errors are counted linearly
 
 
 def _huber(outputs: Tensor, targets: Tensor) -> Tensor:
-    losses = functional.huber_loss(outputs, targets, reduction="none", delta=HUBER_DELTA)
+    losses = functional.huber_loss(outputs, targets, reduction="none", delta=_HUBER_DELTA)
     return losses.mean(dim=1)
 
 
@@ -45,35 +44,10 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
     """Base of the regressors."""
 
     loss: str
+    target_scaler_: StandardScaler
+    target_shape_: tuple[int, ...]
 
-    @shared_docs
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CrystalRegressor:
-        """Train on structures, or on sites.
-
-        Parameters
-        ----------
-        {X}
-        y : array-like of float, shape (n_rows,) or (n_rows, n_targets)
-            Targets.
-        {sample_weight}
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        {StructureError}
-        ParameterError
-            If a parameter is not allowed, lengths differ, there are fewer than four structures,
-            `y` is not finite or constant, a weight is negative, or the loss is never finite.
-        {WeightsError}
-
-        Warns
-        -----
-        {TrainingWarning}
-        """
-        self._check_parameters()
+    def _encode(self, y: Any, sample_weight: Any) -> tuple:
         targets = check_continuous(y)
         weights = check_sample_weight(sample_weight, len(targets))
         columns = targets[:, None] if targets.ndim == 1 else targets
@@ -82,10 +56,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         scaled = ((columns - scaler.mean_) / scaler.scale_).astype(np.float32)
         metric = partial(_absolute, scale=torch.from_numpy(scaler.scale_.astype(np.float32)))
         objective = Objective(columns.shape[1], _LOSSES[self.loss], "mae", metric)
-        self._fit(X, scaled, weights, objective)
-        self.target_scaler_ = scaler
-        self.target_shape_ = targets.shape[1:]
-        return self
+        found = {"target_scaler_": scaler, "target_shape_": targets.shape[1:]}
+        return scaled, weights, objective, found
 
     @shared_docs
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -108,9 +80,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         ParameterError
             If `return_std` is asked of a single network.
         """
-        if return_std:
-            self._refuse_single()
-        return self._predictions(self._all_outputs(X), return_std)
+        return self._all(X, self._converter(return_std))
 
     @shared_docs
     def iter_predict(self, X: Any, return_std: bool = False) -> Iterator[Any]:
@@ -132,33 +102,31 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         ParameterError
             If `return_std` is asked of a single network.
         """
-        rows = self._outputs(X)
-        if return_std:
-            self._refuse_single()
-        return (
-            row if isinstance(row, StructureError) else self._one_row(row, return_std)
-            for row in rows
-        )
+        convert = self._converter(return_std)
 
-    def _one_row(self, outputs: np.ndarray, return_std: bool) -> Any:
-        """Prediction from outputs of shape (n_members, n_outputs), with its deviation if asked."""
-        found = self._predictions(outputs.astype(np.float64)[None], return_std)
-        return (found[0][0], found[1][0]) if return_std else found[0]
+        def first(outputs: np.ndarray) -> Any:
+            found = convert(outputs)
+            return (found[0][0], found[1][0]) if return_std else found[0]
 
-    def _predictions(self, outputs: np.ndarray, return_std: bool) -> Any:
-        scaler, shape = self.target_scaler_, (-1, *self.target_shape_)
-        y = (outputs.mean(axis=1) * scaler.scale_ + scaler.mean_).reshape(shape)
-        if not return_std:
-            return y
-        return y, (outputs.std(axis=1, ddof=1) * scaler.scale_).reshape(shape)
+        return self._each(X, first)
 
-    def _refuse_single(self) -> None:
+    def _converter(self, return_std: bool) -> Callable[[np.ndarray], Any]:
+        """Function from outputs, shape (n_rows, n_members, n_outputs), to predictions."""
         check_is_fitted(self, "networks_")
-        if len(self.networks_) < 2:
+        if return_std and len(self.networks_) < 2:
             raise ParameterError(
                 "return_std=True needs an ensemble, and this was fitted with n_members=1; "
                 "fit with n_members=5"
             )
+        scaler, shape = self.target_scaler_, (-1, *self.target_shape_)
+
+        def convert(outputs: np.ndarray) -> Any:
+            y = (outputs.mean(axis=1) * scaler.scale_ + scaler.mean_).reshape(shape)
+            if not return_std:
+                return y
+            return y, (outputs.std(axis=1, ddof=1) * scaler.scale_).reshape(shape)
+
+        return convert
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -227,13 +195,13 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
         precision: str = "auto",
         device: str = "auto",
         memory: Any = None,
-        random_state: Any = None,
+        random_state: Any = 0,
         progress_bar: bool = False,
     ) -> None:
         self._store(locals())
 
 
-@shared_docs_of_cgcnn
+@shared_docs
 class CGCNNRegressor(RawFeatures, CrystalRegressor):
     """Crystal graph network on raw features of the elements, for crystals or sites.
 
@@ -287,7 +255,7 @@ class CGCNNRegressor(RawFeatures, CrystalRegressor):
         level: str = "structure",
         precision: str = "auto",
         device: str = "auto",
-        random_state: Any = None,
+        random_state: Any = 0,
         progress_bar: bool = False,
     ) -> None:
         self._store(locals())

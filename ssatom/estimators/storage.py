@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 import ssatom
+from ssatom.elements import atomic_features, element_table_hash
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._nodes import Embeddings
-from ssatom.estimators._state import (
-    build,
-    count_targets,
-    fitted_values,
-    plain_parameters,
-    tensors_of,
-)
+from ssatom.estimators._nodes import Embeddings, LayerEncoder, RawFeatures
+from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
+from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
 from ssatom.exceptions import ParameterError, SsatomError, WeightsError
 from ssatom.files import CardFormat, filling, is_leftover
+from ssatom.graph import GraphConfig
+from ssatom.negnn import NEGNN, NEGNNConfig
+from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
 FORMAT_VERSION = 3
@@ -58,6 +61,11 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 CARD = "model.json"
 _TENSORS, _HISTORY, _WEIGHTS = "networks.safetensors", "history.csv", "weights"
+_CLASSES = {
+    cls.__name__: cls for cls in (NEGNNRegressor, NEGNNClassifier, CGCNNRegressor, CGCNNClassifier)
+}
+_PLAIN = ("level_", "n_structures_", "best_epochs_", "precision_", "seconds_")  # JSON as they are
+_AS_FITTED = "as fitted"
 
 FORMAT = CardFormat(
     FORMAT_VERSION,
@@ -71,23 +79,7 @@ FORMAT = CardFormat(
 
 
 def check_folder(folder: str | Path) -> bool:
-    """Whether a folder holds an estimator that saving would replace; refuses other things.
-
-    Parameters
-    ----------
-    folder : path
-        It need not exist.
-
-    Returns
-    -------
-    bool
-        True if its card is one of `save_estimator`.
-
-    Raises
-    ------
-    SsatomError
-        If it is no folder, or holds something and no such card.
-    """
+    """Whether a folder holds an estimator that saving would replace; refuses other things."""
     folder = Path(folder)
     if FORMAT.is_card(folder / CARD):
         return True
@@ -154,25 +146,29 @@ def save_estimator(
     folder = Path(folder)
     check_folder(folder)
     names = target_names if target_names is not None else getattr(model, "target_names_", None)
-    n_targets = count_targets(model)
+    n_targets = int(np.prod(getattr(model, "target_shape_", ()), dtype=int))  # 1 of a classifier
     if names is not None and len(names) != n_targets:
         raise ParameterError(f"target_names={names!r} must name {n_targets} targets")
-    fitted = fitted_values(model)
-    weights = _encoder_weights(model)
-    _how_to_find(weights)  # refuses before anything is written
-    card = {
+    weights = model._fitted_weights() if isinstance(model, Embeddings) else None
+    card: dict[str, Any] = {
         "kind": FORMAT.kind,
         "format_version": FORMAT_VERSION,
         "package_version": ssatom.__version__,
         "class": type(model).__name__,
-        "parameters": plain_parameters(model),
+        "parameters": _parameters_of(model),
         "target_names": None if names is None else list(map(str, names)),
-        "fitted": fitted,
+        "fitted": _fitted_values(model),
+        "weights": None if weights is None else _how_to_find(weights),
     }
+    own = card["weights"] is not None and card["weights"]["kind"] == "folder"
     with filling(folder, last=CARD) as new:
-        _write(new, card, model, weights)
-    kept = FORMAT.read(folder / CARD)["weights"]
-    if not kept or kept["kind"] != "folder":  # the weights of the estimator before
+        save_file(_tensors_of(model), new / _TENSORS)
+        model.history_.to_csv(new / _HISTORY, index=False, lineterminator="\n")
+        if own and weights is not None and weights.folder is not None:
+            shutil.copytree(weights.folder, new / _WEIGHTS / weights.name)
+        card["files"] = FORMAT.hashes(new, (_TENSORS, _HISTORY))
+        FORMAT.write(new / CARD, json.loads(json.dumps(card, allow_nan=False)))
+    if not own:  # the weights of the estimator before
         shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)
     return folder
 
@@ -213,13 +209,7 @@ def load_estimator(folder: str | Path) -> Any:
     card = FORMAT.read(folder / CARD)
     FORMAT.verify(folder, card["files"])
     try:
-        weights = None if card["weights"] is None else _find_weights(card["weights"], folder)
-        model = build(
-            card["class"], card["parameters"], card["fitted"], load_file(folder / _TENSORS), weights
-        )
-        if weights is not None:
-            model.weights_sha256_ = card["weights"]["sha256"]
-            model._fitted_weights()  # refuses others than those of fitting
+        model = _build(card, folder)
     except WeightsError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -232,28 +222,67 @@ def load_estimator(folder: str | Path) -> Any:
 # Writing ---------------------------------------------------------------------------------------
 
 
-def _write(
-    folder: Path, card: dict[str, Any], model: CrystalEstimator, weights: PretrainedEncoder | None
-) -> None:
-    """Write all files into a new folder."""
-    save_file(tensors_of(model), folder / _TENSORS)
-    model.history_.to_csv(folder / _HISTORY, index=False, lineterminator="\n")
-    found = _how_to_find(weights)
-    if weights is not None and weights.folder is not None and found and found["kind"] == "folder":
-        shutil.copytree(weights.folder, folder / _WEIGHTS / weights.name)
-    files = FORMAT.hashes(folder, (_TENSORS, _HISTORY))
-    card = {**card, "weights": found, "files": files}
-    FORMAT.write(folder / CARD, json.loads(json.dumps(card, allow_nan=False)))
+def _parameters_of(model: CrystalEstimator) -> dict[str, Any]:
+    """Parameters that JSON can hold; of weights only what finds them anywhere else."""
+    parameters = model.get_params(deep=False)
+    parameters.pop("memory", None)  # a place on this machine
+    weights = parameters.get("weights")
+    if weights is not None and weights != "random":
+        parameters["weights"] = _AS_FITTED
+    if not isinstance(parameters["random_state"], int | np.integer):
+        parameters["random_state"] = None
+    return {name: _jsonable(value) for name, value in parameters.items()}
 
 
-def _encoder_weights(model: Any) -> PretrainedEncoder | None:
-    """The weights of the encoder, still those of fitting; None for raw features."""
-    return model._fitted_weights() if isinstance(model, Embeddings) else None
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):  # range(2) too
+        return [_jsonable(item) for item in value]
+    return value
 
 
-def _how_to_find(weights: PretrainedEncoder | None) -> dict[str, Any] | None:
-    if weights is None:
-        return None
+def _fitted_values(model: Any) -> dict[str, Any]:
+    """What fitting found, apart from tensors and history."""
+    fitted = {name: _jsonable(getattr(model, name)) for name in _PLAIN}
+    fitted["graph"] = model.graph_config_.to_dict()
+    fitted["n_networks"] = len(model.networks_)
+    fitted["network"] = model.networks_[0].config.to_dict()
+    if hasattr(model, "classes_"):
+        kind = "text" if model.classes_.dtype == object else model.classes_.dtype.str
+        fitted["classes"] = {"dtype": kind, "values": model.classes_.tolist()}
+        if kind == "text" and not all(isinstance(name, str) for name in model.classes_):
+            raise ParameterError(
+                f"classes {model.classes_.tolist()} are neither all numbers nor all texts; fit on "
+                "y.astype(str)"
+            )
+    else:
+        scaler = model.target_scaler_
+        fitted["target_shape"] = list(model.target_shape_)
+        fitted["scaler"] = {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()}
+    if isinstance(model, RawFeatures):
+        fitted["element_table_sha256"] = element_table_hash(atomic_features())
+    else:
+        fitted["layers"] = list(model.layers_)
+        fitted["weights_seed"] = model._weights_seed
+        tuned = model._tuned_encoders
+        fitted["tuned_encoder"] = tuned[0].encoder.config.to_dict() if tuned else None
+    return fitted
+
+
+def _tensors_of(model: Any) -> dict[str, Tensor]:
+    """All tensors that fitting made."""
+    tensors: dict[str, Tensor] = {}
+    for i, network in enumerate(model.networks_):
+        tensors |= {f"networks.{i}.{name}": x for name, x in network.state_dict().items()}
+    for i, layers in enumerate(model._tuned_encoders):
+        tensors |= {f"encoders.{i}.{name}": x for name, x in layers.encoder.state_dict().items()}
+        tensors["element_features"] = layers.features
+    return {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+
+
+def _how_to_find(weights: PretrainedEncoder) -> dict[str, Any]:
+    """Entry of the card that finds the weights of the encoder again."""
     found: dict[str, Any] = {"name": weights.name, "sha256": weights.sha256}
     if weights.folder is None:
         seed = weights.name.removeprefix("random-")
@@ -271,8 +300,67 @@ def _how_to_find(weights: PretrainedEncoder | None) -> dict[str, Any] | None:
 # Reading ---------------------------------------------------------------------------------------
 
 
-def _find_weights(weights: dict[str, Any], folder: Path) -> Any:
-    """What `weights_` was: a name, a folder, or untrained weights."""
+def _build(card: dict[str, Any], folder: Path) -> Any:
+    """The estimator of a card, and of the tensors beside it."""
+    weights = _find_weights(card["weights"], folder)
+    parameters, fitted = card["parameters"], card["fitted"]
+    if parameters.get("weights") == _AS_FITTED:
+        parameters = {**parameters, "weights": weights}
+    model: Any = _CLASSES[card["class"]](**parameters)
+    for name in _PLAIN:
+        setattr(model, name, fitted[name])
+    model.graph_config_ = GraphConfig(**fitted["graph"])
+    if "classes" in fitted:
+        dtype, values = fitted["classes"]["dtype"], fitted["classes"]["values"]
+        model.classes_ = np.array(values, dtype=object if dtype == "text" else np.dtype(dtype))
+    else:
+        model.target_scaler_ = scaler = StandardScaler()
+        scaler.mean_ = np.array(fitted["scaler"]["mean"])
+        scaler.scale_ = np.array(fitted["scaler"]["scale"])
+        scaler.var_, scaler.n_features_in_ = scaler.scale_**2, len(scaler.scale_)
+        model.target_shape_ = tuple(fitted["target_shape"])
+    if weights is not None:
+        model.layers_ = tuple(fitted["layers"])
+        model.weights_, model._weights_seed = weights, fitted["weights_seed"]
+        model.weights_sha256_ = card["weights"]["sha256"]
+        model._fitted_weights()  # refuses others than those of fitting
+    elif fitted["element_table_sha256"] != element_table_hash(atomic_features()):
+        raise WeightsError(
+            f"this {card['class']} was fitted on other features of the elements; fit again"
+        )
+    _restore_modules(model, load_file(folder / _TENSORS), fitted)
+    return model
+
+
+def _find_weights(weights: dict[str, Any] | None, folder: Path) -> Any:
+    """What `weights_` was: a name, a folder, or untrained weights; None for raw features."""
+    if weights is None:
+        return None
     if weights["kind"] == "folder":
         return str((folder / _WEIGHTS / weights["name"]).resolve())
     return random_weights(weights["seed"]) if weights["kind"] == "random" else weights["name"]
+
+
+def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, Any]) -> None:
+    """Networks and encoders that were trained; every tensor must be used."""
+
+    def filled(module: Any, prefix: str) -> Any:
+        names = [name for name in tensors if name.startswith(prefix)]
+        state = {name.removeprefix(prefix): tensors.pop(name) for name in names}
+        module.load_state_dict(state, strict=True)
+        return module.eval().requires_grad_(False)
+
+    config, tuned = NEGNNConfig(**fitted["network"]), fitted.get("tuned_encoder")
+    features = tensors.pop("element_features") if tuned else None
+    model.networks_, model._tuned_encoders = [], []
+    for i in range(fitted["n_networks"]):
+        with DrawFrom(0):  # first values, which are replaced
+            model.networks_.append(filled(NEGNN(config), f"networks.{i}."))
+            if not tuned:
+                continue
+            encoder = filled(CrystalGraphEncoder(EncoderConfig(**tuned)), f"encoders.{i}.")
+        assert features is not None
+        bare = PretrainedEncoder("tuned", encoder, model.graph_config_, features, "")
+        model._tuned_encoders.append(LayerEncoder(bare, model.layers_).requires_grad_(False))
+    if tensors:
+        raise ValueError(f"tensors that belong to nothing: {', '.join(sorted(tensors))}")

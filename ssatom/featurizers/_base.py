@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,48 @@ from sklearn.utils import TransformerTags
 from tqdm.auto import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError
+from ssatom.shared_docs import SharedDocs
+from ssatom.validation import one_of
 from ssatom.warn import warn_user
 
-_ERRORS = ("raise", "nan")
 _MAX_REASONS = 20  # in one warning
+
+shared_docs = SharedDocs(
+    """
+    layers : str of digits, int or sequence of int
+        Layers to concatenate; 0 is the linear embedding of the elements.
+    weights : str, path, PretrainedEncoder or None
+        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
+        layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
+    pooling : str, callable or tuple of them
+        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
+    batch_size : int
+        Largest number of structures in one forward pass; the result does not depend on it.
+    device : str
+        "auto" (a GPU if there is one) or a name that PyTorch knows, such as "cpu" or "cuda:1".
+    errors : {"raise", "nan"}
+        Raise at the first bad row, or give NaN for bad rows and warn once.
+    memory : path, joblib.Memory or None
+        Folder of a cache on disk that processes share. The cache in memory is always used, so
+        other `layers`, clones and folds compute nothing again.
+    random_state : int
+        Seed of ``weights="random"``.
+
+    .. [Kong2024] Kong et al., "Self-supervised representations and node embedding graph neural
+       networks for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5,
+       035018 (2024), 10.48550/arXiv.2211.03563
+    .. [Xie2018] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018),
+       10.1103/PhysRevLett.120.145301
+    """
+)
 
 
 class CrystalFeaturizer(BaseFeaturizer):
     """Base of the featurizers: a scikit-learn transformer and a matminer featurizer.
 
     A subclass stores its arguments in ``__init__``, `errors` among them, and defines
-    `_features`, `feature_labels`, `citations` and `implementors`. Fitting learns nothing and sets
+    `_features`, `feature_labels` and `citations`. Fitting learns nothing and sets
     no attribute: as for scikit-learn's vectorizers of text, the input has no columns to count, so
     there is neither `n_features_in_` nor `feature_names_in_`.
 
@@ -42,27 +73,14 @@ class CrystalFeaturizer(BaseFeaturizer):
 
     @abstractmethod
     def feature_labels(self) -> list[str]:
-        """Names of the features.
+        """Names of the features; a new list at each call, since matminer appends to it."""
 
-        Returns
-        -------
-        list of str
-            A new list at each call, since matminer appends to it.
-        """
+    def implementors(self) -> list[str]:
+        """Authors of the featurizer."""
+        return ["The ssatom developers"]
 
     def fit(self, X: Any, y: Any = None) -> CrystalFeaturizer:
         """Check the parameters; nothing is learned and `X` is not read.
-
-        Parameters
-        ----------
-        X : iterable
-            Not used.
-        y : object, default=None
-            Not used.
-
-        Returns
-        -------
-        self
 
         Raises
         ------
@@ -98,40 +116,15 @@ class CrystalFeaturizer(BaseFeaturizer):
         return np.fromiter((features for features, _ in rows), dtype=row_type)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of `transform`.
-
-        Parameters
-        ----------
-        input_features : object, default=None
-            Not used; the names do not depend on those of the input.
-
-        Returns
-        -------
-        ndarray of object, shape (n_features,)
-            As `feature_labels`.
-        """
+        """Names of the columns of `transform`, as `feature_labels`; the input has none."""
         return np.array(self.feature_labels(), dtype=object)
 
     def featurize(self, *entry: Any) -> list[float]:
         """Features of one structure, or of one site given as structure and index.
 
-        Parameters
-        ----------
-        *entry : Structure, or Structure and int
-            According to the class.
-
-        Returns
-        -------
-        list of float
-            NaN for a bad entry if ``errors="nan"``, which warns.
-
-        Raises
-        ------
-        StructureError
-            If the entry is bad.
+        NaN for a bad entry if ``errors="nan"``, which warns; a StructureError otherwise.
         """
-        rows = [entry[0] if len(entry) == 1 else entry]
-        [(features, _)] = self._rows(rows, ignore_errors=False, numbered=False)
+        [(features, _)] = self._rows(_unpacked([entry]), ignore_errors=False, numbered=False)
         return features.tolist()
 
     def featurize_many(
@@ -170,27 +163,21 @@ class CrystalFeaturizer(BaseFeaturizer):
             raise ParameterError("return_errors=True needs ignore_errors=True")
         rows = self._rows(_unpacked(entries), ignore_errors=ignore_errors)
         if pbar:
-            options = {"desc": type(self).__name__, "total": _length(entries)}
+            options = {
+                "desc": type(self).__name__,
+                "total": len(entries) if hasattr(entries, "__len__") else None,
+            }
             rows = tqdm(rows, **{**options, **(pbar if isinstance(pbar, dict) else {})})
         if not return_errors:
             return [features.tolist() for features, _ in rows]
-        return [[*features.tolist(), _reason(error)] for features, error in rows]
+        return [
+            [*features.tolist(), f"{type(error).__name__}: {error}" if error else math.nan]
+            for features, error in rows
+        ]
 
     def precheck(self, *entry: Any) -> bool:
-        """Whether one entry can be featurized.
-
-        Parameters
-        ----------
-        *entry : Structure, or Structure and int
-            According to the class.
-
-        Returns
-        -------
-        bool
-            Found by computing the features.
-        """
-        rows = [entry[0] if len(entry) == 1 else entry]
-        [(_, error)] = self._rows(rows, ignore_errors=True)
+        """Whether one entry can be featurized, found by computing the features."""
+        [(_, error)] = self._rows(_unpacked([entry]), ignore_errors=True)
         return error is None
 
     @property
@@ -214,8 +201,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         self, rows: Any, *, ignore_errors: bool, numbered: bool = True
     ) -> Iterator[tuple[np.ndarray, StructureError | None]]:
         """Features of each row with its error; `errors` decides between raising and NaN."""
-        if self.errors not in _ERRORS:
-            raise ParameterError(f"errors={self.errors!r} is unknown; allowed: 'raise', 'nan'")
+        one_of("errors", self.errors, ("raise", "nan"))
         failed: dict[int, StructureError] = {}
         for i, features in enumerate(self._features(rows)):
             if not isinstance(features, StructureError):
@@ -238,19 +224,10 @@ def _unpacked(entries: Any) -> Any:
     return [e[0] if isinstance(e, list | tuple) and len(e) == 1 else e for e in entries]
 
 
-def _length(entries: Any) -> int | None:
-    return len(entries) if hasattr(entries, "__len__") else None
-
-
-def _reason(error: StructureError | None) -> str | float:
-    return math.nan if error is None else f"{type(error).__name__}: {error}"
-
-
 def _summary(failed: dict[int, StructureError], name: str) -> str:
     """One message for all bad rows."""
-    errors: Sequence[StructureError] = list(failed.values())
     lines = [f"{name}: {len(failed)} row{'s' * (len(failed) > 1)} of NaN: {list(failed)}"]
-    lines += [f"  {error}" for error in errors[:_MAX_REASONS]]
-    if len(errors) > _MAX_REASONS:
-        lines.append(f"  and {len(errors) - _MAX_REASONS} more")
+    lines += [f"  {error}" for error in list(failed.values())[:_MAX_REASONS]]
+    if len(failed) > _MAX_REASONS:
+        lines.append(f"  and {len(failed) - _MAX_REASONS} more")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from ssatom.structures import (
     iter_arrays,
     iter_sites,
     overlap_error,
+    plain_structure,
     structure_arrays,
     structure_key,
 )
@@ -38,38 +39,21 @@ def matminer_matrix() -> OrbitalFieldMatrix:
     return OrbitalFieldMatrix(period_tag=True)
 
 
-_Part = tuple[StructureArrays, slice]
-"""A structure and the sites whose mean is asked for."""
-
-
-def structures_of(rows: Any) -> Iterator[_Part | StructureError]:
-    """Structures with all their sites."""
-    for row in iter_arrays(rows):
-        yield row if isinstance(row, StructureError) else (row, slice(None))
-
-
-def sites_of(rows: Any) -> Iterator[_Part | StructureError]:
-    """Structures with one site each, from pairs of structure and site index."""
-    for row in iter_sites(rows):
-        if isinstance(row, StructureError):
-            yield row
+def parts_of(rows: Any, level: str) -> Iterator[tuple[StructureArrays, slice] | StructureError]:
+    """Structures and the sites whose mean is asked for: all of them, or the one of each pair."""
+    if level == "structure":
+        for row in iter_arrays(rows):
+            yield row if isinstance(row, StructureError) else (row, slice(None))
+        return
+    for pair in iter_sites(rows):
+        if isinstance(pair, StructureError):
+            yield pair
         else:
-            yield structure_arrays(row[0]), slice(row[1], row[1] + 1)
+            yield structure_arrays(pair[0]), slice(pair[1], pair[1] + 1)
 
 
 def mean_matrix(arrays: StructureArrays, sites: slice, extra_row: str | None) -> np.ndarray:
-    """Mean matrix of some sites of a structure.
-
-    Returns
-    -------
-    ndarray of float64, shape (33, 32) or (32, 32)
-        The latter without `extra_row`.
-
-    Raises
-    ------
-    StructureError
-        If an element has no orbitals in matminer, atoms overlap or there is no Voronoi cell.
-    """
+    """Mean matrix of some sites of a structure, shape (33, 32), or (32, 32) without a row more."""
     check_elements(arrays)
     distinct, counts = np.unique(distinct_sites(arrays)[sites], return_counts=True)
     matrices = [_with_row(arrays, int(site), extra_row) for site in distinct]
@@ -89,13 +73,7 @@ def _with_row(arrays: StructureArrays, site: int, extra_row: str | None) -> np.n
 
 
 def check_elements(arrays: StructureArrays) -> None:
-    """Refuse elements that matminer has no orbitals for.
-
-    Raises
-    ------
-    StructureError
-        Names the first site.
-    """
+    """Refuse elements that matminer has no orbitals for."""
     heaviest = max(matminer_matrix().ohvs)
     if (unknown := np.flatnonzero(arrays.numbers > heaviest)).size:
         site = int(unknown[0])
@@ -106,7 +84,7 @@ def check_elements(arrays: StructureArrays) -> None:
             f"orbital field matrix; allowed are H (Z=1) to {Element.from_Z(heaviest).symbol} "
             f"(Z={heaviest}); leave this row out, or use ssatom's embeddings, which go to Fm "
             "(Z=100)",
-            formula=_plain(arrays).reduced_formula,
+            formula=plain_structure(arrays).reduced_formula,
         )
 
 
@@ -128,40 +106,17 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
 
 
 def site_matrix(arrays: StructureArrays, index: int) -> np.ndarray:
-    """Orbital field matrix of one site.
-
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-    index : int
-        The site.
-
-    Returns
-    -------
-    ndarray of float64, shape (39, 32)
-        Rows are the neighbours' orbitals and then periods, columns the orbitals of the site.
-        Read-only, since a cache shares it.
-
-    Raises
-    ------
-    StructureError
-        If atoms overlap or there is no Voronoi cell.
-    """
+    """Matrix of one site, shape (39, 32): the neighbours' orbitals, then their periods."""
     key = structure_key(arrays) + index.to_bytes(8, "little")
     matrix = _CACHE.get(key)
     if matrix is None:
-        structure = _plain(arrays)
+        structure = plain_structure(arrays)
         neighbors = _neighbors(structure, index)
         matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
         matrix = np.array(matrix[:, :N_ORBITALS])
         matrix.setflags(write=False)
         _CACHE.put(key, matrix)
     return matrix
-
-
-def _plain(arrays: StructureArrays) -> Structure:
-    return Structure(arrays.lattice, arrays.numbers.tolist(), arrays.frac_coords)
 
 
 def _neighbors(structure: Structure, index: int) -> list[dict]:
@@ -185,9 +140,5 @@ def _neighbors(structure: Structure, index: int) -> list[dict]:
 
 
 def _without_cell(site: Site) -> Site:
-    """The site as a bare point.
-
-    Between periodic sites matminer would take the distance to the nearest image, which is zero
-    for a site's own image; it builds a large cell to avoid that. Between points it is exact.
-    """
+    """The site as a bare point: between periodic sites matminer takes the nearest images."""
     return Site(site.species, site.coords)

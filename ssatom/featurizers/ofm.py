@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError, StructureError, attempt
-from ssatom.featurizers._base import CrystalFeaturizer
+from ssatom.exceptions import StructureError, attempt
+from ssatom.featurizers._base import CrystalFeaturizer, shared_docs
+from ssatom.validation import one_of
 
 # ssatom.featurizers._orbitals is imported in the methods, since it loads matminer's structure
 # featurizers, and with them SymPy and Matplotlib.
 
-_LEVELS = ("structure", "site")
-_EXTRA_ROWS = ("period", "center", None)
 _SHELLS = (("s", 2), ("p", 6), ("d", 10), ("f", 14))
 
 
+@shared_docs
 class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     """Orbital field matrices of structures or of sites, computed by matminer.
 
@@ -31,12 +31,11 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     level : {"structure", "site"}, default="structure"
         Rows to transform are structures, or pairs of structure and site index.
     extra_row : {"period", "center", None}, default="period"
-        One more row, which makes the 1056 numbers that the paper [2]_ states (it does not say
-        how). "period": the neighbours' periods, weighed as their orbitals are, from matminer's
+        One more row, which makes the 1056 numbers that the paper [Kong2024]_ states (it does not
+        say how). "period": the neighbours' periods, weighed as their orbitals are, from matminer's
         period tags. "center": the site's own orbitals, once, as in the extension OFM1 by the
-        matrix's authors [3]_. None: 1024 numbers, equal to matminer's own.
-    errors : {"raise", "nan"}, default="raise"
-        Raise at the first bad row, or give NaN for bad rows and warn once.
+        matrix's authors [2]_. None: 1024 numbers, equal to matminer's own.
+    {errors}
 
     Notes
     -----
@@ -50,9 +49,8 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     References
     ----------
     .. [1] Pham et al., Sci. Technol. Adv. Mater. 18, 756 (2017), 10.1080/14686996.2017.1378060
-    .. [2] Kong et al., "Self-supervised Representations and Node Embedding Graph Neural Networks
-       for Accurate and Multi-scale Analysis of Materials", arXiv:2211.03563
-    .. [3] Pham et al., J. Chem. Phys. 148, 204106 (2018), 10.1063/1.5021089
+    {Kong2024}
+    .. [2] Pham et al., J. Chem. Phys. 148, 204106 (2018), 10.1063/1.5021089
 
     Examples
     --------
@@ -79,10 +77,7 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
     def feature_labels(self) -> list[str]:
         """Names of the features, as matminer has them: the neighbour's orbital, then the site's.
 
-        Returns
-        -------
-        list of str
-            Such as "OFM: s^1 - d^5"; the extra row is "OFM: period - d^5" or the like.
+        Such as "OFM: s^1 - d^5"; the extra row is "OFM: period - d^5" or the like.
         """
         self._check_parameters()
         orbitals = [f"{shell}^{n + 1}" for shell, places in _SHELLS for n in range(places)]
@@ -90,48 +85,30 @@ class OrbitalFieldMatrixTransformer(CrystalFeaturizer):
         return [f"OFM: {row} - {column}" for row in rows for column in orbitals]
 
     def citations(self) -> list[str]:
-        """What to cite.
-
-        Returns
-        -------
-        list of str
-            BibTeX, from matminer.
-        """
+        """What to cite: BibTeX, from matminer."""
         from ssatom.featurizers._orbitals import matminer_matrix
 
         return matminer_matrix().citations()
 
     def implementors(self) -> list[str]:
-        """Authors of matminer's featurizer and of this one.
-
-        Returns
-        -------
-        list of str
-            Names.
-        """
+        """Authors of matminer's featurizer and of this one."""
         from ssatom.featurizers._orbitals import matminer_matrix
 
-        return [*matminer_matrix().implementors(), "The ssatom developers"]
+        return [*matminer_matrix().implementors(), *super().implementors()]
 
     def _check_parameters(self) -> None:
-        if self.level not in _LEVELS:
-            raise ParameterError(f"level={self.level!r} is unknown; allowed: 'structure', 'site'")
-        if self.extra_row not in _EXTRA_ROWS:
-            raise ParameterError(
-                f"extra_row={self.extra_row!r} is unknown; allowed: 'period', 'center', None"
-            )
+        one_of("level", self.level, ("structure", "site"))
+        one_of("extra_row", self.extra_row, ("period", "center", None))
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
-        from ssatom.featurizers._orbitals import mean_matrix, sites_of, structures_of
+        from ssatom.featurizers._orbitals import mean_matrix, parts_of
 
         self._check_parameters()
-        items = structures_of(rows) if self.level == "structure" else sites_of(rows)
-        for i, item in enumerate(items):
-            if isinstance(item, StructureError):
-                yield item
-                continue
-            found = attempt(mean_matrix, *item, self.extra_row, row=i, collection=f"{self.level}s")
-            if isinstance(found, StructureError):
-                yield found
+        for i, part in enumerate(parts_of(rows, self.level)):
+            found: np.ndarray | StructureError
+            if isinstance(part, StructureError):
+                found = part
             else:
-                yield found.ravel().astype(np.float32)
+                place = {"row": i, "collection": f"{self.level}s"}
+                found = attempt(mean_matrix, *part, self.extra_row, **place)
+            yield found if isinstance(found, StructureError) else found.ravel().astype(np.float32)

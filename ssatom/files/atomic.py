@@ -24,7 +24,7 @@ def is_leftover(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        The file or folder; only its name counts.
+        Only its name counts.
 
     Returns
     -------
@@ -34,13 +34,15 @@ def is_leftover(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Write a file that replaces `path` once it is complete.
 
     Parameters
     ----------
     path : Path
         The file; its folder must exist.
+    folder : Path, default=None
+        Where to write, on the same disk; None is the folder of the file.
 
     Yields
     ------
@@ -58,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     Path(folder, "a.txt").read_text()
     'complete'
     """
-    new = path.with_name(_new_name())
+    new = (path.parent if folder is None else folder) / _new_name()
     try:
         yield new
         os.replace(new, path)

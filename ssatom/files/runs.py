@@ -9,15 +9,13 @@ from typing import Any
 
 from ssatom.files.atomic import write_json
 
-Settings = dict[str, Any]
-
 
 def keep_settings(
     path: Path,
     settings: Mapping[str, Any],
     *,
     default: Callable[[Any], Any] | None = None,
-    upgrade: Callable[[Settings], Settings] | None = None,
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     unsaid: Collection[str] = (),
 ) -> str:
     """Write the settings of a run that begins; compare them with those of one that began earlier.
@@ -81,12 +79,6 @@ def differing(kept: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, tup
     -------
     dict of str to tuple
         Both values by name; those of entries that are mappings by their own names.
-
-    Examples
-    --------
-    >>> from ssatom.files import differing
-    >>> differing({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
-    {'c': (2, 3)}
     """
     found: dict[str, tuple[Any, Any]] = {}
     for name in {**kept, **mine}:

@@ -80,10 +80,7 @@ class CardFormat:
     def read(self, path: Path) -> Content:
         """What a card of this version or an older one says, as this version says it.
 
-        Raises
-        ------
-        WeightsError
-            If it is missing, no such card, changed by hand or from a newer ssatom.
+        WeightsError if it is missing, no such card, changed by hand or from a newer ssatom.
         """
         content = self._parse(path)
         version = content.get("format_version") if isinstance(content, dict) else None
@@ -123,13 +120,7 @@ class CardFormat:
         return {name: file_sha256(folder / name) for name in names}
 
     def verify(self, folder: Path, files: Mapping[str, str]) -> None:
-        """Compare the files of a folder with the hashes on its card.
-
-        Raises
-        ------
-        WeightsError
-            If one is missing or was changed.
-        """
+        """Refuse a folder of which a file has not the hash that its card says, or is missing."""
         for name, expected in files.items():
             path = folder / name
             if not path.is_file():

@@ -52,10 +52,10 @@ def graph_remarks(n_neighbors: np.ndarray, shortest: float, cutoff: float) -> tu
 
 
 class GraphRemarks:
-    """Remarks of the rows of one call."""
+    """Remarks of the rows of one call; each row is named once, though several may note it."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[int]] = {}
+        self._rows: dict[str, dict[int, None]] = {}
 
     def note(self, row: int, remarks: Iterable[str]) -> None:
         """Remember the remarks on one structure.
@@ -68,7 +68,7 @@ class GraphRemarks:
             From `graph_remarks`.
         """
         for remark in remarks:
-            self._rows.setdefault(remark, []).append(row)
+            self._rows.setdefault(remark, {})[row] = None
 
     def warn(self) -> None:
         """Tell of each remark once, at the line of the user's that called this package.
@@ -79,4 +79,4 @@ class GraphRemarks:
             For each remark, with all rows that it is about.
         """
         for reason, rows in self._rows.items():
-            warn_user(GraphWarning(reason, rows))
+            warn_user(GraphWarning(reason, list(rows)))

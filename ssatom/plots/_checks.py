@@ -11,7 +11,7 @@ from ssatom.exceptions import ParameterError
 
 
 class Measured(NamedTuple):
-    """A mean and its standard deviation, which is NaN where nobody knows it."""
+    """A mean and its standard deviation, which is NaN where it is unknown."""
 
     mean: float
     std: float
@@ -27,36 +27,33 @@ def mapping(data: Any, where: str) -> dict[Any, Any]:
     return found
 
 
-def measured_panels(data: Any, name: str) -> dict[str, dict[str, dict[Any, Measured]]]:
-    """Measured values by panel, series and label, from one panel or a mapping of them."""
-    series = mapping(data, name)
-    first_title, first = next(iter(series.items()))
-    inner = mapping(first, f"{name}[{first_title!r}]")
-    several = hasattr(next(iter(inner.values())), "items")
-    panels = series if several else {"": series}
-    return {
-        str(title): {
-            str(key): _measured_series(values, f"{name}{_at(title, several)}[{key!r}]")
-            for key, values in mapping(panel, f"{name}{_at(title, several)}").items()
-        }
-        for title, panel in panels.items()
-    }
+def by_title(data: Any, where: str, depth: int) -> dict[str, Any]:
+    """Panels by title: one without a title where mappings are `depth` deep, several if deeper."""
+    found = mapping(data, where)
+    first: Any = found
+    for _ in range(depth):
+        key, first = next(iter(mapping(first, where).items()))
+        where += f"[{key!r}]"
+    several = hasattr(first, "items")
+    return {str(title): panel for title, panel in found.items()} if several else {"": found}
 
 
-def _at(title: str, several: bool) -> str:
-    return f"[{title!r}]" if several else ""
-
-
-def _measured_series(values: Any, where: str) -> dict[Any, Measured]:
-    """The measured values of one series, without those that are NaN."""
-    found = {
-        label: _measured(value, f"{where}[{label!r}]")
-        for label, value in mapping(values, where).items()
-    }
-    found = {label: value for label, value in found.items() if not np.isnan(value.mean)}
-    if not found:
-        raise ParameterError(f"{where} has no value that is a number")
-    return found
+def measured_panels(data: Any, where: str) -> dict[str, dict[str, dict[Any, Measured]]]:
+    """Measured values by panel, series and label, without those that are NaN."""
+    panels: dict[str, dict[str, dict[Any, Measured]]] = {}
+    for title, panel in by_title(data, where, depth=2).items():
+        at = f"{where}[{title!r}]" if title else where
+        panels[title] = {}
+        for name, values in mapping(panel, at).items():
+            inner = f"{at}[{name!r}]"
+            measured = {
+                k: _measured(v, f"{inner}[{k!r}]") for k, v in mapping(values, inner).items()
+            }
+            found = {k: value for k, value in measured.items() if not np.isnan(value.mean)}
+            if not found:
+                raise ParameterError(f"{inner} has no value that is a number")
+            panels[title][str(name)] = found
+    return panels
 
 
 def _measured(value: Any, where: str) -> Measured:
@@ -81,11 +78,6 @@ def number(value: Any, where: str) -> float:
     if not np.isfinite(found):
         raise ParameterError(f"{where} needs a finite number, got {value!r}")
     return found
-
-
-def labels_of(series: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
-    """All labels of a panel in the order in which its series name them."""
-    return list(dict.fromkeys(label for values in series.values() for label in values))
 
 
 def of_each(value: Any, titles: Mapping[str, Any], name: str) -> dict[str, Any]:

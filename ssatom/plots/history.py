@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from ssatom.exceptions import ParameterError
-from ssatom.plots._style import COLORS, dress
+from ssatom.plots._style import dress, mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,24 +48,18 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     >>> plot_curves(history).axes[1].get_ylabel()
     'accuracy'
     """
-    prefix, suffix = "validation_", "_accuracy"
-    tasks = [
-        name.removeprefix(prefix).removesuffix(suffix)
-        for name in map(str, history)
-        if name.startswith(prefix) and name.endswith(suffix)
-    ]
+    found = (re.fullmatch("validation_(.+)_accuracy", str(name)) for name in history)
+    tasks = [match[1] for match in found if match]
     losses = [f"{stage}_{task}_loss" for task in tasks for stage in _STYLES]
     _check(history, ["epoch", "validation_loss", *(losses or ["validation_group_accuracy"])])
-    figure, panels = _two_panels(["loss", "accuracy"])
-    best = _best_epoch(history)
+    figure, panels = _panels(["loss", "accuracy"])
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for i, task in enumerate(tasks):
-            _draw(axes, history, f"{task}_{quantity}", COLORS[i % len(COLORS)], f"{task}, ")
-        axes.axvline(best, color="0.5", linestyle=":", linewidth=1, label="epoch kept")
+            _draw(axes, history, f"{task}_{quantity}", i, f"{task}, ")
+        _mark_best(axes, history, color="0.5", label="epoch kept")
         axes.locator_params(axis="x", integer=True)
     panels[1].set_ylim(0, 1)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure
 
 
@@ -100,13 +95,12 @@ def plot_history(history: pd.DataFrame) -> Figure:
     labels = {"loss": "loss", "mae": "mean absolute error", "accuracy": "accuracy"}
     _check(history, ["epoch", "validation_loss"])
     quantities = [name for name in labels if f"validation_{name}" in history]
-    figure, panels = _two_panels([labels[name] for name in quantities])
+    figure, panels = _panels([labels[name] for name in quantities])
     members = history["member"] if "member" in history else history["epoch"] * 0
     for axes, quantity in zip(panels, quantities, strict=True):
         for i, (_, rows) in enumerate(history.groupby(members)):
-            color = COLORS[i % len(COLORS)]
-            _draw(axes, rows, quantity, color, "" if i == 0 else None)
-            axes.axvline(_best_epoch(rows), color=color, linestyle=":", linewidth=1)
+            _draw(axes, rows, quantity, i, "" if i == 0 else None)
+            _mark_best(axes, rows, color=mark(i)["color"])
         if quantity != "accuracy" and (history[f"validation_{quantity}"] > 0).all():
             axes.set_yscale("log")
     panels[0].legend(frameon=False)
@@ -122,7 +116,7 @@ def _check(history: pd.DataFrame, columns: list[str]) -> None:
         )
 
 
-def _two_panels(ylabels: list[str]) -> tuple[Figure, list[Axes]]:
+def _panels(ylabels: list[str]) -> tuple[Figure, list[Axes]]:
     """Panels over the epochs; one alone where there is one quantity."""
     from matplotlib.figure import Figure
 
@@ -134,17 +128,20 @@ def _two_panels(ylabels: list[str]) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _best_epoch(rows: pd.DataFrame) -> float:
-    return rows["epoch"].iloc[int(rows["validation_loss"].to_numpy().argmin())]
+def _mark_best(axes: Axes, rows: pd.DataFrame, **style: Any) -> None:
+    best = rows["epoch"].iloc[int(rows["validation_loss"].to_numpy().argmin())]
+    axes.axvline(best, linestyle=":", linewidth=1, **style)
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, quantity: str, color: str, name: str | None) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: str, i: int, name: str | None) -> None:
     """Lines of training and validation; without a name they are not in the legend."""
     for stage, style in _STYLES.items():
         if f"{stage}_{quantity}" in rows:
-            label = None if name is None else name + stage.replace("train", "training")
-            marker = "o" if len(rows) == 1 else None
-            values = rows[f"{stage}_{quantity}"]
             axes.plot(
-                rows["epoch"], values, color=color, linestyle=style, marker=marker, label=label
+                rows["epoch"],
+                rows[f"{stage}_{quantity}"],
+                color=mark(i)["color"],
+                linestyle=style,
+                marker="o" if len(rows) == 1 else None,
+                label=None if name is None else name + stage.replace("train", "training"),
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssatom.exceptions import ParameterError
-from ssatom.plots._checks import Measured, labels_of, mapping, measured_panels, number, of_each
+from ssatom.plots._checks import Measured, by_title, mapping, measured_panels, number, of_each
 from ssatom.plots._style import (
     CAP,
     DASHES,
@@ -73,7 +73,8 @@ def plot_layer_errors(
     panels = measured_panels(errors, "errors")
     labels = of_each(ylabel, panels, "ylabel")
     lines = _references(references, list(panels))
-    marks = {name: mark(i) for i, name in enumerate(labels_of(panels))}
+    names = dict.fromkeys(name for series in panels.values() for name in series)
+    marks = {name: mark(i) for i, name in enumerate(names)}
     figure, axes = panels_of(panels, size=(_WIDTH, 4), sharey=isinstance(ylabel, str))
     for one, (title, series) in zip(axes, panels.items(), strict=True):
         _draw_series(one, series, marks, mark_best)
@@ -93,7 +94,8 @@ def _draw_series(
     marks: dict[str, dict[str, Any]],
     mark_best: bool,
 ) -> None:
-    places = {label: i for i, label in enumerate(labels_of(series))}
+    known = dict.fromkeys(label for values in series.values() for label in values)
+    places = {label: i for i, label in enumerate(known)}
     rings = []
     apart = min(_APART, 0.6 / len(series))
     for i, (name, values) in enumerate(series.items()):
@@ -117,11 +119,10 @@ def _references(references: Mapping[str, Any] | None, titles: list[str]) -> dict
     """Reference values by panel and name."""
     if references is None or not len(references):
         return {}
-    given = {str(name): value for name, value in mapping(references, "references").items()}
-    several = hasattr(next(iter(given.values())), "items")
-    found = given if several else dict.fromkeys(titles, given)
-    unknown = sorted(set(found) - set(titles))
-    if unknown:
+    found = by_title(references, "references", depth=1)
+    if list(found) == [""]:
+        found = dict.fromkeys(titles, found[""])
+    if unknown := sorted(set(found) - set(titles)):
         raise ParameterError(f"references are given for {unknown}, but the panels are {titles}")
     return {
         title: {

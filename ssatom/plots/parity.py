@@ -152,7 +152,7 @@ def _limits(panel: Parity) -> tuple[float, float]:
 def _draw_lines(axes: Axes, bounds: Sequence[float], unit: str) -> None:
     axes.axline((0, 0), slope=1, color="0.3", linewidth=1, zorder=1)
     for i, bound in enumerate(bounds):
-        # The farther, the finer.
+        # Wider bounds have longer gaps.
         dashes = (0, (5, 2 + 3 * i))
         style: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": dashes, "zorder": 1}
         label = f"±{bound:g} {unit}".rstrip()
@@ -208,10 +208,10 @@ def _name_outliers(axes: Axes, panel: Parity, span: float) -> None:
     from matplotlib.patheffects import withStroke
 
     leader = {"arrowstyle": "-", "color": RED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-    for row, (text, at, side) in _places(panel, axes.get_xlim(), span).items():
+    for row, (at, side) in _places(panel, axes.get_xlim(), span).items():
         x, y = float(panel.y[row]), float(panel.predictions[row])
         axes.annotate(
-            text,
+            panel.labels[row],  # type: ignore[index]
             (x, y),
             at,
             color=RED,
@@ -229,39 +229,26 @@ def _name_outliers(axes: Axes, panel: Parity, span: float) -> None:
 
 def _places(
     panel: Parity, limits: tuple[float, float], span: float
-) -> dict[int, tuple[str, tuple[float, float], int]]:
-    """Text of each named row, where it begins or ends, and on which side of its point.
+) -> dict[int, tuple[tuple[float, float], int]]:
+    """Where the text of each named row begins, or ends, and on which side of its point (1 right).
 
-    Texts that would cover each other move away from the diagonal.
+    Texts lie on the side away from the diagonal if there is room; those that would cover each
+    other move away from the diagonal.
     """
     labels = panel.labels or {}
-    found: dict[int, tuple[str, tuple[float, float], int]] = {}
+    away = {row: 1 if panel.predictions[row] >= panel.y[row] else -1 for row in labels}
+    found: dict[int, tuple[tuple[float, float], int]] = {}
     taken: list[tuple[float, float, float]] = []  # left and right end, height
     # From the diagonal outward, on either side of it.
-    above = sorted((r for r in labels if _is_above(panel, r)), key=lambda r: panel.predictions[r])
-    below = sorted((r for r in labels if r not in above), key=lambda r: -panel.predictions[r])
-    for row in above + below:
-        width = _LETTER * len(labels[row]) * span
-        aside = _ASIDE * span
+    for row in sorted(labels, key=lambda r: (-away[r], away[r] * panel.predictions[r])):
         x, height = float(panel.y[row]), float(panel.predictions[row])
-        side = _side(x, row in above, limits, width + aside)
-        left, right = sorted((x + side * aside, x + side * (aside + width)))
-        away = 1 if row in above else -1
+        near, far = _ASIDE * span, (_ASIDE + _LETTER * len(labels[row])) * span
+        fits = {-1: x - far > limits[0], 1: x + far < limits[1]}
+        side = -away[row] if fits[-away[row]] or not fits[away[row]] else away[row]
+        left, right = sorted((x + side * near, x + side * far))
         for other_left, other_right, other in taken:
             if left < other_right and other_left < right and abs(height - other) < _LINE * span:
-                height = other + away * _LINE * span
+                height = other + away[row] * _LINE * span
         taken.append((left, right, height))
-        found[row] = labels[row], (x + side * aside, height), side
+        found[row] = (x + side * near, height), side
     return found
-
-
-def _is_above(panel: Parity, row: int) -> bool:
-    return bool(panel.predictions[row] >= panel.y[row])
-
-
-def _side(x: float, above: bool, limits: tuple[float, float], width: float) -> int:
-    """1 for a text right of its point, -1 for left: away from the diagonal if there is room."""
-    fits_left, fits_right = x - width > limits[0], x + width < limits[1]
-    if above:
-        return -1 if fits_left or not fits_right else 1
-    return 1 if fits_right or not fits_left else -1

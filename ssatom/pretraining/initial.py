@@ -22,31 +22,7 @@ _SHIFT = 1.0  # of the first normalised state, so that ReLU cuts less of it off
 def check_initialization(
     initialization: str, config: EncoderConfig, graph_config: GraphConfig, element_features: str
 ) -> None:
-    """Refuse an initialization that is not possible with the other settings.
-
-    Parameters
-    ----------
-    initialization : {"random", "radial"}
-        Its name.
-    config : EncoderConfig
-        Sizes of the encoder.
-    graph_config : GraphConfig
-        Its graphs.
-    element_features : str
-        Name of its table of elements.
-
-    Raises
-    ------
-    ParameterError
-        With what to give instead.
-
-    Examples
-    --------
-    >>> from ssatom.encoder import EncoderConfig
-    >>> from ssatom.graph import GraphConfig
-    >>> from ssatom.pretraining.initial import check_initialization
-    >>> check_initialization("random", EncoderConfig(), GraphConfig(), "cgcnn")
-    """
+    """Refuse an initialization that is not possible with the other settings."""
     if initialization == "random":
         return
     if element_features != "magpie":
@@ -71,36 +47,9 @@ def new_encoder(
 ) -> CrystalGraphEncoder:
     """Make an untrained encoder; within `DrawFrom` its weights are determined by a seed.
 
-    Parameters
-    ----------
-    config : EncoderConfig
-        Sizes.
-    graph_config : GraphConfig
-        Its graphs.
-    element_features : str, default="cgcnn"
-        Name of the table of elements that it reads, of `ssatom.elements.ELEMENT_FEATURES`.
-    initialization : {"random", "radial"}, default="random"
-        "radial": the first 22 units of the first state are Magpie's properties. Half of the units
-        of the first convolution sum the softplus of one property over neighbours, each unit with
-        about four times the weight near one distance. The first normalisation has a shift of 1.
-
-    Returns
-    -------
-    CrystalGraphEncoder
-        In training mode.
-
-    Raises
-    ------
-    ParameterError
-        As `check_initialization` does.
-
-    Examples
-    --------
-    >>> from ssatom.encoder import EncoderConfig
-    >>> from ssatom.graph import GraphConfig
-    >>> from ssatom.pretraining.initial import new_encoder
-    >>> new_encoder(EncoderConfig(hidden_dim=8, n_conv=2), GraphConfig()).config.n_layers
-    3
+    With "radial" the first 22 units of the first state are Magpie's properties. Half of the units
+    of the first convolution sum the softplus of one property over neighbours, each unit with about
+    four times the weight near one distance. The first normalisation has a shift of 1.
     """
     check_initialization(initialization, config, graph_config, element_features)
     encoder = CrystalGraphEncoder(config)
@@ -108,25 +57,15 @@ def new_encoder(
         if element_features == "distinct":
             encoder.node_embedding.weight[:, atomic_features().shape[1] :] *= _ELEMENT_SCALE
         if initialization == "radial":
-            _keep_properties(encoder.node_embedding)
-            _keep_distances(encoder.edge_embedding)
+            n = len(MAGPIE_PROPERTIES)  # the last columns of the table
+            encoder.node_embedding.weight[:n] = 0
+            encoder.node_embedding.bias[:n] = 0
+            encoder.node_embedding.weight[:n, -n:] = torch.eye(n)
+            nn.init.eye_(encoder.edge_embedding.weight)
+            nn.init.zeros_(encoder.edge_embedding.bias)
             _sum_by_distance(cast(CrystalGraphConv, encoder.convs[0]), graph_config)
             cast(nn.BatchNorm1d, encoder.norms[0]).bias.fill_(_SHIFT)
     return encoder
-
-
-def _keep_properties(node_embedding: nn.Linear) -> None:
-    """First units: the last columns of the table, as they are."""
-    n = len(MAGPIE_PROPERTIES)
-    node_embedding.weight[:n] = 0
-    node_embedding.bias[:n] = 0
-    node_embedding.weight[:n, -n:] = torch.eye(n)
-
-
-def _keep_distances(edge_embedding: nn.Linear) -> None:
-    """First units: the Gaussians, as they are."""
-    nn.init.eye_(edge_embedding.weight)
-    nn.init.zeros_(edge_embedding.bias)
 
 
 def _sum_by_distance(conv: CrystalGraphConv, graph_config: GraphConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,7 +13,7 @@ from torch import nn
 
 from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis
-from ssatom.pretraining.graph_store import TrainingBatch
+from ssatom.pretraining.corpus import TrainingBatch
 from ssatom.pretraining.plan import Plan
 from ssatom.repeatable import seed_dropout
 from ssatom.training import STEP_LOSS
@@ -26,18 +26,11 @@ class MaskedRecovery(pl.LightningModule):
 
     element_features: torch.Tensor
 
-    def __init__(
-        self,
-        encoder: CrystalGraphEncoder,
-        plan: Plan,
-        learning_rate: Callable[[int], float],
-        seed: int,
-    ) -> None:
+    def __init__(self, encoder: CrystalGraphEncoder, plan: Plan) -> None:
         super().__init__()
         self.encoder = encoder
         self.plan = plan
-        self.learning_rate = learning_rate
-        self.seed = seed
+        self.seed = plan.recipe["random_state"]
         self.basis = GaussianDistanceBasis(plan.graph_config)
         sizes = encoder.config.hidden_dim, plan.graph_config
         self.heads = nn.ModuleDict({t.name: t.checked_head(*sizes) for t in plan.tasks})
@@ -74,6 +67,12 @@ class MaskedRecovery(pl.LightningModule):
         probe = copy.deepcopy(self).train()
         seed_dropout(probe, self.seed)
         return float(probe._step(batch, "start", [self.seed, _VALIDATION_SEED, 0]))
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0: constant, then falling towards zero."""
+        rate, n_epochs = self.plan.recipe["learning_rate"], self.plan.recipe["max_epochs"]
+        n_decay = round(self.plan.recipe["decay_fraction"] * n_epochs)
+        return float(rate * min(1.0, (n_epochs - epoch) / (n_decay + 1)) if n_decay else rate)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
         seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]

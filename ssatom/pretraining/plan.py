@@ -21,24 +21,8 @@ from ssatom.training import TrainingConfig
 class Plan(NamedTuple):
     """Objects that a pretraining is made of.
 
-    Attributes
-    ----------
-    recipe : dict
-        Settings that decide the result, as plain values; the precision is the one that is used.
-    tasks : list of PretrainingTask
-        What is predicted.
-    masking : MaskNodesAndEdges
-        What is hidden.
-    graph_config : GraphConfig
-        The graphs.
-    element_features : Tensor, shape (101, node_dim)
-        Node vectors by atomic number.
-    encoder_config : EncoderConfig
-        Sizes of the encoder.
-    training_config : TrainingConfig
-        How long and where to train.
-    edge_dtype : torch.dtype
-        Precision of the edges.
+    `recipe` has the settings that decide the result, as plain values, with the precision that is
+    used. `element_features` are node vectors by atomic number, shape (101, node_dim).
     """
 
     recipe: dict[str, Any]
@@ -52,22 +36,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Build what a recipe stands for.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    ParameterError
-        If a setting is out of range, or two of them do not fit together.
-    """
+    """Build what a recipe stands for; refuses settings that are wrong or do not fit together."""
     recipe.check()
     tasks = make_tasks(recipe.tasks)
     graph_config = _from_recipe(GraphConfig, recipe)

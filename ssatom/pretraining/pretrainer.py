@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,22 @@ from sklearn.base import BaseEstimator
 
 from ssatom.elements import element_table_hash
 from ssatom.embeddings import near_constant_columns
-from ssatom.exceptions import SsatomError
+from ssatom.exceptions import ParameterError, SsatomError, TrainingWarning
+from ssatom.files import keep_settings
 from ssatom.graph import CrystalGraphConverter
-from ssatom.pretraining.claim import claim
-from ssatom.pretraining.divergence import warn_if_diverged
-from ssatom.pretraining.graph_store import Corpus, build_corpus, check_draw, split
+from ssatom.pretraining.corpus import Corpus, build_corpus, check_draw, split
 from ssatom.pretraining.initial import new_encoder
 from ssatom.pretraining.module import MaskedRecovery
 from ssatom.pretraining.plan import Plan, make_plan
-from ssatom.pretraining.schedule import linear_decay
-from ssatom.recipe import Recipe, parameter_docs, write_recipe
+from ssatom.recipe import DEFAULTS, Recipe, parameter_docs, plain_number, write_recipe
 from ssatom.repeatable import DrawFrom
-from ssatom.training import VALIDATION_LOSS, BatchLoader, train
+from ssatom.training import VALIDATION_LOSS, BatchLoader, best_epoch, train
+from ssatom.warn import warn_user
 from ssatom.weights import PretrainedEncoder, save_pretrained
 
 _LENGTHS = ("max_epochs", "patience", "min_delta")
+_MARGIN = 2.0  # of a loss that did not fall: masks and crystals differ
+_SETTLED = 50  # steps after which the statistics of normalisation are those of the data
 
 
 class MaskedPretrainer(BaseEstimator, Recipe):
@@ -122,7 +122,7 @@ class MaskedPretrainer(BaseEstimator, Recipe):
         check_draw(structures, self.n_structures)
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
-            claim(folder, self._identity(plan, corpus))
+            self._claim(folder, plan, corpus)
         directions = any(task.needs_directions for task in plan.tasks)
         converter = CrystalGraphConverter(plan.graph_config, directions=directions)
         data = build_corpus(
@@ -159,35 +159,68 @@ class MaskedPretrainer(BaseEstimator, Recipe):
             "", self.encoder_, plan.graph_config, self.element_features_, ""
         )
         self.near_constant_ = near_constant_columns(weights, data.graphs)
-        warn_if_diverged(self.history_, untrained, self.learning_rate, len(training))
+        self._warn_if_diverged(untrained, len(training))
         return self
 
     def _module(self, plan: Plan) -> MaskedRecovery:
         """The untrained encoder with the networks of the tasks."""
-        schedule = partial(
-            linear_decay,
-            learning_rate=self.learning_rate,
-            decay_fraction=self.decay_fraction,
-            max_epochs=self.max_epochs,
-        )
         with DrawFrom(self.random_state):
             encoder = new_encoder(
                 plan.encoder_config, plan.graph_config, self.element_features, self.initialization
             )
-            return MaskedRecovery(encoder, plan, schedule, self.random_state)
+            return MaskedRecovery(encoder, plan)
 
-    def _identity(self, plan: Plan, corpus: str) -> dict[str, Any]:
-        """What tells this run from others that could be in a folder."""
+    def _claim(self, folder: Path, plan: Plan, corpus: str) -> None:
+        """Make a folder this run's; refuse one in which another recipe runs."""
         recipe = dict(plan.recipe)
         # How long a run lasts does not identify it, unless the learning rate depends on that.
         for name in ("patience", "min_delta") if self.decay_fraction else _LENGTHS:
             del recipe[name]
         del recipe["n_devices"]
-        return {
-            "corpus": corpus,
-            "recipe": recipe,
-            "elements": element_table_hash(plan.element_features.numpy()),
-        }
+        elements = element_table_hash(plan.element_features.numpy())
+
+        def with_defaults(kept: dict[str, Any]) -> dict[str, Any]:
+            """Settings that did not exist when the run began have their defaults there."""
+            known = {name: DEFAULTS.get(name) for name in recipe}
+            return {**kept, "recipe": known | kept["recipe"]}
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "settings.json"
+        settings = {"corpus": corpus, "recipe": recipe, "elements": elements}
+        try:
+            changes = keep_settings(path, settings, default=plain_number, upgrade=with_defaults)
+        except ValueError:
+            raise ParameterError(
+                f"{path} cannot be read; remove the folder to start anew, or give another "
+                "checkpoint_dir"
+            ) from None
+        if changes:
+            raise ParameterError(
+                f"checkpoint_dir {folder} holds another run: {changes}; give another folder, or "
+                "the same settings to go on with that run"
+            )
+
+    def _warn_if_diverged(self, untrained: float, n_steps: int) -> None:
+        """Warn where the best epoch is no better than untrained weights.
+
+        `untrained` is their loss on the first batches, 0 where nothing was masked, and `n_steps`
+        the number of training steps in an epoch.
+        """
+        best = best_epoch(self.history_, "pretraining", self.learning_rate)
+        # In the first steps validation normalises by statistics that are not those of the data yet.
+        learned = best["train_loss"] <= _MARGIN * untrained
+        unsettled = learned and best["epoch"] * n_steps < _SETTLED
+        loss = best[VALIDATION_LOSS]
+        if not loss:  # nothing is masked where few sites are held back
+            loss, unsettled = self.history_["train_loss"].iloc[-1], False
+        if untrained and not (loss <= _MARGIN * untrained or unsettled):
+            warn_user(
+                TrainingWarning(
+                    f"pretraining diverged: its loss is {loss:.3g}, and {untrained:.3g} with "
+                    f"untrained weights; give a lower learning_rate than {self.learning_rate:g}, "
+                    "or more max_epochs"
+                )
+            )
 
     def save(self, folder: str | Path, *, terms: str = "not stated") -> Path:
         """Write the weights as a folder that every ``weights=`` takes, with their recipe.
@@ -211,7 +244,7 @@ class MaskedPretrainer(BaseEstimator, Recipe):
         """
         if not hasattr(self, "encoder_"):
             raise SsatomError("MaskedPretrainer.save: nothing to save; call fit first")
-        best = self.history_.iloc[int(self.history_[VALIDATION_LOSS].argmin())]
+        best = best_epoch(self.history_, "pretraining", self.learning_rate)
         written = save_pretrained(
             folder,
             encoder=self.encoder_,

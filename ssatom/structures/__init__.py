@@ -7,23 +7,24 @@ get: ordered, finite, with a cell that has a volume and elements that have featu
 from ssatom.structures._arrays import (
     StructureArrays,
     overlap_error,
+    plain_structure,
     structure_arrays,
     structure_key,
 )
-from ssatom.structures._checks import (
+from ssatom.structures._atoms import structure_from_atoms
+from ssatom.structures._files import (
+    count_in_file,
+    read_crystals,
+    several_crystals,
+    structure_from_file,
+)
+from ssatom.structures._rows import (
+    StructureLike,
     check_sites,
     check_structures,
     iter_arrays,
     iter_sites,
     iter_structures,
-)
-from ssatom.structures._convert import StructureLike, structure_from_atoms
-from ssatom.structures._files import plain_structure
-from ssatom.structures._paths import (
-    count_in_file,
-    read_crystals,
-    several_crystals,
-    structure_from_file,
 )
 
 __all__ = [

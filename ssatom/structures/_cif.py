@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from gemmi import cif
-from pymatgen.core import Element, Lattice
+from pymatgen.core import Composition, Element, Lattice
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
-from ssatom.structures._arrays import StructureArrays, lattice_problem
+from ssatom.structures._arrays import Crystal, StructureArrays, lattice_problem
 from ssatom.structures._cif_sites import NULL, Site, expand, parse_number, read_sites
 from ssatom.structures._cif_symmetry import (
     Symbols,
@@ -25,10 +26,9 @@ from ssatom.structures._cif_symmetry import (
     listed_operations,
     same_operations,
 )
-from ssatom.structures._files import Crystal, decode, listed, read_bytes
+from ssatom.structures._text import decode, listed, read_bytes
 
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
-_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)(?:\s+|$)")
 _ANGLES = ("alpha", "beta", "gamma")
 _VOLUME_TOLERANCE = 0.02
 _SYMBOLS = {element.Z: element.symbol for element in Element}
@@ -138,7 +138,7 @@ def _read_block(block: cif.Block) -> Crystal:
     operations, doubts = find_operations(given, _symbols(block), lengths, angles)
     contradicted = given and doubts
     formula = _formula(_value(block, "_chemical_formula.sum") or "")
-    sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula or ()))
+    sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula))
     coords, rows = expand(sites, operations, lattice)
     problem = lattice_problem(lattice, len(coords))
     if problem:
@@ -244,19 +244,14 @@ def _symbols(block: cif.Block) -> Symbols:
 
 
 @lru_cache(maxsize=1024)
-def _formula(text: str) -> dict[str, float] | None:
-    """Amounts in a formula such as "C2 H6 O", deuterium as hydrogen; None if it is otherwise."""
+def _formula(text: str) -> dict[str, float]:
+    """Amounts in a formula such as "C2 H6 O", deuterium as hydrogen; none if it is otherwise."""
     amounts: dict[str, float] = {}
-    text = text.strip()
-    parts = list(_FORMULA_PART.finditer(text))
-    if not parts or sum(len(part[0]) for part in parts) != len(text):
-        return None
-    for part in parts:
-        symbol = "H" if part[1] in ("D", "T") else part[1]
-        if not Element.is_valid_symbol(symbol) or part[2] == ".":
-            return None
-        amounts[symbol] = amounts.get(symbol, 0.0) + float(part[2] or 1)
-    return amounts
+    with suppress(Exception):  # of pymatgen, whatever the text is
+        for symbol, amount in Composition(text).get_el_amt_dict().items():
+            symbol = "H" if symbol in ("D", "T") else symbol
+            amounts[symbol] = amounts.get(symbol, 0.0) + amount
+    return amounts if all(map(Element.is_valid_symbol, amounts)) else {}
 
 
 def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | None) -> list[str]:

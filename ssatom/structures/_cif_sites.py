@@ -9,12 +9,14 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from pymatgen.core import Element
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
 from ssatom.structures._cif_symmetry import Operations
-from ssatom.structures._files import listed
+from ssatom.structures._text import listed
 
 SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
@@ -285,7 +287,7 @@ def expand(
     """All atoms of the cell, fractional coordinates (n, 3) and the line of each."""
     n_operations = len(operations.rotations)
     if n_operations == 1:
-        coords = np.array([site.frac for site in sites]) + operations.translations[0]
+        coords = np.array([site.frac for site in sites]) + operations.translations[0] / 24
         rows = np.arange(len(sites))
     else:
         step = max(1, _CHUNK // n_operations)
@@ -309,7 +311,8 @@ def _orbits(
     coords = np.array([site.frac for site in sites])
     n_same = np.zeros(len(sites))
     while True:
-        images = np.einsum("nij,mj->mni", operations.rotations, coords) + operations.translations
+        images = np.einsum("nij,mj->mni", operations.rotations, coords)
+        images += operations.translations / 24
         shifts = images - coords[:, None]
         shifts -= np.round(shifts)
         same = ((shifts @ lattice) ** 2).sum(axis=2) < limits[:, None]
@@ -344,33 +347,30 @@ def _kept(
     sites: list[Site], coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray
 ) -> np.ndarray:
     """Which lines count: all, less those that share the place of an earlier one of the element."""
-    kept = np.ones(len(sites), dtype=bool)
-    groups = {row: [row] for row in range(len(sites))}
-    for i, j in _pairs(coords, rows, lattice):
-        if groups[i] is not groups[j]:
-            groups[i] += groups[j]
-            for row in groups[j]:
-                groups[row] = groups[i]
-    for row, group in groups.items():
-        if row == min(group):
-            _check_occupancy([sites[i] for i in sorted(group)])
-            kept[[i for i in group if i != row]] = False
+    pairs = _pairs(coords, rows, lattice)
+    if not len(pairs):
+        for site in sites:
+            _check_occupancy([site])
+        return np.ones(len(sites), dtype=bool)
+    links = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(sites), len(sites)))
+    group = connected_components(links, directed=False)[1]
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    kept = np.zeros(len(sites), dtype=bool)
+    for members in groups:
+        _check_occupancy([sites[i] for i in members])
+        kept[members[0]] = True
     return kept
 
 
-def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of lines with atoms in one place."""
-    if len(rows) < 2:
-        return []
+def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """Pairs of lines with atoms in one place, shape (n, 2)."""
     radius = min(SAME_PLACE * float(np.linalg.norm(np.linalg.inv(lattice))), 0.49)
     pairs = cKDTree(coords, boxsize=1.0).query_pairs(radius, output_type="ndarray")
-    if not len(pairs):
-        return []
     shifts = coords[pairs[:, 0]] - coords[pairs[:, 1]]
     shifts -= np.round(shifts)
     near = ((shifts @ lattice) ** 2).sum(axis=1) < SAME_PLACE**2
-    found = np.sort(rows[pairs[near]], axis=1)
-    return sorted({(i, j) for i, j in found.tolist() if i != j})
+    return rows[pairs[near]].reshape(-1, 2)
 
 
 def _check_occupancy(sites: list[Site]) -> None:

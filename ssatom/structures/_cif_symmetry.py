@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
-from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import gemmi
 import numpy as np
 
-from ssatom.exceptions import StructureFileError
+from ssatom.exceptions import StructureError, StructureFileError, attempt
 
 _RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
 _METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
-_TERM = re.compile(r"([+-]?)(?:(\d+(?:\.\d*)?|\.\d+)(?:/([1-9]\d*))?\*?)?([xyz])?")
 _SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
 _WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
 
 
 class Operations(NamedTuple):
-    """Symmetry operations, as ``rotations @ frac + translations``."""
+    """Symmetry operations ``rotations @ frac + translations / 24``, all of whole numbers."""
 
     rotations: np.ndarray
     translations: np.ndarray
@@ -34,22 +31,20 @@ class Symbols(NamedTuple):
     names: tuple[str, ...]
     number: str | None
 
-    def __str__(self) -> str:
-        parts = [f"the Hall symbol '{self.hall}'"] if self.hall else []
-        parts += [f"the space group '{name}'" for name in self.names]
-        return " and ".join(parts + ([f"number {self.number}"] if self.number else []))
-
 
 def find_operations(
     listed: tuple[str, ...], symbols: Symbols, lengths: np.ndarray, angles: np.ndarray
 ) -> tuple[Operations, list[str]]:
     """Operations of a crystal, and what is in doubt about them."""
+    readings = _readings(symbols, tuple(angles.tolist()))
     if listed:
-        operations, warnings = listed_operations(listed), _contradictions(listed, symbols, angles)
+        operations, doubts = listed_operations(listed), _contradictions(listed, readings)
+        what = "the symmetry operations that are listed do"
     else:
-        operations, warnings = _from_symbols(symbols, angles)
-    _check_cell(operations, lengths, angles, listed, symbols)
-    return operations, warnings
+        operations, doubts = _named_operations(readings)
+        what = " and ".join(reading.what for reading in readings) + " does"
+    _check_cell(operations, lengths, angles, what)
+    return operations, doubts
 
 
 # The list of a file -------------------------------------------------------------------------------
@@ -58,56 +53,41 @@ def find_operations(
 @lru_cache(maxsize=512)
 def listed_operations(listed: tuple[str, ...]) -> Operations:
     """Operations of their texts, such as "-x, y+1/2, -z"; they must form a group."""
-    parsed = [_parse(text) for text in listed]
-    rotations, translations = (np.array(x, dtype=float) for x in zip(*parsed, strict=True))
+    parsed = list(map(_parse, listed))
+    rotations = np.array([operation.rot for operation in parsed]) // gemmi.Op.DEN
+    translations = np.array([operation.tran for operation in parsed])
     keys = _keys(rotations, translations)
-    _, first = np.unique(keys, return_index=True)
-    first.sort()
+    first = np.sort(np.unique(keys, return_index=True)[1])
     rotations, translations = rotations[first], translations[first]
     _check_group(rotations, translations, keys[first], [listed[i] for i in first])
     return Operations(rotations, translations)
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> tuple[list[list[int]], list[float]]:
-    """Rotation and shift of a text; gemmi takes shifts in twenty-fourths only."""
-    parts = re.sub(r"\s", "", text.lower()).split(",")
-    rows = [row for part in parts if (row := _parse_row(part))]
-    if not len(rows) == len(parts) == 3:
-        raise StructureFileError(
-            f"the symmetry operation '{text[:60]}' is not understood; write it like "
-            "'-x,y+1/2,-z', in quotes if it has blanks"
-        )
-    rotation = [row[0] for row in rows]
-    if abs(round(np.linalg.det(rotation))) != 1:
-        raise StructureFileError(f"the symmetry operation '{text}' is none: it changes the volume")
-    return rotation, [row[1] for row in rows]
-
-
-def _parse_row(text: str) -> tuple[list[int], float] | None:
-    """Coefficients of x, y and z, and the shift, of one part of an operation."""
-    terms = [term for term in _TERM.finditer(text) if term[2] or term[4]]
-    if not text or "".join(term[0] for term in terms) != text:
-        return None
-    if not all(term[1] for term in terms[1:]):  # a sign between any two
-        return None
-    values = dict.fromkeys(("x", "y", "z", None), Fraction(0))
-    for sign, number, divisor, axis in (term.groups() for term in terms):
-        values[axis] += Fraction(f"{sign}{number or 1}") / int(divisor or 1)
-    shift = float(values.pop(None))
-    if any(value.denominator != 1 for value in values.values()):
-        return None
-    nearest = round(shift * 24) / 24  # 1/3 where it was written 0.333
-    exact = nearest if abs(shift - nearest) < 0.002 else shift
-    return [int(value) for value in values.values()], exact
+def _parse(text: str) -> gemmi.Op:
+    reason = "of x, y and z"
+    try:
+        operation = gemmi.Op(text)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error)
+    else:
+        whole = not (np.array(operation.rot) % gemmi.Op.DEN).any()
+        if whole and not set(text.lower()) & set("abchkl"):  # those of bases and reflections
+            if abs(operation.det_rot()) != gemmi.Op.DEN**3:
+                raise StructureFileError(
+                    f"the symmetry operation '{text[:60]}' is none: it changes the volume"
+                )
+            return operation.wrap()
+    raise StructureFileError(
+        f"the symmetry operation '{text[:60]}' is not understood ({reason}); write it like "
+        "'-x,y+1/2,-z', in quotes if it has blanks, with shifts in twenty-fourths"
+    )
 
 
 def _keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """A number for each operation, the same for shifts that differ by lattice vectors."""
-    codes = (np.rint(rotations).astype(np.int64).reshape(-1, 9) % 8) @ (8 ** np.arange(9))
-    # The odd offset keeps fractions that occur, and their rounding errors, off the steps.
-    shifts = np.floor(translations * 720 + 0.37).astype(np.int64) % 720
-    return codes * 720**3 + shifts @ (720 ** np.arange(3))
+    codes = (rotations.reshape(-1, 9) % 8) @ (8 ** np.arange(9))
+    return codes * 24**3 + (translations % 24) @ (24 ** np.arange(3))
 
 
 def _check_group(
@@ -132,128 +112,131 @@ def same_operations(first: Operations, second: Operations) -> bool:
     return set(_keys(*first).tolist()) == set(_keys(*second).tolist())
 
 
-def _contradictions(listed: tuple[str, ...], symbols: Symbols, angles: np.ndarray) -> list[str]:
+def _contradictions(listed: tuple[str, ...], readings: list[_Reading]) -> list[str]:
     """What the names of the space group say otherwise than the list of operations."""
     group, order = _group_of(listed)
-    remedy = "the operations are used. Check that they are complete, or correct the symbol"
-    for what, claimed in _claims(symbols):
-        if (group.number if group else order) != (claimed.number if group else _order(claimed)):
-            got = f"those of {group.xhm()}" if group else f"of another group ({order} rotations)"
-            return [f"{what} contradicts the operations that are listed, {got}; {remedy}"]
-    for what, named in _settings(symbols, angles):
-        if not same_operations(named, listed_operations(listed)):
-            got = f"those of {group.xhm()}" if group else "those of another setting"
-            return [f"{what} contradicts the operations that are listed, {got}; {remedy}"]
-    return []
+    got = f"those of {group.xhm()}" if group else f"of another group or setting ({order} rotations)"
 
+    def contradicts(reading: _Reading) -> bool:
+        if reading.type is None:
+            return False
+        if group is None:
+            return order != len(reading.type.operations().sym_ops)
+        return group.number != reading.type.number
 
-def _settings(symbols: Symbols, angles: np.ndarray) -> list[tuple[str, Operations]]:
-    """Each name that decides on a setting, alone or with the cell, and its operations."""
-    settings = []
-    if symbols.hall and _is_hall(symbols.hall):
-        hall = f"the Hall symbol '{symbols.hall}'"
-        settings.append((hall, _operations_of_hall(symbols.hall)))
-    for name in symbols.names:
-        if not name.strip().isdecimal():
-            with suppress(StructureFileError):  # of two origins, or not understood
-                group, guesses = _setting(name, angles)
-                if not guesses:
-                    what = f"the space group '{name}'"
-                    settings.append((what, _operations_of_hall(group.hall)))
-    return settings
+    wrong = [reading.what for reading in readings if contradicts(reading)] or [
+        reading.what
+        for reading in readings
+        if (named := reading.settled) and not same_operations(named, listed_operations(listed))
+    ]
+    return [
+        f"{what} contradicts the operations that are listed, {got}; the operations are used. Check "
+        "that they are complete, or correct the symbol"
+        for what in wrong[:1]
+    ]
 
 
 @lru_cache(maxsize=512)
 def _group_of(listed: tuple[str, ...]) -> tuple[gemmi.SpaceGroup | None, int]:
     """The tabulated group with these operations, if any, and how many rotations they have."""
-    operations = listed_operations(listed)
-    order = len(np.unique(operations.rotations.reshape(-1, 9), axis=0))
-    try:
-        found = gemmi.GroupOps([_gemmi_operation(*pair) for pair in zip(*operations, strict=True)])
-    except ValueError:
-        return None, order
-    return gemmi.find_spacegroup_by_ops(found), order
-
-
-def _gemmi_operation(rotation: np.ndarray, translation: np.ndarray) -> gemmi.Op:
-    shift = translation * gemmi.Op.DEN
-    if not np.allclose(shift, np.rint(shift), atol=1e-6):
-        raise ValueError("gemmi counts in twenty-fourths")
-    operation = gemmi.Op("x,y,z")
-    operation.rot = np.rint(rotation * gemmi.Op.DEN).astype(int).tolist()
-    operation.tran = np.rint(shift).astype(int).tolist()
-    return operation.wrap()
+    order = len(np.unique(listed_operations(listed).rotations, axis=0))
+    different = {operation.triplet(): operation for operation in map(_parse, listed)}
+    return gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(different.values()))), order
 
 
 # The names of a space group -----------------------------------------------------------------------
 
 
-def _from_symbols(symbols: Symbols, angles: np.ndarray) -> tuple[Operations, list[str]]:
-    """Operations of the names alone, if these and the cell decide on a setting."""
-    claims = _claims(symbols)
-    if len({group.number for _, group in claims}) > 1:
-        raise StructureFileError(
-            f"{symbols} contradict each other, and no symmetry operations are listed; correct "
-            "the wrong one, or list the operations"
-        )
-    settings = _settings(symbols, angles)
-    for what, operations in settings[1:]:
-        if not same_operations(operations, settings[0][1]):
-            raise StructureFileError(
-                f"{settings[0][0]} and {what} are different settings, and no symmetry operations "
-                "are listed; correct the wrong one, or list the operations"
-            )
-    if symbols.hall and (_is_hall(symbols.hall) or not settings):
-        return _operations_of_hall(symbols.hall), []
+class _Reading(NamedTuple):
+    """What one name of a space group stands for."""
+
+    what: str
+    type: gemmi.SpaceGroup | None
+    operations: Operations | None
+    doubt: str  # what was guessed, or why there are no operations
+    is_number: bool = False
+
+    @property
+    def settled(self) -> Operations | None:
+        """Operations, if it decides on a setting, alone or with the cell; a number does not."""
+        return None if self.doubt or self.is_number else self.operations
+
+
+@lru_cache(maxsize=1024)
+def _readings(symbols: Symbols, angles: tuple[float, ...]) -> list[_Reading]:
+    readings = []
     if symbols.hall:
-        what, operations = settings[0]
-        return operations, [
-            f"the Hall symbol '{symbols.hall[:60]}' is not understood; {what} is used. Correct "
-            "the Hall symbol, or delete it"
+        what = f"the Hall symbol '{symbols.hall[:60]}'"
+        group = _group_of_hall(symbols.hall)
+        doubt = f"{what} is not understood, and no symmetry operations are listed; correct it"
+        readings.append(
+            _Reading(what, gemmi.find_spacegroup_by_ops(group), _operations_of(symbols.hall), "")
+            if group
+            else _Reading(what, None, None, f"{doubt}, or list the operations")
+        )
+    for name in symbols.names:
+        number = name.strip().isdecimal()
+        found = attempt(_standard_setting if number else _setting, name.strip(), angles)
+        readings.append(_reading(f"the space group '{name}'", _lookup(name), found, number))
+    if symbols.number:
+        found = attempt(_standard_setting, symbols.number, angles)
+        what = f"the space group number {symbols.number}"
+        readings.append(_reading(what, _numbered(symbols.number), found, True))
+    return readings
+
+
+def _reading(
+    what: str,
+    group: gemmi.SpaceGroup | None,
+    found: tuple[gemmi.SpaceGroup, str] | StructureError,
+    is_number: bool,
+) -> _Reading:
+    if isinstance(found, StructureError):
+        return _Reading(what, group, None, found.reason, is_number)
+    return _Reading(what, group, _operations_of(found[0].hall), found[1], is_number)
+
+
+def _named_operations(readings: list[_Reading]) -> tuple[Operations, list[str]]:
+    """Operations of the names alone, if these and the cell decide on a setting."""
+    remedy = "and no symmetry operations are listed; correct the wrong one, or list the operations"
+    if len({reading.type.number for reading in readings if reading.type}) > 1:
+        names = " and ".join(reading.what for reading in readings)
+        raise StructureFileError(f"{names} contradict each other, {remedy}")
+    settled = [(reading.what, x) for reading in readings if (x := reading.settled) is not None]
+    for what, operations in settled:
+        if not same_operations(operations, settled[0][1]):
+            both = f"{settled[0][0]} and {what}"
+            raise StructureFileError(f"{both} are different settings, {remedy}")
+    if settled:
+        return settled[0][1], [
+            f"{reading.what} is not understood; {settled[0][0]} is used. Correct the former, or "
+            "delete it"
+            for reading in readings
+            if reading.type is None and reading.operations is None
         ]
-    if symbols.names:
-        group, warnings = _setting(symbols.names[0], angles)
-    elif symbols.number:
-        group, warnings = _standard_setting(symbols.number, angles)
-    else:
+    if not readings:
         return listed_operations(("x,y,z",)), [
             "guessed setting: the file names no space group and lists no symmetry operations, so "
             "all atoms of the cell are taken to be listed (space group P 1); add the operations "
             "if that is wrong"
         ]
-    return _operations_of_hall(group.hall), warnings
-
-
-def _is_hall(text: str) -> bool:
-    try:
-        gemmi.symops_from_hall(text)
-    except (RuntimeError, ValueError):
-        return False
-    return True
+    first = readings[0]
+    if first.operations is None:
+        raise StructureFileError(first.doubt)
+    return first.operations, [first.doubt] if first.doubt else []
 
 
 @lru_cache(maxsize=1024)
-def _operations_of_hall(hall: str) -> Operations:
+def _group_of_hall(hall: str) -> gemmi.GroupOps | None:
     try:
-        operations = gemmi.symops_from_hall(hall)
-    except (RuntimeError, ValueError) as error:
-        raise StructureFileError(
-            f"the Hall symbol '{hall[:60]}' is not understood ({error}), and no symmetry "
-            "operations are listed; correct it, or list the operations"
-        ) from None
-    return listed_operations(tuple(operation.triplet() for operation in operations))
+        return gemmi.symops_from_hall(hall)
+    except (RuntimeError, ValueError):
+        return None
 
 
-def _claims(symbols: Symbols) -> list[tuple[str, gemmi.SpaceGroup]]:
-    """Each name that is understood, with a space group of that type."""
-    claims: list[tuple[str, gemmi.SpaceGroup | None]] = []
-    if symbols.hall and _is_hall(symbols.hall):
-        group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbols.hall))
-        claims.append((f"the Hall symbol '{symbols.hall}'", group))
-    claims += [(f"the space group '{name}'", _lookup(name)) for name in symbols.names]
-    if symbols.number:
-        claims.append((f"the space group number {symbols.number}", _numbered(symbols.number)))
-    return [(what, group) for what, group in claims if group]
+@lru_cache(maxsize=1024)
+def _operations_of(hall: str) -> Operations:
+    return listed_operations(tuple(x.triplet() for x in gemmi.symops_from_hall(hall)))
 
 
 def _lookup(name: str) -> gemmi.SpaceGroup | None:
@@ -289,14 +272,8 @@ def _numbered(text: str) -> gemmi.SpaceGroup:
     raise StructureFileError(f"the space group number '{text[:20]}' is none; allowed is 1 to 230")
 
 
-def _order(group: gemmi.SpaceGroup) -> int:
-    return len(group.operations().sym_ops)
-
-
-def _setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
-    """The one setting that a symbol and the angles of the cell stand for."""
-    if name.strip().isdecimal():
-        return _standard_setting(name.strip(), angles)
+def _setting(name: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
+    """The one setting that a symbol and the angles of the cell stand for, and what was guessed."""
     spellings = _spellings(name)
     if len(spellings) > 1:
         return _monoclinic_setting(name, angles)
@@ -306,10 +283,10 @@ def _setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]
             f"the space group '{name[:60]}' is not understood, and no symmetry operations are "
             "listed; correct the symbol, or list the operations"
         )
-    return group if ":" in spellings[0] else _decided(group, f"'{name}'", angles), []
+    return group if ":" in spellings[0] else _decided(group, f"'{name}'", angles), ""
 
 
-def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.SpaceGroup:
+def _decided(group: gemmi.SpaceGroup, what: str, angles: tuple[float, ...]) -> gemmi.SpaceGroup:
     """The group with the axes that the cell tells, if it has no two origins."""
     extension = group.ext.strip("\x00")
     if extension in ("1", "2"):
@@ -323,7 +300,7 @@ def _decided(group: gemmi.SpaceGroup, what: str, angles: np.ndarray) -> gemmi.Sp
     return group
 
 
-def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
+def _monoclinic_setting(name: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
     """The group of a short symbol, whose unique axis has the only angle that is not 90°."""
     symbol = _spellings(name)
     oblique = [
@@ -339,40 +316,32 @@ def _monoclinic_setting(name: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup
             f"the space group '{name}' does not fit a cell with the angles {shown}°, and no "
             "symmetry operations are listed; list them, or correct the symbol"
         )
-    if oblique:
-        return group, []
-    return group, [
+    return group, "" if oblique else (
         f"guessed setting: the space group '{name}' does not tell its unique axis, nor do the "
         f"angles, which are all 90°; read as '{group.hm}'. List the symmetry operations, or write "
         "the symbol in full, if that is wrong"
-    ]
+    )
 
 
-def _standard_setting(number: str, angles: np.ndarray) -> tuple[gemmi.SpaceGroup, list[str]]:
+def _standard_setting(number: str, angles: tuple[float, ...]) -> tuple[gemmi.SpaceGroup, str]:
     """The standard setting of a number, which is a guess for 3 to 74."""
     group = _decided(_numbered(number), f"number {number}", angles)
     if not 3 <= group.number <= 74:
-        return group, []
+        return group, ""
     if group.number <= 15:
         letter, element = group.hm.split()[0], group.hm.split()[2]
         group, _ = _monoclinic_setting(f"{letter} {element}", angles)
-    return group, [
+    return group, (
         f"guessed setting: of the space group only the number {number} is given, which has several "
         f"settings; read as '{group.hm}'. List the symmetry operations, or give the full symbol, "
         "if that is wrong"
-    ]
+    )
 
 
 # The cell -----------------------------------------------------------------------------------------
 
 
-def _check_cell(
-    operations: Operations,
-    lengths: np.ndarray,
-    angles: np.ndarray,
-    listed: tuple[str, ...],
-    symbols: Symbols,
-) -> None:
+def _check_cell(operations: Operations, lengths: np.ndarray, angles: np.ndarray, what: str) -> None:
     """Refuse a cell that the operations would change."""
     if len(operations.rotations) == 1:
         return
@@ -384,7 +353,6 @@ def _check_cell(
     if (np.abs(moved - metric) <= _METRIC_TOLERANCE * products).all():
         return
     cell = ", ".join(f"{x:.6g}" for x in [*lengths, *angles])
-    what = "the symmetry operations that are listed do" if listed else f"{symbols} does"
     raise StructureFileError(
         f"{what} not fit the cell ({cell}: lengths in Å, angles in °), which they would change; "
         "correct the cell, the axes or the symmetry"

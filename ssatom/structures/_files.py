@@ -1,122 +1,194 @@
-"""One crystal as it was read, and bytes and text of files, packed or not."""
+"""Files of structures, by their names: CIF, VASP's files, and what pymatgen reads."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
-import zlib
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
-from pymatgen.core import Composition, Element, Lattice, Structure
+from pymatgen.core import Structure
 
-from ssatom.exceptions import StructureFileError
-from ssatom.structures._arrays import StructureArrays
+from ssatom.exceptions import (
+    MissingFileError,
+    StructureError,
+    StructureFileError,
+    StructureWarning,
+    attempt,
+    unwrap,
+)
+from ssatom.structures._arrays import Crystal, structure_arrays
+from ssatom.structures._cif import count_crystals, read_cif
+from ssatom.structures._poscar import read_poscar
+from ssatom.structures._text import listed, plain_name, read_bytes, shorten
+from ssatom.warn import warn_user
 
-_OPENERS: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".lzma": lzma.open,
-}
-_SHOWN = 120  # characters of a text in a message
-
-
-class Crystal:
-    """Checked arrays, what is ambiguous about them, and the structure, built when asked for."""
-
-    def __init__(
-        self,
-        arrays: StructureArrays,
-        structure: Structure | None = None,
-        *,
-        labels: list[str] | None = None,
-        doubts: Sequence[str] = (),
-        source: str | None = None,
-    ) -> None:
-        self.arrays = arrays
-        self.labels = labels
-        self.doubts = doubts
-        self.source = source
-        if structure is not None:
-            self.structure = structure
-
-    @cached_property
-    def structure(self) -> Structure:
-        """The pymatgen structure."""
-        return plain_structure(self.arrays, labels=self.labels)
+_VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
 
 
-def plain_structure(arrays: StructureArrays, **fields: Any) -> Structure:
-    """Pymatgen structure of arrays.
+def structure_from_file(path: str | os.PathLike[str]) -> Structure:
+    """Pymatgen structure of a file that holds one.
 
     Parameters
     ----------
-    arrays : StructureArrays
-        Lattice, atomic numbers and fractional coordinates.
-    **fields : object
-        Further arguments of pymatgen's Structure, such as `labels`.
+    path : str or path-like
+        CIF (read with gemmi), VASP's POSCAR, CONTCAR, CHGCAR or LOCPOT, or another format that
+        pymatgen knows by its name, also packed (.gz, .bz2, .xz). The kind is told by the name.
 
     Returns
     -------
     Structure
-        Of elements without charges.
+        Of a CIF file all atoms of the cell, in the order of its lines and symmetry operations,
+        as elements without charges.
+
+    Warns
+    -----
+    StructureWarning
+        If the file is ambiguous and one reading is sound: occupancies that are not given, a
+        setting of the space group that is guessed, atoms that do not make up the formula.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    StructureFileError
+        If it cannot be read, holds several crystals, or is ambiguous: sites without coordinates,
+        partly occupied or of no element, a POSCAR without elements.
+
+    Notes
+    -----
+    A CIF file is read by the symmetry operations that it lists; without any, by those of its
+    Hall symbol, its Hermann-Mauguin symbol or the number of its space group, where these and the
+    cell determine a setting. Sites closer than 0.01 Å to an element of symmetry are on it.
+
+    References
+    ----------
+    .. [1] S. R. Hall, F. H. Allen and I. D. Brown, Acta Crystallographica A 47, 655 (1991),
+       https://doi.org/10.1107/S010876739101067X
+    .. [2] M. Wojdyr, Journal of Open Source Software 7, 4200 (2022),
+       https://doi.org/10.21105/joss.04200
 
     Examples
     --------
-    >>> from pymatgen.core import Lattice, Structure
-    >>> from ssatom.structures import plain_structure, structure_arrays
-    >>> plain_structure(structure_arrays(Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])))[0]
-    PeriodicSite: Po (0.0, 0.0, 0.0) [0.0, 0.0, 0.0]
+    >>> from ssatom.structures import structure_from_file
+    >>> structure_from_file("nowhere.cif")
+    Traceback (most recent call last):
+    ...
+    ssatom.exceptions.MissingFileError: nowhere.cif: there is no such file ...
     """
-    # Ready-made compositions save a third of the time that it takes to build a structure.
-    species: Sequence[Any] = [_composition(number) for number in arrays.numbers.tolist()]
-    return Structure(Lattice(arrays.lattice), species, arrays.frac_coords, **fields)
+    crystal = unwrap(attempt(crystal_from_file, path))
+    for doubt in crystal.doubts:
+        warn_user(StructureWarning(doubt, source=crystal.source))
+    return crystal.structure
 
 
-@lru_cache(maxsize=256)
-def _composition(number: int) -> Composition:
-    return Composition({Element.from_Z(number): 1})
+def several_crystals(file: str, names: Sequence[str]) -> StructureFileError:
+    """The error of a file that should hold one crystal and holds several.
+
+    Parameters
+    ----------
+    file : str
+        What the message calls the file.
+    names : sequence of str
+        Names of its data blocks; none if it is no CIF file.
+
+    Returns
+    -------
+    StructureFileError
+        To be raised by the caller.
+    """
+    shown = listed([f"'{name}'" for name in names])
+    blocks = f", {len(names)} data blocks with atoms ({shown})" if names else ""
+    return StructureFileError(
+        f"{file} holds several crystals{blocks}; put the one that is meant into a file of its own, "
+        "or read them all with ssatom.corpora.read_structures"
+    )
 
 
-def shorten(text: str) -> str:
-    """Text for a message, cut if it is long."""
-    return text if len(text) <= _SHOWN else f"{text[:60]}…"
+def crystal_from_file(path: str | os.PathLike[str]) -> Crystal:
+    """The crystal of a file that holds one; errors carry the path as their source."""
+    source = os.fspath(path)
+    crystals = unwrap(attempt(read_crystals, path, source=source))
+    if len(crystals) > 1:
+        raise several_crystals("this file", [name for name, _ in crystals]).at(source=source)
+    [(_, crystal)] = crystals
+    if isinstance(crystal, StructureError):
+        raise crystal.at(source=source)
+    crystal.source = source
+    return crystal
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names for a message, the first of many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | StructureError]]:
+    """Each crystal of a file of structures, with its name in the file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `structure_from_file`.
+
+    Returns
+    -------
+    list of (str, Crystal or StructureError)
+        The name is empty in a file of one crystal; else that of the data block, with ".2" and so
+        on behind it where a name comes again. An error says why there is no crystal.
+
+    Raises
+    ------
+    StructureFileError, MissingFileError
+        If the file as a whole cannot be read.
+    """
+    if not os.path.exists(path):
+        raise MissingFileError(
+            f"there is no such file (looked in {os.getcwd()}); text is taken for the path of a "
+            "structure file"
+        )
+    if os.path.isdir(path):
+        raise StructureFileError(
+            "this is a folder; read its files with ssatom.corpora.read_structures"
+        )
+    name = plain_name(path)
+    if _is_cif(name):
+        return read_cif(path)
+    if any(fnmatchcase(name, pattern) for pattern in _VASP_NAMES) and not name.endswith(
+        (".json", ".mcif", ".xml")
+    ):
+        return [("", read_poscar(path))]
+    structure = _by_pymatgen(path)
+    return [("", Crystal(structure_arrays(structure), structure))]
 
 
-def plain_name(path: str | os.PathLike[str]) -> str:
-    """Name of a file in lower case, without the ending that tells of packing."""
-    name = Path(path).name.lower()
-    stem, ending = os.path.splitext(name)
-    return stem if ending in _OPENERS else name
+def count_in_file(path: str | os.PathLike[str]) -> int:
+    """Number of crystals that `read_crystals` gives of a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As for `structure_from_file`; only a CIF file is opened.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    StructureFileError
+        If a CIF file cannot be opened or unpacked.
+    """
+    return count_crystals(read_bytes(path)) if _is_cif(plain_name(path)) else 1
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Content of a file, unpacked."""
-    opener = _OPENERS.get(Path(path).suffix.lower(), open)
+def _is_cif(name: str) -> bool:
+    return ".cif" in name and ".mcif" not in name
+
+
+def _by_pymatgen(path: str | os.PathLike[str]) -> Structure:
     try:
-        with opener(path, "rb") as file:
-            return file.read()
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    raise StructureFileError(f"this file cannot be read ({reason})")
-
-
-def decode(content: bytes) -> str:
-    """Text of a file in UTF-8, UTF-16 with its mark, or else in Latin-1."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+        return Structure.from_file(os.fspath(path))
+    except Exception as error:
+        reason = shorten(f"{type(error).__name__}: {error}".replace("\n", " "))
+    # Raised out here so that no reader's frames, with the whole file, stay alive behind it.
+    raise StructureFileError(
+        f"pymatgen cannot read this file ({reason}); allowed are files whose name and "
+        "content it knows, such as .cif or POSCAR (for .xyz and .jsonl see "
+        "ssatom.corpora.read_structures)"
+    )

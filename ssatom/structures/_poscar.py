@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Element
 
-from ssatom.exceptions import StructureError, StructureFileError
-from ssatom.structures._arrays import (
-    MAX_ATOMIC_NUMBER,
-    StructureArrays,
-    coordinates_problem,
-    lattice_problem,
-    reduced_formula,
-)
-from ssatom.structures._files import Crystal, decode, plain_name, read_bytes
+from ssatom.exceptions import StructureFileError
+from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, Crystal, StructureArrays, checked
+from ssatom.structures._text import decode, plain_name, read_bytes
 
 _MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
@@ -36,11 +30,7 @@ def read_poscar(path: str | os.PathLike[str]) -> Crystal:
     in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot") and potcar.is_file()
     elements = _POTCAR_TITLE.findall(decode(read_bytes(potcar))) if in_use else []
     arrays, doubts = _parse(lines, elements)
-    problem = lattice_problem(arrays.lattice, len(arrays.numbers))
-    problem = problem or coordinates_problem(arrays.frac_coords)
-    if problem:
-        raise StructureError(problem, formula=reduced_formula(arrays.numbers))
-    return Crystal(arrays, doubts=doubts)
+    return Crystal(checked(arrays), doubts=doubts)
 
 
 def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
@@ -156,34 +146,30 @@ def _counts(words: list[str], number: int) -> list[int]:
 
 
 def _body(lines: list[str], start: int, n_sites: int) -> list[str]:
-    """Lines of the coordinates, as many as there are atoms and not more."""
-    body = lines[start : start + n_sites]
+    """Lines of the coordinates, as many as there are atoms; velocities and grids may follow."""
+    end = start + n_sites
+    body = lines[start:end]
     empty = next((i for i, line in enumerate(body) if not line.strip()), len(body))
     if empty < n_sites:
         raise StructureFileError(
             f"it has coordinates for {empty} of {n_sites} atoms; correct the numbers of atoms, or "
             "add the coordinates"
         )
-    words = lines[start + n_sites].split()[:3] if start + n_sites < len(lines) else []
+    words = lines[end].split()[:3] if end < len(lines) else []
     if len(words) == 3 and not np.isnan(list(map(_number, words))).any():
         raise StructureFileError(
             f"it has coordinates for more than {n_sites} atoms; correct the numbers of atoms, or "
             "put an empty line before the velocities"
         )
-    _check_single(lines, start + n_sites)
-    return body
-
-
-def _check_single(lines: list[str], end: int) -> None:
-    """Refuse a second crystal; velocities and grids may follow the first."""
-    for i in range(end, len(lines)):
-        line = lines[i].strip().lower()
-        counts = lines[i - 1].split() if i > end and line[:1] in {*"dcks"} else []
-        if line.startswith("direct configuration") or (counts and all(map(str.isdecimal, counts))):
+    for i, line in enumerate(lines[end:], end):
+        mode = line.strip().lower()
+        counts = lines[i - 1].split() if i > end and mode[:1] in {*"dcks"} else []
+        if mode.startswith("direct configuration") or (counts and all(map(str.isdecimal, counts))):
             raise StructureFileError(
-                f"line {i + 1} ({_shown(lines[i])}) begins the coordinates of a second crystal; "
-                "put each crystal into a file of its own"
+                f"line {i + 1} ({_shown(line)}) begins the coordinates of a second crystal; put "
+                "each crystal into a file of its own"
             )
+    return body
 
 
 # Elements -----------------------------------------------------------------------------------------

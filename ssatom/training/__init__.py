@@ -7,8 +7,6 @@ the checkpoints that were asked for.
 """
 
 from ssatom.training.callbacks import STEP_LOSS, VALIDATION_LOSS
-from ssatom.training.config import TrainingConfig
-from ssatom.training.engine import train
-from ssatom.training.loader import BatchLoader
+from ssatom.training.engine import BatchLoader, TrainingConfig, best_epoch, train
 
-__all__ = ["STEP_LOSS", "VALIDATION_LOSS", "BatchLoader", "TrainingConfig", "train"]
+__all__ = ["STEP_LOSS", "VALIDATION_LOSS", "BatchLoader", "TrainingConfig", "best_epoch", "train"]

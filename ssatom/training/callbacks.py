@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from ssatom.repeatable import seed_dropout
-from ssatom.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from ssatom.training.engine import TrainingConfig
 
 VALIDATION_LOSS = "validation_loss"
 """Metric that every module must log: early stopping and the choice of the best epoch use it."""

@@ -1,27 +1,161 @@
-"""The training itself, whose loop is Lightning's."""
+"""The training itself, whose loop is Lightning's, with its settings and the order of batches."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from ssatom.exceptions import ParameterError
-from ssatom.training.callbacks import BEST, LAST, Checkpoints, History, NewEpoch, Stop
-from ssatom.training.config import TrainingConfig
-from ssatom.training.loader import BatchLoader
-from ssatom.training.process import (
-    forget_old_products,
-    training_settings,
+from ssatom.training.callbacks import (
+    BEST,
+    LAST,
+    VALIDATION_LOSS,
+    Checkpoints,
+    History,
+    NewEpoch,
+    Stop,
 )
+from ssatom.training.process import forget_old_products, training_settings
+from ssatom.validation import number, whole_number
 from ssatom.warn import ignore_for_good
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and where to train.
+
+    Parameters
+    ----------
+    max_epochs : int, default=100
+        Epochs at most.
+    patience : int or None, default=10
+        Stop when the validation loss has not fallen for so many epochs; None never stops early.
+    min_delta : float, default=0.0
+        What counts as a fall.
+    time_budget : float or None, default=None
+        Seconds of this call after which the epoch under way is the last one.
+    checkpoint_dir : path or None, default=None
+        Folder of checkpoints. A run that finds some there goes on from the last.
+    gradient_clip : float or None, default=None
+        Largest norm of the gradient.
+    device : str, default="auto"
+        "auto", "cpu", "cuda", one GPU of several such as "cuda:1", or another accelerator that
+        Lightning knows.
+    n_devices : int, default=1
+        Number of devices (or processes on a CPU), trained side by side by Lightning's DDP.
+    random_state : int, default=0
+        Seed of every draw.
+    progress_bar : bool, default=True
+        Whether to show progress.
+
+    Raises
+    ------
+    ParameterError
+        If a setting is out of range.
+    """
+
+    max_epochs: int = 100
+    patience: int | None = 10
+    min_delta: float = 0.0
+    time_budget: float | None = None
+    checkpoint_dir: str | Path | None = None
+    gradient_clip: float | None = None
+    device: str = "auto"
+    n_devices: int = 1
+    random_state: int = 0
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        whole_number("max_epochs", self.max_epochs, least=1)
+        whole_number("n_devices", self.n_devices, least=1)
+        number("min_delta", self.min_delta, "[0, inf)")
+        if self.patience is not None:
+            whole_number("patience", self.patience, least=1)
+        if self.time_budget is not None:
+            number("time_budget", self.time_budget, "[0, inf)")
+        if ":" in self.device and self.n_devices > 1:
+            raise ParameterError(
+                f"device={self.device!r} is one device, but n_devices={self.n_devices}; give "
+                f"device={self.device.partition(':')[0]!r}, or n_devices=1"
+            )
+
+
+class BatchLoader:
+    """Batches of one epoch after the other, shuffled anew each from the seed and the epoch alone.
+
+    Processes that train side by side take turns at the batches of one order; the last ones
+    begin again from the first, so that all have as many.
+
+    Parameters
+    ----------
+    make_batch : callable
+        From an index array, shape (n,), to whatever a training step takes.
+    indices : ndarray of int
+        Rows of this loader.
+    batch_size : int
+        Rows of a batch; the last one may have fewer.
+    shuffle : bool, default=False
+        Whether every epoch has an order of its own.
+    seed : int, default=0
+        Together with the epoch it fixes the order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.training import BatchLoader
+    >>> [batch.tolist() for batch in BatchLoader(np.asarray, np.array([5, 3, 9]), 2)]
+    [[5, 3], [9]]
+    """
+
+    def __init__(
+        self,
+        make_batch: Callable[[np.ndarray], Any],
+        indices: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.make_batch = make_batch
+        self.indices = np.asarray(indices)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0  # set by the engine
+
+    def __len__(self) -> int:
+        return -(-len(self._starts()) // _processes()[1])
+
+    def _starts(self) -> range:
+        return range(0, len(self.indices), self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        indices = self.indices
+        if self.shuffle:
+            indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
+        (rank, n_processes), starts = _processes(), self._starts()
+        for turn in range(len(self)):
+            start = starts[(rank + turn * n_processes) % len(starts)]
+            yield self.make_batch(indices[start : start + self.batch_size])
+
+
+def _processes() -> tuple[int, int]:
+    """Rank of this process among those that train side by side, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
@@ -142,3 +276,34 @@ def train(
             best = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(best)
     return pd.DataFrame(history.rows)
+
+
+def best_epoch(history: pd.DataFrame, what: str, learning_rate: float) -> pd.Series:
+    """Row of the epoch whose weights are kept.
+
+    Parameters
+    ----------
+    history : DataFrame
+        From `train`.
+    what : str
+        Name of the training, for the message.
+    learning_rate : float
+        The parameter, for the message.
+
+    Returns
+    -------
+    Series
+        The first with the lowest validation loss.
+
+    Raises
+    ------
+    ParameterError
+        If no epoch had a finite validation loss.
+    """
+    losses = history[VALIDATION_LOSS]
+    if not math.isfinite(losses.min()):
+        raise ParameterError(
+            f"{what} diverged at learning_rate={learning_rate!r}: the validation loss was never "
+            "finite; give a lower learning_rate"
+        )
+    return history.iloc[int(losses.argmin())]

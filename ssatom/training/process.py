@@ -9,37 +9,30 @@ import os
 from collections.abc import Iterator
 from threading import Lock
 
-# How many products oneDNN, and PyTorch's layer above it, remember.
-_CAPACITIES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
 
-class _WhileAnyTrains:
-    """Settings of the process, made by the first of several threads and undone by the last."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_threads = 0
-        self._undo = contextlib.ExitStack()
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            self._n_threads += 1
-            if self._n_threads == 1:
-                self._undo.enter_context(_quiet_lightning())
-                self._undo.enter_context(_keep_freed_memory())
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_threads -= 1
-                if not self._n_threads:
-                    self._undo.close()
+_lock = Lock()
+_undo = contextlib.ExitStack()
+_n_threads = 0
 
 
-training_settings = _WhileAnyTrains()
-"""Context in which a training runs; it may be entered by any number of threads at once."""
+@contextlib.contextmanager
+def training_settings() -> Iterator[None]:
+    """Context of a training; the first of several threads enters it, and the last leaves it."""
+    global _n_threads
+    with _lock:
+        _n_threads += 1
+        if _n_threads == 1:
+            _undo.enter_context(_quiet_lightning())
+            _undo.enter_context(_keep_freed_memory())
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_threads -= 1
+            if not _n_threads:
+                _undo.close()
 
 
 @contextlib.contextmanager
@@ -86,5 +79,5 @@ def forget_old_products() -> None:
     their buffers: gigabytes. The settings are read at the first product in the process; one that
     is set already stays.
     """
-    for name in _CAPACITIES:
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # PyTorch's is second
         os.environ.setdefault(name, "32")

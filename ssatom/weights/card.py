@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import WeightsError
 from ssatom.files import CardFormat
+from ssatom.graph import GraphConfig
 
 FORMAT_VERSION = 4
 """Version of the folder's format; raise it with every change of files or fields."""
@@ -120,13 +122,7 @@ class WeightsCard:
 
     @classmethod
     def read(cls, path: Path) -> WeightsCard:
-        """Read a card of this format or an older one.
-
-        Raises
-        ------
-        WeightsError
-            If it is missing, no card, changed by hand or from a newer ssatom.
-        """
+        """Read a card of this format or an older one; WeightsError if it is none or was changed."""
         content = FORMAT.read(path)
         expected = {field.name for field in fields(cls)}
         if set(content) != expected:
@@ -134,3 +130,47 @@ class WeightsCard:
                 f"{path} has other fields than a card: {sorted(set(content) ^ expected)}"
             )
         return cls(**content)
+
+
+_TEMPLATE = """# {name}
+
+Self-supervised crystal graph encoder, {encoder}.
+
+```python
+from ssatom import GraphEmbeddingFeaturizer
+
+GraphEmbeddingFeaturizer(layers="012", weights="{name}").fit_transform(structures)
+```
+
+- **Corpus**: {description} ({n_structures:,} structures, no label of any kind).
+- **Terms**: {terms}
+- **Graphs**: {neighbors}
+- **Recipe**: {recipe}.
+- **Epoch kept**: {metrics}.
+
+`curve.csv` has every epoch, `card.json` every setting and the sha256 of each file.
+`corpus.safetensors` lists formula hashes and volumes of the corpus, for
+`load_pretrained("{name}").overlap(structures)`.
+"""
+
+
+def render_readme(card: WeightsCard) -> str:
+    """Markdown text of the README."""
+    kept = [
+        f"{k.removeprefix('validation_').replace('_', ' ')} {v:.4f}"
+        for k, v in card.metrics.items()
+        if k.startswith("validation_")
+    ]
+    if "epochs_run" in card.metrics:
+        kept.insert(0, "{epoch:.0f} of {epochs_run:.0f}".format(**card.metrics))
+    recipe = {k: " + ".join(v) if isinstance(v, list) else v for k, v in card.recipe.items()}
+    return _TEMPLATE.format(
+        name=card.name,
+        encoder=EncoderConfig(**card.encoder).describe(),
+        neighbors=GraphConfig(**card.graph).describe(),
+        recipe=", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.items()),
+        metrics=", ".join(kept),
+        description=card.corpus["description"],
+        n_structures=card.corpus["n_structures"],
+        terms=card.corpus["terms"],
+    )

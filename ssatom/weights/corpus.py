@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -52,33 +51,23 @@ class CorpusIndex:
             (_formula_hash(s.numbers), abs(np.linalg.det(s.lattice)) / len(s.numbers))
             for s in structures
         ]
-        return cls(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([row[1] for row in rows], dtype=np.float32),
-        )
+        table = np.array(rows, dtype=[("formula", np.int64), ("volume", np.float32)])
+        return cls(table["formula"], table["volume"])
 
     @classmethod
     def concatenate(cls, parts: Sequence[CorpusIndex]) -> CorpusIndex:
         """Index of several corpora together."""
-        return cls(
-            np.concatenate([p.formulas for p in parts]), np.concatenate([p.volumes for p in parts])
-        )
+        columns = zip(*[(part.formulas, part.volumes) for part in parts], strict=True)
+        return cls(*map(np.concatenate, columns))
+
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.lexsort((self.volumes, self.formulas))
+        return self.formulas[order], self.volumes[order]
 
     def contains(self, structures: Iterable[StructureArrays]) -> np.ndarray:
-        """Whether the corpus held the same formula with a volume per atom within 3 %.
-
-        Parameters
-        ----------
-        structures : iterable of StructureArrays
-            Length n.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-        """
+        """Whether the corpus held the same formula with a volume per atom within 3 %."""
         asked = CorpusIndex.of(structures)
-        order = np.lexsort((self.volumes, self.formulas))
-        formulas, volumes = self.formulas[order], self.volumes[order]
+        formulas, volumes = self._sorted()
         first = np.searchsorted(formulas, asked.formulas, side="left")
         last = np.searchsorted(formulas, asked.formulas, side="right")
         return np.array(
@@ -91,8 +80,7 @@ class CorpusIndex:
 
     def save(self, path: Path) -> None:
         """Write the index as safetensors, sorted, so that equal corpora give equal files."""
-        order = np.lexsort((self.volumes, self.formulas))
-        save_file({"formulas": self.formulas[order], "volumes": self.volumes[order]}, path)
+        save_file(dict(zip(("formulas", "volumes"), self._sorted(), strict=True)), path)
 
     @classmethod
     def load(cls, path: Path) -> CorpusIndex:
@@ -102,7 +90,7 @@ class CorpusIndex:
 
 def _formula_hash(numbers: np.ndarray) -> int:
     elements, counts = np.unique(numbers, return_counts=True)
-    counts = counts // reduce(np.gcd, counts)
+    counts = counts // np.gcd.reduce(counts)
     text = ",".join(f"{z}:{n}" for z, n in zip(elements.tolist(), counts.tolist(), strict=True))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -21,14 +21,13 @@ from torch import Tensor
 import ssatom
 from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
-from ssatom.exceptions import WeightsError
+from ssatom.exceptions import WeightsError, unwrap
 from ssatom.files import filling
 from ssatom.graph import GraphConfig
 from ssatom.repeatable import DrawFrom
-from ssatom.structures import check_structures, structure_arrays
-from ssatom.weights.card import FORMAT, WeightsCard
+from ssatom.structures import iter_arrays
+from ssatom.weights.card import FORMAT, WeightsCard, render_readme
 from ssatom.weights.corpus import CorpusIndex
-from ssatom.weights.readme import render_readme
 
 DEFAULT_WEIGHTS = "smooth-128x5-mp"
 """Name of the set that ``weights=None`` means."""
@@ -101,16 +100,8 @@ class PretrainedEncoder:
     def columns(self, layers: Sequence[int]) -> np.ndarray:
         """Places of the chosen layers among the numbers of a site.
 
-        Parameters
-        ----------
-        layers : sequence of int
-            Layer numbers.
-
-        Returns
-        -------
-        ndarray of int
-            Layer by layer in the order given, then the coordination numbers where any layer from
-            1 on is chosen: layer 0 knows the element alone.
+        Layer by layer in the order given, then the coordination numbers where any layer from 1 on
+        is chosen: layer 0 knows the element alone.
         """
         blocks = [np.arange(self.hidden_dim) + layer * self.hidden_dim for layer in layers]
         if any(layers):
@@ -132,8 +123,8 @@ class PretrainedEncoder:
         return [] if self.card is None else self.card.near_constant.get(pooling, [])
 
     @cached_property
-    def _corpus_index(self) -> CorpusIndex | None:
-        return None if self.folder is None else CorpusIndex.load(self.folder / _CORPUS)
+    def _corpus_index(self) -> CorpusIndex:
+        return CorpusIndex.load(self.folder / _CORPUS) if self.folder else CorpusIndex.of([])
 
     def overlap(self, structures: Any) -> np.ndarray:
         """Which structures were in the pretraining corpus.
@@ -149,20 +140,15 @@ class PretrainedEncoder:
             True where the corpus held the same reduced formula with a volume per atom within
             3 %. All False for random weights, which saw nothing.
         """
-        arrays = [structure_arrays(s) for s in check_structures(structures)]
-        if self._corpus_index is None:
-            return np.zeros(len(arrays), dtype=bool)
-        return self._corpus_index.contains(arrays)
+        return self._corpus_index.contains(map(unwrap, iter_arrays(structures)))
 
 
 def _shipped_root() -> Path:
     """Folder of the shipped sets: inside the installed package, or beside it in a checkout."""
     package = Path(ssatom.__file__).parent
+    in_checkout = (package.parent / "pyproject.toml").is_file()
     inside = package / "_weights"
-    beside = package.parent / "weights"
-    if not inside.is_dir() and (package.parent / "pyproject.toml").is_file():
-        return beside
-    return inside
+    return package.parent / "weights" if in_checkout and not inside.is_dir() else inside
 
 
 def list_weights() -> list[str]:
@@ -183,8 +169,7 @@ def list_weights() -> list[str]:
 
 
 def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
-    if name_or_folder is None:
-        name_or_folder = DEFAULT_WEIGHTS
+    name_or_folder = DEFAULT_WEIGHTS if name_or_folder is None else name_or_folder
     if isinstance(name_or_folder, str) and name_or_folder in list_weights():
         return _shipped_root() / name_or_folder
     if isinstance(name_or_folder, str | os.PathLike) and Path(name_or_folder).is_dir():
@@ -263,12 +248,6 @@ def random_weights(
     -------
     PretrainedEncoder
         Without card and folder.
-
-    Examples
-    --------
-    >>> from ssatom.weights import random_weights
-    >>> random_weights(1).name
-    'random-1'
     """
     with DrawFrom(random_state):
         encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
@@ -329,12 +308,12 @@ def save_pretrained(
         The folder.
     """
     folder = Path(folder)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
-    features = element_features.detach().cpu().contiguous()
+    tensors = {**encoder.state_dict(), _FEATURES: element_features}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # The sizes are in the file, so that its hash tells encoders apart that export other states.
     sizes = {"encoder": json.dumps(encoder.config.to_dict())}
     with filling(folder, last=_CARD) as new:
-        save_file({**tensors, _FEATURES: features}, new / _TENSORS, metadata=sizes)
+        save_file(tensors, new / _TENSORS, metadata=sizes)
         corpus_index.save(new / _CORPUS)
         curve.to_csv(new / _CURVE, index=False, float_format="%.6g", lineterminator="\n")
         card = WeightsCard(
@@ -343,7 +322,7 @@ def save_pretrained(
             package_version=ssatom.__version__,
             encoder=encoder.config.to_dict(),
             graph=graph_config.to_dict(),
-            element_table_sha256=element_table_hash(features.numpy()),
+            element_table_sha256=element_table_hash(tensors[_FEATURES].numpy()),
             files=FORMAT.hashes(new, (_TENSORS, _CORPUS, _CURVE)),
             corpus=corpus,
             recipe=recipe,

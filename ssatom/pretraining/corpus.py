@@ -1,10 +1,11 @@
-"""A corpus turned into graphs once, in memory or on disk, with what identifies its crystals."""
+"""A corpus turned once into graphs and targets, in memory or on disk, and what identifies it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,6 @@ from tqdm import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch, GraphRemarks
-from ssatom.pretraining.targets import Targets
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
 from ssatom.warn import warn_user
@@ -24,6 +24,7 @@ from ssatom.weights import CorpusIndex
 _CHUNK = 1000  # structures held at a time
 _COMPARED = 100  # structures by which a corpus is known again
 _MARKER = "complete.json"
+_DTYPE = np.dtype("<f2")  # of targets
 
 
 class TrainingBatch(NamedTuple):
@@ -36,6 +37,50 @@ class TrainingBatch(NamedTuple):
         """The batch with every tensor on `device`."""
         targets = {name: rows.to(device) for name, rows in self.targets.items()}
         return TrainingBatch(self.graphs.to(device), targets)
+
+
+class Targets:
+    """Rows of targets of one task, in the order of the graphs, to half precision.
+
+    They are kept in the folder of the graphs, or without one in memory.
+    """
+
+    def __init__(self, task: PretrainingTask, folder: Path | None) -> None:
+        self.task = task
+        self.path = None if folder is None else folder / f"targets_{task.name}.bin"
+        self._parts: list[np.ndarray] = []
+        self._widths: set[int] = set()
+
+    def add(self, structures: Sequence[StructureArrays], *, append: bool) -> None:
+        """Compute the rows of more structures; without `append` a file begins anew."""
+        found = [self.task.checked_targets(arrays) for arrays in structures]
+        self._widths |= {rows.shape[1] for rows in found}
+        if len(self._widths) > 1:
+            raise ParameterError(
+                f"task {self.task.name}: compute_targets must give rows of one length for all "
+                f"structures; got lengths {', '.join(map(str, sorted(self._widths)))}"
+            )
+        rows = np.concatenate(found).astype(_DTYPE)
+        if self.path is None:
+            self._parts.append(rows)
+            return
+        with open(self.path, "ab" if append else "wb") as file:
+            file.write(rows.tobytes())
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        if self.path is None:
+            return np.concatenate(self._parts)
+        return np.memmap(self.path, _DTYPE, mode="r")
+
+    def select(self, rows: np.ndarray, graphs: CrystalGraphs) -> torch.Tensor:
+        """Rows of the structures at an index array, float32."""
+        if self.task.target_rows == "site":
+            rows = graphs.sites_of(rows)
+            n_rows = graphs.n_sites
+        else:
+            n_rows = len(graphs)
+        return torch.from_numpy(self._rows.reshape(n_rows, -1)[rows].astype("f4"))
 
 
 class Corpus(NamedTuple):
@@ -73,16 +118,16 @@ def build_corpus(
     rows = iter_arrays(structures)
     n_given = len(structures) if isinstance(structures, Sized) else None
     if n_drawn is not None:
-        check_draw(structures, n_drawn)
-        rows, n_given = _draw(rows, n_given or 0, n_drawn, random_state), n_drawn
+        draw = np.random.default_rng(random_state).choice(n_given or 0, n_drawn, replace=False)
+        drawn, n_given = set(draw.tolist()), n_drawn
+        rows = (row for i, row in enumerate(rows) if i in drawn)
     first = list(islice(rows, _COMPARED))
     if folder is not None and (folder / _MARKER).exists():
         return _reopen(folder, _digest(first), n_given, targets)
-    rows = chain(first, rows)
     parts: list[CrystalGraphs] = []
     indices: list[CorpusIndex] = []
     skipped: list[str] = []
-    for arrays, pairs in _chunks(rows, converter, skipped, progress_bar):
+    for arrays, pairs in _chunks(chain(first, rows), converter, skipped, progress_bar):
         part = converter.assemble(arrays, pairs)
         if folder is not None:
             part.save(folder, append=bool(indices))
@@ -102,14 +147,6 @@ def build_corpus(
     mark = {"n_rows": len(index) + len(skipped), "first": _digest(first)}
     (folder / _MARKER).write_text(json.dumps(mark))
     return Corpus(CrystalGraphs.load(folder), targets, index)
-
-
-def _draw(
-    rows: Iterator[StructureArrays | StructureError], n_given: int, n: int, seed: int
-) -> Iterator[StructureArrays | StructureError]:
-    """`n` of the rows, drawn at random, in their order."""
-    drawn = set(np.random.default_rng(seed).choice(n_given, n, replace=False).tolist())
-    return (row for i, row in enumerate(rows) if i in drawn)
 
 
 def check_draw(structures: Iterable[StructureLike], n: int | None) -> None:
@@ -134,7 +171,7 @@ def _digest(rows: Sequence[StructureArrays | StructureError]) -> str:
 
 
 def _reopen(folder: Path, digest: str, n_given: int | None, targets: dict[str, Targets]) -> Corpus:
-    """Graphs of an earlier call, if it was given the same structures.
+    """What an earlier call wrote, if it was given the same structures.
 
     The first ones tell, and their number where it is known; to read them all would take as long
     as to make the graphs.
@@ -168,9 +205,9 @@ def _chunks(
         if isinstance(own, StructureError):
             skipped.append(str(own))
         elif isinstance(row, StructureArrays):
-            pairs.append(own)
+            pairs.append(own[0])
             arrays.append(row)
-            remarks.note(i, converter.remarks(row, own))
+            remarks.note(i, own[1])
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []

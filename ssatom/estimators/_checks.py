@@ -1,26 +1,59 @@
-"""Checks of targets and sample weights."""
+"""What parameters, targets and sample weights may be; all else is a ParameterError."""
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 
 from ssatom.exceptions import ParameterError
 
+PARAMETER_GRID: dict[str, list[Any]] = {
+    "learning_rate": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+    "n_conv": [2, 3, 4, 5],
+    "n_hidden": [1, 2, 3, 4],
+    "hidden_dim": [32, 64, 96, 128],
+}
+"""Ranges of the paper's Table I, for `GridSearchCV` or `RandomizedSearchCV`."""
+
+_SIZE = Interval(Integral, 1, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+_ALLOWED: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("n_conv", "hidden_dim", "n_hidden", "max_epochs", "n_members"), (_SIZE,)),
+    "patience": (_SIZE, None),
+    "batch_size": (Interval(Integral, 2, None, closed="left"),),
+    "learning_rate": (_POSITIVE,),
+    **dict.fromkeys(("gradient_clip", "time_budget", "encoder_learning_rate"), (_POSITIVE, None)),
+    "dropout": (Interval(Real, 0, 1, closed="left"),),
+    "weight_decay": (Interval(Real, 0, None, closed="left"),),
+    "validation_fraction": (Interval(Real, 0, 1, closed="neither"),),
+    "learning_rate_schedule": (StrOptions({"plateau", "cosine", "constant"}),),
+    "loss": (StrOptions({"huber", "squared"}),),
+    "encoder": (StrOptions({"frozen", "fine-tune"}),),
+    "level": (StrOptions({"structure", "site"}),),
+    "precision": (StrOptions({"auto", "float32", "bfloat16"}),),
+}
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Refuse the first parameter, of those from ``get_params``, that is out of range."""
+    for name, value in parameters.items():
+        rules = [make_constraint(rule) for rule in _ALLOWED.get(name, ())]
+        # Python takes True for 1, and none of these parameters is a flag.
+        good = not isinstance(value, bool) and any(rule.is_satisfied_by(value) for rule in rules)
+        if rules and not good:
+            allowed = " or ".join(map(str, rules))
+            raise ParameterError(f"{name}={value!r} is not allowed; give {allowed}")
+
 
 def check_continuous(y: Any) -> np.ndarray:
-    """Targets of a regressor as float64, shape (n_rows,) or (n_rows, n_outputs).
-
-    Raises
-    ------
-    ParameterError
-        If they are None, no numbers, of more than two dimensions or not finite.
-    """
-    _refuse_none(y)
+    """Targets of a regressor as finite float64, shape (n_rows,) or (n_rows, n_targets)."""
     y = _as_numbers(y, "y")
     if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] == 0):
         raise ParameterError(
@@ -30,17 +63,8 @@ def check_continuous(y: Any) -> np.ndarray:
     return y
 
 
-def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
-    if bad.any():
-        place = tuple(np.argwhere(bad)[0].tolist())
-        raise ParameterError(
-            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
-            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
-        )
-
-
 def refuse_constant(columns: np.ndarray) -> None:
-    """Raise ParameterError for the first column that is the same in all rows."""
+    """Refuse targets with a column that is the same in all rows."""
     if len(columns) < 2:
         raise ParameterError(
             f"y has {len(columns)} rows (of weight above 0); give at least 2, and 20 or more to "
@@ -57,13 +81,7 @@ def refuse_constant(columns: np.ndarray) -> None:
 
 
 def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and the class of each row as a number from 0 on.
-
-    Raises
-    ------
-    ParameterError
-        If `y` is None or continuous, has missing values or several columns.
-    """
+    """Classes, and the class of each row as a number from 0 on."""
     _refuse_none(y)
     try:
         y = column_or_1d(y, warn=True)
@@ -76,7 +94,7 @@ def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
-    """Raise ParameterError where the rows are all of one class, or there is none."""
+    """Refuse rows that are all of one class."""
     present = classes[np.unique(codes)]
     if len(present) < 2:
         names = ", ".join(map(repr, present.tolist()))
@@ -87,13 +105,7 @@ def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:
 
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """Weights as float64, shape (n_rows,); ones for None.
-
-    Raises
-    ------
-    ParameterError
-        If they are no numbers, not `n_rows`, one is negative or not finite, or all are 0.
-    """
+    """Weights as finite float64 from 0 on, shape (n_rows,); ones for None."""
     if sample_weight is None:
         return np.ones(n_rows)
     weights = _as_numbers(sample_weight, "sample_weight")
@@ -116,7 +128,17 @@ def _refuse_none(y: Any) -> None:
         raise ParameterError("requires y to be passed, but the target y is None")
 
 
+def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
+    if bad.any():
+        place = tuple(np.argwhere(bad)[0].tolist())
+        raise ParameterError(
+            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
+            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
+        )
+
+
 def _as_numbers(values: Any, name: str) -> np.ndarray:
+    _refuse_none(values)
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

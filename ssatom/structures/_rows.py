@@ -1,23 +1,34 @@
-"""Containers of structures and of sites, row by row."""
+"""What counts as a structure, a site or a list of them, row by row."""
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
-from ssatom.structures._arrays import StructureArrays, formula_of
-from ssatom.structures._convert import ALLOWED, ARRAY_OF_SITES, StructureLike, crystal_of, is_atoms
-from ssatom.structures._files import Crystal, shorten
+from ssatom.structures._arrays import Crystal, StructureArrays, formula_of, structure_arrays
+from ssatom.structures._atoms import structure_from_atoms
+from ssatom.structures._files import crystal_from_file
+from ssatom.structures._text import shorten
 from ssatom.warn import warn_user
 
-_Row = TypeVar("_Row")
-_Pair: TypeAlias = "tuple[Structure, int]"
+if TYPE_CHECKING:
+    from ase import Atoms
+
+StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
+
+_ALLOWED = "a pymatgen Structure, ASE Atoms, or the path of a structure file"
+_ARRAY_OF_SITES = (
+    "NumPy takes structures apart into their sites: give the list of structures itself, or a Series"
+)
+_Taken = TypeVar("_Taken")
 
 
 def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
@@ -60,23 +71,15 @@ def iter_structures(
 
     Parameters
     ----------
-    structures : iterable of Structure, Atoms or path
-        As for `check_structures`; a generator is streamed. Rows that are a StructureError
-        already are handed on.
+    structures : iterable of Structure, Atoms, path or StructureError
+        As for `check_structures`; a generator is streamed, and errors are handed on.
 
     Returns
     -------
     iterator of Structure or StructureError
         One for each row, in order. A container that is wrong as a whole is refused at once.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ssatom.structures import iter_structures
-    >>> [type(item).__name__ for item in iter_structures([bulk("Cu"), None])]
-    ['Structure', 'StructureError']
     """
-    return _each(_rows(structures, "structures", 1), _structure, "structures")
+    return _each(structures, "structures", lambda crystal, _: crystal.structure)
 
 
 def iter_arrays(
@@ -94,7 +97,7 @@ def iter_arrays(
     iterator of StructureArrays or StructureError
         One for each row, in order.
     """
-    return _each(_rows(structures, "structures", 1), _arrays, "structures")
+    return _each(structures, "structures", lambda crystal, _: crystal.arrays)
 
 
 def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
@@ -141,54 +144,47 @@ def iter_sites(
     -------
     iterator of (Structure, int) or StructureError
         One for each row, in order. A container that is wrong as a whole is refused at once.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ssatom.structures import iter_sites
-    >>> for item in iter_sites([(bulk("Cu"), 1)]):
-    ...     print(item)
-    sites[0] (Cu): site index 1 is out of range; allowed is 0 (1 site, counted from 0)
     """
-    return _each(_rows(pairs, "sites", 2), _site, "sites")
+    return _each(pairs, "sites", _site)
 
 
 def _each(
-    rows: Iterable[Any], take: Callable[[Any], tuple[_Row, Crystal]], collection: str
-) -> Iterator[_Row | StructureError]:
+    container: Any, name: str, take: Callable[[Crystal, Any], _Taken]
+) -> Iterator[_Taken | StructureError]:
     """What is taken of each row, or its error; this adds the row to errors and warnings."""
-    for i, row in enumerate(rows):
-        taken: Any = row
-        if not isinstance(row, StructureError):
-            taken = attempt(take, row, row=i, collection=collection)
-        if isinstance(taken, StructureError):
+    rows = _rows(container, name, 2 if name == "sites" else 1)  # refuses a wrong container at once
+
+    def read(row: Any) -> tuple[Crystal, _Taken]:
+        structure, index = _pair(row) if name == "sites" else (row, None)
+        crystal = _crystal(structure)
+        return crystal, take(crystal, index)
+
+    def stream() -> Iterator[_Taken | StructureError]:
+        for i, row in enumerate(rows):
+            known = isinstance(row, StructureError)
+            found = row if known else attempt(read, row, row=i, collection=name)
+            if isinstance(found, StructureError):
+                yield found
+                continue
+            crystal, taken = found
+            for doubt in crystal.doubts:
+                warn_user(StructureWarning(doubt, [i], crystal.source))
             yield taken
-            continue
-        value, crystal = taken
-        for doubt in crystal.doubts:
-            warn_user(StructureWarning(doubt, [i], crystal.source))
-        yield value
+
+    return stream()
 
 
-def _structure(row: Any) -> tuple[Structure, Crystal]:
-    crystal = crystal_of(row)
-    return crystal.structure, crystal
+def _pair(row: Any) -> Any:
+    if isinstance(row, tuple | list | np.ndarray) and len(row) == 2:
+        return row
+    raise StructureError(
+        f"this row is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
+        "(structure, 0)"
+    )
 
 
-def _arrays(row: Any) -> tuple[StructureArrays, Crystal]:
-    crystal = crystal_of(row)
-    return crystal.arrays, crystal
-
-
-def _site(row: Any) -> tuple[_Pair, Crystal]:
-    if not isinstance(row, tuple | list | np.ndarray) or len(row) != 2:
-        raise StructureError(
-            f"this row is of type {_kind(row)}; allowed is a pair (structure, site index), such as "
-            "(structure, 0)"
-        )
-    crystal, index = crystal_of(row[0]), row[1]
-    structure, n_sites = crystal.structure, len(crystal.arrays.numbers)
-    problem = ""
+def _site(crystal: Crystal, index: Any) -> tuple[Structure, int]:
+    n_sites = len(crystal.arrays.numbers)
     if isinstance(index, bool | np.bool_) or not isinstance(index, int | np.integer):
         problem = (
             f"is of type {type(index).__name__}; allowed is a whole number, such as int(index)"
@@ -199,10 +195,9 @@ def _site(row: Any) -> tuple[_Pair, Crystal]:
             f"is {'negative' if index < 0 else 'out of range'}; allowed is {allowed} "
             f"({n_sites} site{'s' * (n_sites > 1)}, counted from 0)"
         )
-    if problem:
-        formula = formula_of(structure)
-        raise StructureError(f"site index {index!r} {problem}", formula=formula)
-    return (structure, int(index)), crystal
+    else:
+        return crystal.structure, int(index)
+    raise StructureError(f"site index {index!r} {problem}", formula=formula_of(crystal.structure))
 
 
 def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
@@ -211,7 +206,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
     if container is None:
         raise StructureError(f"{name} is None; give a list, such as {example}")
     if isinstance(container, IStructure | IMolecule | str | bytes | os.PathLike) or (
-        is_atoms(container)
+        _is_atoms(container)
     ):
         raise StructureError(
             f"{name} is one {_kind(container)} where a list belongs; give {example}"
@@ -248,9 +243,9 @@ def _array_rows(array: np.ndarray, name: str, n_columns: int) -> Iterable[Any]:
     if array.ndim == 2 and array.shape[1] == n_columns == 1:
         array = array[:, 0]
     if array.size and isinstance(array.flat[0], Site):
-        raise StructureError(f"{what} that holds sites; {ARRAY_OF_SITES}")
+        raise StructureError(f"{what} that holds sites; {_ARRAY_OF_SITES}")
     if array.dtype.kind not in "OU" or array.ndim != (shape[-1] == n_columns == 2) + 1:
-        rows = ALLOWED if n_columns == 1 else "a pair (structure, site index)"
+        rows = _ALLOWED if n_columns == 1 else "a pair (structure, site index)"
         raise StructureError(f"{what}; allowed is an object array of which each row is {rows}")
     return array
 
@@ -261,3 +256,69 @@ def _kind(value: Any) -> str:
     if isinstance(value, str | bytes | os.PathLike):
         return f"{type(value).__name__} ({shorten(repr(os.fspath(value)))})"
     return type(value).__name__
+
+
+# One row ------------------------------------------------------------------------------------------
+
+
+def _crystal(row: Any) -> Crystal:
+    """The checked crystal of a row, or a StructureError that says what is wrong with it."""
+    if isinstance(row, StructureError):
+        raise row
+    if isinstance(row, StructureArrays):
+        return Crystal(row)
+    if isinstance(row, str | os.PathLike):
+        return crystal_from_file(_path(row))
+    if _is_atoms(row):
+        structure = structure_from_atoms(row)
+    elif isinstance(row, IStructure):
+        structure = cast(Structure, row)
+    else:
+        raise StructureError(f"this row is {_describe(row)}")
+    return Crystal(structure_arrays(structure), structure)
+
+
+def _path(row: str | os.PathLike[str]) -> str:
+    """The path that a row gives; text of a file is refused."""
+    path = os.fsdecode(row)
+    if "\n" in path or "\r" in path or "\0" in path:
+        raise StructureError(
+            f"this row is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
+            'file belongs; make structures of text first, with Structure.from_str(text, fmt="cif") '
+            'or fmt="poscar"'
+        )
+    return path
+
+
+def _is_atoms(value: Any) -> bool:
+    """Whether a value is ASE's Atoms, found out without importing ASE."""
+    module = sys.modules.get("ase.atoms")  # there if any Atoms are
+    return module is not None and isinstance(value, module.Atoms)
+
+
+def _describe(row: Any) -> str:
+    """What a row is that is no structure, and what to do about it."""
+    if _is_missing(row):
+        return f"{row}, a missing value; leave this row out, or give {_ALLOWED}"
+    kind = f"of type {type(row).__name__}"
+    if isinstance(row, IMolecule):
+        return (
+            f"{kind} ({row.formula}), which has no cell; put it into a box, for instance with "
+            "molecule.get_boxed_structure(20, 20, 20)"
+        )
+    if isinstance(row, Site):
+        return f"{kind}, one site and no structure; {_ARRAY_OF_SITES}"
+    if isinstance(row, dict):
+        return f"{kind}; make it a structure first, with Structure.from_dict"
+    if isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], IStructure):
+        return f"{kind}, a pair; give the structure alone, sites go to the featurizers of sites"
+    return f"{kind}; allowed is {_ALLOWED}"
+
+
+def _is_missing(row: Any) -> bool:
+    """None, nan, or what pandas puts into their place (told by name: pandas is slow to import)."""
+    return (
+        row is None
+        or (isinstance(row, float) and math.isnan(row))
+        or type(row).__name__ in ("NAType", "NaTType")
+    )

@@ -1,4 +1,4 @@
-"""What there is to say of crystals: errors and warnings, on the screen and in a table."""
+"""What commands show: texts, tables, and errors and warnings about single crystals."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ssatom.cli._output import aligned, counted, say
+import typer
+
+# 0.3333 in a CIF file, which the reader takes for 1/3; and noble gases, of which pymatgen wants
+# the electronegativity to put a formula in order.
+HARMLESS = (
+    r"Issues encountered while parsing CIF: \d+ fractional coordinates rounded [^\n]*\Z"
+    r"|No Pauling electronegativity for "
+)
+"""Warnings that are not shown, as a regular expression."""
 
 ERROR, WARNING, REMARK = "error", "warning", "remark"
-"""A crystal that could not be used, one that may not be what was meant, and what libraries say."""
+"""A crystal that cannot be used, one that may not be what was meant, and a library's warning."""
 
 _ORDER = (ERROR, WARNING, REMARK)
 _SHOWN = 20  # rows or kinds of each sort …
@@ -20,7 +28,7 @@ _NAMES = 5  # crystals of a kind that are named
 
 
 class Problem(NamedTuple):
-    """One thing to say of one crystal."""
+    """An error or a warning about one crystal."""
 
     source: str
     kind: str
@@ -42,19 +50,7 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
 def show_problems(
     problems: Sequence[Problem], n_all: int, noun: str = "structures", file: Path | None = None
 ) -> None:
-    """Show what matters on the screen.
-
-    Parameters
-    ----------
-    problems : sequence of Problem
-        All of them.
-    n_all : int
-        Number of structures, or rows, that were read.
-    noun : str, default="structures"
-        What these are.
-    file : Path, optional
-        Where all problems stand.
-    """
+    """Show the problems among `n_all` structures, and where `file` lists all of them."""
     for kind, most in ((WARNING, _SHOWN), (REMARK, _SHOWN_REMARKS)):
         alike = _alike(one for one in problems if one.kind == kind)
         for told in alike[:most]:
@@ -97,3 +93,39 @@ def _names(told: list[Problem]) -> str:
     sources = list(dict.fromkeys(one.source for one in told if one.source))
     more = f" and {len(sources) - _NAMES:,} more" if len(sources) > _NAMES else ""
     return ", ".join(sources[:_NAMES]) + more
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a text, in which names of files need not be UTF-8."""
+    typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
+
+
+def aligned(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
+    """Lines of a table, whose rows have equally many cells, columns side by side.
+
+    Examples
+    --------
+    >>> from ssatom.cli._screen import aligned
+    >>> print(aligned([("name", "size"), ("a", "10")]))
+    name  size
+    a     10
+    """
+    rows = [[" ".join(cell.split()) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(" " * indent + line.rstrip() for line in lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> from ssatom.cli._screen import counted
+    >>> counted(1, "crystal"), counted(1200, "crystal")
+    ('1 crystal', '1,200 crystals')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"

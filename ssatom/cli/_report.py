@@ -1,0 +1,217 @@
+"""The report of `ssatom fit` on what was held out: numbers, tables and figures."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+import ssatom
+from ssatom.cli._fitting import Rows
+from ssatom.cli._prediction import column_names, columns_of, predict_rows
+from ssatom.cli._screen import write_problems
+from ssatom.corpora._names import printable
+from ssatom.exceptions import GraphWarning, unwrap
+from ssatom.files import file_sha256, write_json
+from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
+
+PROBLEMS = "problems.csv"
+"""Table of errors and warnings about rows, if there are any."""
+
+_FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
+REPORT_FILES = (
+    *("report.json", "report.md", "predictions.csv", "history.png", PROBLEMS),
+    *_FIGURES.values(),
+)
+"""All that a report may have."""
+
+_NAMES = {
+    "mae": "mean absolute error",
+    "rmse": "root mean square error",
+    "r2": "R²",
+    "mae_of_mean": "mean absolute error of always giving the training mean",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "area under the ROC curve (each class against the others)",
+    "accuracy_of_commonest": "accuracy of always giving the commonest class",
+}
+
+
+def write_report(
+    folder: Path,
+    model: Any,
+    rows: Rows,
+    train: np.ndarray,
+    test: np.ndarray,
+    paths: Sequence[Path],
+    settings: dict[str, Any],
+    reading: float,
+) -> dict[str, Any]:
+    """Test a saved model on rows that were held out, write its report beside it, and return it."""
+    started = time.perf_counter()
+    held = predict_held(model, rows, test)
+    trained = rows.table["formula"].iloc[train]
+    weights = None
+    if hasattr(model, "weights_sha256_"):
+        weights = {"name": Path(str(model.weights_)).name, "sha256": model.weights_sha256_}
+    report = {
+        "settings": {"targets": rows.targets, **settings},
+        "estimator": type(model).__name__,
+        "metrics": _metrics(held, model, rows, train),
+        "rows": {
+            "read": len(rows.table) + len(rows.bad),
+            "left_out": len(rows.bad),
+            "train": len(train),
+            "test": len(test),
+            "test_formula_in_training": int(held["formula"].isin(trained).sum()),
+        },
+        "left_out": rows.bad,
+        "parameters": model.get_params(deep=False),
+        "training": {
+            "epochs": model.history_.groupby("member").size().tolist(),
+            "best_epochs": model.best_epochs_,
+        },
+        "weights": weights,
+        "data": [_data(path) for path in paths],
+        "seconds": {
+            "reading": reading,
+            "training": model.seconds_,
+            "testing": time.perf_counter() - started,
+        },
+        "ssatom": ssatom.__version__,
+    }
+    _write_files(folder, report, held, model, rows)
+    return report
+
+
+def _write_files(
+    folder: Path, report: dict[str, Any], held: pd.DataFrame, model: Any, rows: Rows
+) -> None:
+    figure = _FIGURES[rows.classify]
+    held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    _draw(held, rows.targets, model).savefig(folder / figure, dpi=150)
+    plot_history(model.history_).savefig(folder / "history.png", dpi=150)
+    write_json(folder / "report.json", report, default=str, ensure_ascii=False)
+    (folder / "report.md").write_text(_markdown(report, figure), encoding="utf-8")
+    if rows.problems:
+        write_problems(folder / PROBLEMS, rows.problems)
+
+
+def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:
+    """A row for each crystal held out: labels, true values, predictions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
+        found = predict_rows(model, [rows.structures[i] for i in test])
+        predicted = [unwrap(row) for row in found]
+    held = rows.table[["source", "formula"]].iloc[test].reset_index(drop=True)
+    held[rows.targets] = rows.y[test].reshape(len(test), -1)
+    names = column_names(rows.targets, len(model.networks_), getattr(model, "classes_", ()))
+    for name, values in zip(names, columns_of(model, predicted), strict=True):
+        held[f"{name}_predicted" if name in rows.targets else name] = values.to_pylist()
+    return held
+
+
+def _data(path: Path) -> dict[str, Any]:
+    digest = file_sha256(path) if path.is_file() else None
+    return {"path": printable(str(path)), "sha256": digest}
+
+
+def _metrics(
+    held: pd.DataFrame, model: Any, rows: Rows, train: np.ndarray
+) -> dict[str, dict[str, float | None]]:
+    """Scores by target."""
+    found = {}
+    for i, target in enumerate(rows.targets):
+        true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
+        if rows.classify:
+            areas = {name: held[f"{target}_probability_{name}"] for name in model.classes_}
+            found[target] = _class_scores(true, predicted, areas, rows.y[train])
+        else:
+            mean = rows.y[train].reshape(len(train), -1)[:, i].mean()
+            found[target] = {
+                "mae": float(metrics.mean_absolute_error(true, predicted)),
+                "rmse": float(metrics.root_mean_squared_error(true, predicted)),
+                "r2": float(metrics.r2_score(true, predicted)) if np.ptp(true) > 0 else None,
+                "mae_of_mean": float(np.abs(true - mean).mean()),
+            }
+    return found
+
+
+def _class_scores(
+    true: np.ndarray, predicted: np.ndarray, probabilities: dict[Any, Any], trained: np.ndarray
+) -> dict[str, float | None]:
+    hits = pd.Series(true == predicted)
+    areas = [
+        metrics.roc_auc_score(true == name, column)
+        for name, column in probabilities.items()
+        if 0 < (true == name).sum() < len(true)
+    ]
+    return {
+        "accuracy": float(hits.mean()),
+        "balanced_accuracy": float(hits.groupby(true).mean().mean()),
+        "roc_auc": float(np.mean(areas)) if areas else None,
+        "accuracy_of_commonest": float((true == pd.Series(trained).mode()[0]).mean()),
+    }
+
+
+def _draw(held: pd.DataFrame, targets: Sequence[str], model: Any) -> Any:
+    """The parity plot, or the confusion matrix."""
+    if hasattr(model, "classes_"):
+        true, predicted = held[targets[0]], held[f"{targets[0]}_predicted"]
+        names = model.classes_  # a rare class may have been held out only, and is left out
+        counts = pd.crosstab(true, predicted).reindex(index=names, columns=names, fill_value=0)
+        return plot_confusion(counts.to_numpy(), list(map(str, model.classes_)), targets[0])
+    panels = {
+        name: Parity(held[name], held[f"{name}_predicted"], std=held.get(f"{name}_std"))
+        for name in targets
+    }
+    return plot_parity(panels, unit="")
+
+
+def _markdown(report: dict[str, Any], figure: str) -> str:
+    rows, scores = report["rows"], report["metrics"]
+    keys = list(next(iter(scores.values())))
+    lines = [
+        f"# {report['estimator']}: {', '.join(scores)}",
+        "",
+        f"Trained on {rows['train']:,} crystals, tested on {rows['test']:,} held out at random "
+        f"(random_state {report['settings']['random_state']}"
+        f"{', classes in proportion' if 'accuracy' in keys else ''}). "
+        f"{rows['test_formula_in_training']:,} of those have a formula that crystals trained on "
+        "have too; on new chemistry expect larger errors.",
+        "",
+        "| held out | " + " | ".join(scores) + " |",
+        "|---|" + "---|" * len(scores),
+    ]
+    for key in keys:
+        cells = [_text(values[key]) for values in scores.values()]
+        lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
+    lines += ["", f"![held out]({figure})", "", "![training](history.png)", "", "## Settings", ""]
+    data = [
+        f"{one['path']} (sha256 {one['sha256'][:12]})" if one["sha256"] else one["path"]
+        for one in report["data"]
+    ]
+    settings = {**report["settings"], **report["training"], "data": data}
+    if report["weights"]:
+        settings["weights"] = "{name}, sha256 {sha256:.12}".format(**report["weights"])
+    settings |= {f"seconds of {name}": value for name, value in report["seconds"].items()}
+    settings["ssatom"] = report["ssatom"]
+    lines += [f"- {name.replace('_', ' ')}: {_text(value)}" for name, value in settings.items()]
+    if report["left_out"]:
+        lines += ["", f"## {len(report['left_out']):,} rows left out", ""]
+        lines += [f"- {source}: {reason}" for source, reason in report["left_out"]]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

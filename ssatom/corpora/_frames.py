@@ -1,0 +1,91 @@
+"""Frames of extended XYZ, read by ASE one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from ase.io import read
+from pymatgen.core import Structure
+
+from ssatom.corpora._formats import FORMATS, Format, count_pieces, read_pieces
+from ssatom.corpora._records import Entry, lost
+from ssatom.exceptions import StructureError, attempt
+from ssatom.structures import structure_arrays, structure_from_atoms
+
+_VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
+
+
+def _read_frames(path: Path) -> Iterator[Entry]:
+    lone = count_pieces(_texts, path) == 1
+    for number, text in enumerate(read_pieces(path, _texts)):
+        place = "" if lone else f"@{number}"
+        if isinstance(text, StructureError):
+            yield Entry(place, None, text)
+            continue
+        try:
+            atoms = read(StringIO(text.decode()), format="extxyz")
+        except Exception as error:  # ASE raises errors of many kinds
+            yield lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
+        else:
+            yield entry_of_frame(atoms, place)
+
+
+def entry_of_frame(atoms: Any, place: str) -> Entry:
+    """An entry of a frame."""
+    properties = {key: _plain(value) for key, value in atoms.info.items()}
+    # ASE takes some names, such as energy and magmom, for a calculator's results.
+    results = {} if atoms.calc is None else atoms.calc.results
+    of_sites = {
+        key
+        for key, value in results.items()
+        if key not in _VECTORS and np.ndim(value) and len(value) == len(atoms)
+    }
+    properties |= {key: _plain(v) for key, v in results.items() if key not in of_sites}
+    name = properties.pop("id", None)
+    structure = attempt(_structure, atoms)
+    if not isinstance(structure, StructureError):
+        for key in of_sites:
+            structure.add_site_property(key, _plain(results[key]))
+    return Entry(place, None if name is None else str(name), structure, properties)
+
+
+def _structure(atoms: Any) -> Structure:
+    structure = structure_from_atoms(atoms)
+    structure_arrays(structure)
+    return structure
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _texts(file: IO[bytes]) -> Iterator[bytes]:
+    """Each frame as it stands: number of atoms, comment, and a line an atom.
+
+    ASE's own reader of many frames goes through the file twice, and ends at an empty line.
+    """
+    line = file.readline()
+    while line:
+        if not line.strip():
+            line = file.readline()
+            continue
+        n_atoms = int(line)
+        if n_atoms < 0:
+            raise ValueError(f"a frame of {n_atoms} atoms")
+        lines = [line, *islice(iter(file.readline, b""), n_atoms + 1)]
+        if len(lines) < n_atoms + 2:
+            raise EOFError(f"it ends within a frame of {n_atoms} atoms")
+        line = file.readline()
+        while line.lstrip().startswith(b"VEC"):  # how some older programs write the cell
+            lines.append(line)
+            line = file.readline()
+        yield b"".join(lines)
+
+
+FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_read_frames, partial(count_pieces, _texts))

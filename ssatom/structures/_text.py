@@ -1,0 +1,61 @@
+"""Bytes and text of files, packed or not, and text for messages."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssatom.exceptions import StructureFileError
+
+_OPENERS: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".lzma": lzma.open,
+}
+_SHOWN = 120  # characters of a text in a message
+
+
+def shorten(text: str) -> str:
+    """Text for a message, cut if it is long."""
+    return text if len(text) <= _SHOWN else f"{text[:60]}…"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names for a message, the first of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def plain_name(path: str | os.PathLike[str]) -> str:
+    """Name of a file in lower case, without the ending that tells of packing."""
+    name = Path(path).name.lower()
+    stem, ending = os.path.splitext(name)
+    return stem if ending in _OPENERS else name
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Content of a file, unpacked."""
+    opener = _OPENERS.get(Path(path).suffix.lower(), open)
+    try:
+        with opener(path, "rb") as file:
+            return file.read()
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise StructureFileError(f"this file cannot be read ({reason})")
+
+
+def decode(content: bytes) -> str:
+    """Text of a file in UTF-8, UTF-16 with its mark, or else in Latin-1."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
