@@ -30,7 +30,7 @@ from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -42,6 +42,11 @@ def _add_residual(card: dict[str, Any]) -> dict[str, Any]:
 def _add_radial_units(card: dict[str, Any]) -> dict[str, Any]:
     """2 to 3: states of tuned encoders may end in the radial distribution."""
     return _with_encoder_setting(card, 3, {"radial_units": 0})
+
+
+def _add_directions(card: dict[str, Any]) -> dict[str, Any]:
+    """3 to 4: tuned encoders may have directional units."""
+    return _with_encoder_setting(card, 4, {"directional_channels": 0})
 
 
 def _with_encoder_setting(
@@ -56,6 +61,7 @@ def _with_encoder_setting(
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
+    3: _add_directions,
 }
 """One named step from each older version to the next, by the version it starts from."""
 
