@@ -53,6 +53,7 @@ MAY_IMPORT = {
         "files splits devices encoder plots structures elements training graph weights "
         "embeddings negnn"
     ),
+    "similar": "files structures weights embeddings",
     "evaluation": "files splits plots structures weights embeddings featurizers",
     "cli": "*",
 }
