@@ -73,7 +73,7 @@ class SimilarCrystals(BaseEstimator):
     >>> index = SimilarCrystals().fit(crystals, ids=crystals.index)
     >>> found = index.query([crystals["halite"]], n_neighbors=2)
     >>> found["id"].tolist(), found["formula"].tolist()
-    (['halite', 'sylvite'], ['NaCl', 'KCl'])
+    (['halite', 'sodium bromide'], ['NaCl', 'NaBr'])
     """
 
     def __init__(
@@ -105,10 +105,9 @@ class SimilarCrystals(BaseEstimator):
 
         Raises
         ------
-        StructureError
-            At the first row that is no usable structure.
-        ParameterError, WeightsError
-            If a parameter is not allowed, `ids` are not one a crystal, or there is no crystal.
+        StructureError, ParameterError, WeightsError
+            At the first row that is no usable structure; if a parameter is not allowed, `ids` are
+            not one a crystal, or there is no crystal.
         """
         formulas: list[str] = []
 
@@ -139,10 +138,8 @@ class SimilarCrystals(BaseEstimator):
 
         Raises
         ------
-        StructureError
-            At the first row that is no usable structure.
-        ParameterError
-            If `n_neighbors` is not allowed.
+        StructureError, ParameterError
+            At the first row that is no usable structure, or if `n_neighbors` is not allowed.
         """
         check_is_fitted(self, "embeddings_")
         return self._nearest(list(map(unwrap, self._embed(structures))), n_neighbors)
@@ -163,10 +160,8 @@ class SimilarCrystals(BaseEstimator):
 
         Raises
         ------
-        ParameterError
-            If `ids` are neither texts nor whole numbers.
-        SsatomError
-            If the folder holds something else.
+        ParameterError, SsatomError
+            If `ids` are neither texts nor whole numbers, or the folder holds something else.
         """
         check_is_fitted(self, "embeddings_")
         folder, columns = Path(folder), self._fitted_columns

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ssatom.cli import _options as options
 from ssatom.cli._disk import writing
-from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems
+from ssatom.cli._screen import ERROR, Problem, aligned, say, show_problems
 from ssatom.exceptions import SsatomError
 
 _CODES = """
@@ -36,7 +36,7 @@ def index(
     """
     from tqdm import tqdm
 
-    from ssatom.cli._items import apply, chunks, count_all, read_items
+    from ssatom.cli._items import apply, chunks, count_all, labels_of, read_items
     from ssatom.embeddings import clear_cache
     from ssatom.exceptions import StructureError
     from ssatom.similar import CARD, FORMAT, SimilarCrystals
@@ -44,7 +44,10 @@ def index(
     if FORMAT.check_replaced(output / CARD) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
     found = SimilarCrystals(layers, weights, device=device)
-    columns, good, rows, problems = found._columns(), [], [], []
+    columns = found._columns()
+    labels: list[tuple[str, str]] = []
+    rows: list[Any] = []
+    problems: list[Problem] = []
     total = count_all(paths) if progress else None
     with tqdm(desc="index", total=total, unit=" crystals", disable=not progress) as bar:
         for chunk in chunks(read_items(paths, structure_column)):
@@ -52,16 +55,18 @@ def index(
             problems += told
             for item, state in zip(chunk, states, strict=True):
                 if not isinstance(state, StructureError):
-                    good.append((item.record.structure.reduced_formula, item.record.source))
+                    labels.append(labels_of(item.record))
                     rows.append(state)
             clear_cache()  # what was indexed is not asked for again
             bar.update(len(chunk))
     n_all = len(rows) + sum(problem.kind == ERROR for problem in problems)
     if rows:
-        found._fit_rows(rows, *zip(*good, strict=True), columns)
+        sources, formulas = zip(*labels, strict=True)
+        found._fit_rows(rows, formulas, sources, columns)
         with writing(output, "make room, or give another --output"):
             found.save(output)
-        say(aligned([("crystals", f"{len(rows):,}"), ("output", str(output))]))
+    written = str(output) if rows else "none, since no structure could be used"
+    say(aligned([("crystals", f"{len(rows):,}"), ("output", written)]))
     _end(problems, n_all)
 
 
@@ -85,7 +90,9 @@ def similar(
     from ssatom.similar import SimilarCrystals
 
     found = SimilarCrystals.load(folder, weights, device=device)
-    lines, problems, n_all = [("query", "rank", "similar", "formula", "distance")], [], 0
+    lines = [("query", "rank", "similar", "formula", "distance")]
+    problems: list[Problem] = []
+    n_all = 0
     for chunk in chunks(read_items(paths, structure_column)):
         states, told = apply(chunk, found._embed)
         problems += told

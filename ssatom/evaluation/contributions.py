@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
 from ssatom.embeddings.pooling import pool
-from ssatom.exceptions import ParameterError, StructureError
+from ssatom.exceptions import ParameterError, unwrap
 from ssatom.featurizers import GraphEmbeddingFeaturizer
-from ssatom.structures import StructureLike, iter_structures, structure_arrays
+from ssatom.structures import StructureLike, check_structures, structure_arrays
 
 _AGREE = 1e-4  # of the terms of a linear model, in float32
 
@@ -70,21 +70,17 @@ def site_contributions(model: Pipeline, structure: StructureLike) -> pd.DataFram
     featurizer, steps = _parts(model)
     encoder = resolve_weights(featurizer.weights, featurizer.random_state)
     layers = parse_layers(featurizer.layers, encoder.n_layers)
-    columns = FeatureColumns(encoder, layers, parse_pooling(featurizer.pooling))
-    (crystal,) = iter_structures([structure])
-    (states,) = embed([crystal], encoder, device=featurizer.device)
-    for found in (crystal, states):
-        if isinstance(found, StructureError):
-            raise found.at(row=None)
+    poolings = parse_pooling(featurizer.pooling)
+    columns = FeatureColumns(encoder, layers, poolings)
+    (crystal,) = check_structures([structure])
+    states = unwrap(next(embed([crystal], encoder, device=featurizer.device)))
     numbers = structure_arrays(crystal).numbers
     sites = np.arange(len(numbers))
 
     def scaled(choices: list[np.ndarray]) -> Any:
         """What the regressor takes, of the crystal with only some of its sites pooled."""
-        rows = (
-            pool(states[i], numbers[i], np.array([len(i)]), columns.poolings or ()) for i in choices
-        )
-        X: Any = np.array([columns.take(pooled[0]) for pooled in rows])
+        pooled = (pool(states[i], numbers[i], np.array([len(i)]), poolings)[0] for i in choices)
+        X: Any = np.array([columns.take(row) for row in pooled])
         if hasattr(steps[0], "feature_names_in_"):
             X = pd.DataFrame(X, columns=columns.names)
         for step in steps[:-1]:
@@ -92,7 +88,7 @@ def site_contributions(model: Pipeline, structure: StructureLike) -> pd.DataFram
         return X
 
     prediction = float(_predict(steps[-1], scaled([sites]))[0])
-    exact = columns.poolings == ("mean",) and all(isinstance(s, StandardScaler) for s in steps[:-1])
+    exact = poolings == ("mean",) and all(isinstance(s, StandardScaler) for s in steps[:-1])
     linear = _linear_terms(steps[-1], scaled(np.split(sites, len(sites)))) if exact else None
     if linear is not None:
         contributions, baseline = linear[0] / len(sites), linear[1]

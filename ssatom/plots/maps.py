@@ -48,16 +48,16 @@ def plot_map(points: Any, values: Any, *, label: str = "") -> Figure:
     """
     x, y = rows_of(points, "points", 2).T
     array = np.asarray(values)
-    is_number = array.dtype.kind in "fiu"
-    known = np.isfinite(array) if is_number and array.shape == x.shape else np.ones(len(x), bool)
-    if is_number:
-        vector(array[known] if array.shape == x.shape else array, "values", int(known.sum()))
     classes = names(array, "values", len(x))
+    is_number = array.dtype.kind in "fiu"
     figure, (axes,) = panels_of([""], size=(5.6, 5.2))
     axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    axes.spines[:].set_visible(False)
     dots: dict[str, Any] = {"s": 22, "linewidths": 0, "rasterized": len(x) > MANY}
     if is_number:
-        cloud = axes.scatter(x[known], y[known], c=array[known], zorder=2, **dots)
+        known = np.isfinite(array)
+        colors = vector(array[known], "values, where they are finite,")
+        cloud = axes.scatter(x[known], y[known], c=colors, zorder=2, **dots)
         figure.colorbar(cloud, ax=axes, label=label, shrink=0.8)
         rest, what = ~known, "no value"
     else:
@@ -66,7 +66,7 @@ def plot_map(points: Any, values: Any, *, label: str = "") -> Figure:
         frequent = [name for name, _ in counts.most_common(_NAMED)]
         for i, name in enumerate(frequent):
             of, style = classes == name, {"color": COLORS[i % 7], "marker": MARKERS[i // 7]}
-            axes.scatter(x[of], y[of], label=name, zorder=2, **style, **dots)
+            axes.scatter(x[of], y[of], label=name, zorder=2, **{**dots, **style})
         axes.set_title(label)
         rest, what = ~np.isin(classes, frequent), f"{len(counts) - len(frequent)} others"
     if rest.any():

@@ -25,7 +25,7 @@ def plot_sites(
     elements : array-like of str, shape (n_sites,)
         Symbols, written on the sites.
     values : array-like of float, shape (n_sites,)
-        Such as contributions to a prediction; white is 0.
+        Such as contributions to a prediction; grey is 0.
     cell : array-like of float, shape (3, 3), default=None
         Lattice vectors as rows, Å, whose edges are drawn.
     label : str, default=""
@@ -61,7 +61,7 @@ def plot_sites(
             edge = np.array([start, end]) @ rows_of(cell, "cell", 3)
             axes.plot(*edge.T, color="0.6", linewidth=0.9)
     largest = float(np.abs(numbers).max()) or 1.0
-    colors: dict[str, Any] = {"c": numbers, "cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    colors: dict[str, Any] = {"c": numbers, "cmap": "coolwarm", "vmin": -largest, "vmax": largest}
     cloud = axes.scatter(*at.T, s=240, edgecolors="0.3", depthshade=False, **colors)
     outline = [withStroke(linewidth=2, foreground="white")]
     for place, symbol in zip(at, symbols, strict=True):
