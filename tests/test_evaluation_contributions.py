@@ -108,7 +108,7 @@ def test_a_supercell_shares_the_same_sum(table: pd.DataFrame, some: list[Structu
 OTHERS = {
     "kernel ridge": ((StandardScaler(), KernelRidge(kernel="rbf", gamma=1e-4)), "mean"),
     "forest": ((RandomForestRegressor(20, random_state=0),), "mean"),
-    "link function": ((StandardScaler(), PoissonRegressor(10.0)), "mean"),
+    "link function": ((StandardScaler(), PoissonRegressor(alpha=10.0)), "mean"),
     "other scaler": ((PCA(5), Ridge()), "mean"),
     "other pooling": ((StandardScaler(), Ridge(100.0)), ("mean", "std")),
     "function": ((StandardScaler(), Ridge(100.0)), lambda states, _: np.median(states, axis=0)),
