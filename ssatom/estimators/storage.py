@@ -23,8 +23,8 @@ from ssatom.estimators._base import CrystalEstimator
 from ssatom.estimators._nodes import Embeddings, LayerEncoder, RawFeatures
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
-from ssatom.exceptions import ParameterError, SsatomError, WeightsError
-from ssatom.files import CardFormat, filling, is_leftover
+from ssatom.exceptions import ParameterError, WeightsError
+from ssatom.files import CardFormat, filling
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
@@ -86,15 +86,7 @@ FORMAT = CardFormat(
 
 def check_folder(folder: str | Path) -> bool:
     """Whether a folder holds an estimator that saving would replace; refuses other things."""
-    folder = Path(folder)
-    if FORMAT.is_card(folder / CARD):
-        return True
-    if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
-        raise SsatomError(
-            f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
-            "another name, or move it elsewhere"
-        )
-    return False
+    return FORMAT.check_replaced(Path(folder) / CARD)
 
 
 def save_estimator(
