@@ -70,9 +70,9 @@ def _rows(content: Any) -> Iterator[_Named] | None:
         return ((None, row) for row in content)
     if not isinstance(content, dict) or is_structure(content):
         return None
-    if content.keys() >= {"columns", "data"}:
-        return _split_frame(content)
-    data = content.get("data")
+    columns, data = content.get("columns"), content.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        return _split_frame(columns, data, content.get("index"))
     if isinstance(data, list) and "schema" in content:
         return _table_frame(data)
     if isinstance(data, list) or (isinstance(data, dict) and is_cell(data)):  # of OPTIMADE
@@ -116,11 +116,7 @@ def _table_frame(data: list[Any]) -> Iterator[_Named]:
         yield _id(name, number), row
 
 
-def _split_frame(content: dict[str, Any]) -> Iterator[_Named]:
-    columns, data, names = content["columns"], content["data"], content.get("index")
-    if not isinstance(columns, list) or not isinstance(data, list):
-        yield None, StructureFileError("the columns or the data of this frame are no list")
-        return
+def _split_frame(columns: list[Any], data: list[Any], names: Any) -> Iterator[_Named]:
     if not isinstance(names, list) or len(names) != len(data):
         names = [None] * len(data)
     for number, (name, row) in enumerate(zip(names, data, strict=True)):

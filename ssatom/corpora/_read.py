@@ -122,7 +122,7 @@ def read_structures(
     files = _find(path)
     if is_table(files[0].path):
         table_layout(files[0].path, structure_column)  # refuses at once
-    elif structure_column is not None and not _takes_column(files[0].path):
+    elif structure_column is not None and not _takes_column(Path(path)):
         raise ParameterError(
             f"structure_column={structure_column!r} is for tables and JSON; '{path}' is neither"
         )

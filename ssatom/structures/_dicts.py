@@ -74,7 +74,9 @@ def split_row(row: Any, column: str | None = None) -> tuple[Any, dict[str, Any]]
     The part is the row, the cell under `column` if it has one, that under "structure", or the only
     one that holds a structure.
     """
-    if isinstance(row, list):
+    if isinstance(row, str) and is_cell(row):
+        return row, {}
+    if isinstance(row, list) and any(map(is_cell, row)):
         row = {f"column_{number}": cell for number, cell in enumerate(row, 1)}
     if isinstance(row, dict) and is_structure(row.get("attributes")):  # an OPTIMADE entry
         row = {"id": row.get("id"), **row["attributes"]}

@@ -27,10 +27,7 @@ StructureLike: TypeAlias = (
     "Structure | IStructure | Atoms | str | os.PathLike[str] | dict[str, Any]"
 )
 
-_ALLOWED = (
-    "a pymatgen Structure, ASE Atoms, a structure as a dict, or the path or the text of a file of "
-    "one"
-)
+_ALLOWED = "a pymatgen Structure, ASE Atoms, or the path, the text or the dict of a structure"
 _ARRAY_OF_SITES = (
     "NumPy takes structures apart into their sites: give the list of structures itself, or a Series"
 )
