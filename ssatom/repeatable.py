@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ssatom.kernels import affine, linear
+
 _FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
 _DRAWS = {
     *("rand", "randn", "normal", "bernoulli", "multinomial", "randint", "randperm"),
@@ -116,51 +118,12 @@ def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str
             part.generator = generator
 
 
-_TILE = 16  # matrices of other sizes are cut, and rounded, as the number of threads has it
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` to the same bits with any number of threads.
-
-    Parameters
-    ----------
-    x : Tensor, shape (n_rows, n_in) or (..., n_in)
-        Rows.
-    weight : Tensor, shape (n_out, n_in)
-        Weights.
-    bias : Tensor, shape (n_out,), default=None
-        None for 0.
-
-    Returns
-    -------
-    Tensor, shape (n_rows, n_out) or (..., n_out)
-        The products.
-    """
-    if x.device.type != "cpu":
-        return F.linear(x, weight, bias)
-    if x.ndim != 2:
-        rows = linear(x.reshape(-1, x.shape[-1]), weight, bias)
-        return rows.reshape(*x.shape[:-1], len(weight))
-    n_rows, n_out = len(x), len(weight)
-    if bias is not None and n_out % _TILE:
-        bias = F.pad(bias, (0, -n_out % _TILE))
-    return F.linear(_in_tiles(x), _in_tiles(weight), bias)[:n_rows, :n_out]
-
-
-def _in_tiles(matrix: Tensor) -> Tensor:
-    """A matrix with zeros added up to whole tiles; products and their gradients stay the same."""
-    more_rows, more_columns = (-size % _TILE for size in matrix.shape)
-    if not (more_rows or more_columns):
-        return matrix
-    return F.pad(matrix, (0, more_columns, 0, more_rows))
-
-
 class Linear(nn.Linear):
-    """PyTorch's linear layer of rows, computed by `linear`."""
+    """PyTorch's linear layer of rows, computed by `ssatom.kernels.linear`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Rows, shape (n_rows, n_out)."""
-        return linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """Rows, shape (n_rows, n_out), with `plus` added, which has the same shape."""
+        return linear(x, self.weight, self.bias, plus)
 
 
 class SiteNorm(nn.BatchNorm1d):
@@ -177,9 +140,13 @@ class SiteNorm(nn.BatchNorm1d):
         if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
             if learns:
                 return super().forward(x)
-            return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+            if x.device.type != "cpu":
+                return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
         assert mean is not None
         assert variance is not None
+        if not (learns or torch.is_grad_enabled()):
+            scale = self.weight * torch.rsqrt(variance + self.eps)
+            return affine(x, scale, self.bias - mean * scale)
         if learns:
             mean, variance = self._statistics(x)
         return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 import ssatom.kernels.available
 import ssatom.kernels.edges
+from ssatom import kernels
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.kernels import Edges, gated_messages, loops_work, weighted_sums
@@ -485,3 +487,23 @@ def test_cache_that_breaks_is_no_error(tmp_path: Path) -> None:
     for path in kept:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert run_python(SMALL, NUMBA_CACHE_DIR=cache).strip() == "2.7726"
+
+
+@pytest.mark.parametrize("function", [kernels.gaussians, kernels.soft_steps])
+def test_rows_of_distances_are_those_of_float64(function: Callable[..., torch.Tensor]) -> None:
+    distances = torch.cat([torch.rand(500) * 9, torch.tensor([0.0, 2.0, torch.nan])])
+    marks = torch.arange(0, 8.1, 0.2)
+    with torch.no_grad():
+        found = function(distances, marks, 0.2)
+        exact = function(distances.double(), marks.double(), 0.2)
+    torch.testing.assert_close(found.double(), exact, atol=4e-6, rtol=0, equal_nan=True)
+
+
+def test_products_depend_on_their_own_row_alone() -> None:
+    x, weight = torch.randn(100, 37), torch.randn(150, 37)
+    bias, plus = torch.randn(150), torch.randn(100, 150)
+    whole = kernels.linear(x, weight, bias, plus)
+    for rows in (slice(0, 1), slice(41, 60), slice(98, 100)):
+        assert torch.equal(kernels.linear(x[rows], weight, bias, plus[rows]), whole[rows])
+    exact = x.double() @ weight.double().t() + bias + plus
+    torch.testing.assert_close(whole.double(), exact, atol=1e-4, rtol=1e-5)

@@ -26,8 +26,9 @@ from ssatom import (
     load_example_crystals,
 )
 from ssatom.encoder import CrystalGraphEncoder
+from ssatom.kernels import linear
 from ssatom.negnn import NEGNN
-from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, linear, seed_dropout
+from ssatom.repeatable import DrawFrom, Dropout, Linear, SiteNorm, seed_dropout
 from ssatom.weights import random_weights
 
 SALTS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -56,12 +57,12 @@ class FeatureColumns:
         start = f"ssatom_{_tag(self.weights)}"
         return [
             f"{start}{block}_{label}{unit:03d}"
-            for label, kept in zip(self._labels(), self._kept(), strict=True)
+            for label, kept in zip(self._labels(), self._kept, strict=True)
             for block, unit in self.weights.describe_columns(kept)
         ]
 
     def __len__(self) -> int:
-        return sum(map(len, self._kept()))
+        return sum(map(len, self._kept))
 
     def take(self, states: np.ndarray) -> np.ndarray:
         """Features from what `embed` gives for one structure.
@@ -75,9 +76,11 @@ class FeatureColumns:
         -------
         ndarray, shape (n_features,) or (n_sites, n_features)
         """
-        kept = self._kept()
+        kept = self._kept
         if self.poolings is None:
             return states[:, kept[0]]
+        if len(kept) == 1:
+            return states[0].take(kept[0])
         return np.concatenate([row[of] for row, of in zip(states, kept, strict=True)])
 
     def _labels(self) -> list[str]:
@@ -86,6 +89,7 @@ class FeatureColumns:
             return [""]
         return [f"{pooling_name(one)}_" for one in poolings]
 
+    @cached_property
     def _kept(self) -> list[np.ndarray]:
         """Columns of each pooling. What is constant over sites is so under any function."""
         columns = self.weights.columns(self.layers)

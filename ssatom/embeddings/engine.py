@@ -208,8 +208,7 @@ class _Engine:
     def _neighbors(self, arrays: StructureArrays) -> _New:
         if (graph := cached_graph(arrays, self.converter.config)) is not None:
             return graph
-        pairs = self.converter.neighbors(arrays)
-        remarks = self.converter.remarks(arrays, pairs)
+        pairs, remarks = self.converter.neighbors(arrays)
         n_edges = self.converter.expected_edges(arrays, pairs)
         return _Searched(arrays, pairs, remarks, n_edges)
 

@@ -95,8 +95,8 @@ def find_graphs(
         if isinstance(own, StructureError):
             errors[i] = own
             continue
-        pairs.append(own)
-        of_new.append(converter.remarks(row, own))
+        pairs.append(own[0])
+        of_new.append(own[1])
         new[key] = row
     if new:
         graphs = converter.assemble(list(new.values()), pairs)

@@ -56,10 +56,13 @@ class SiteStates:
             In the order of `PretrainedEncoder.columns`.
         """
         batch = graphs.to_batch().to(self.device)
-        x = self.features[batch.numbers]
+        if self.device == "cpu":  # NumPy calls none of torch's threads, which wait in a loop.
+            x = torch.from_numpy(self.features.numpy()[graphs.numbers])
+        else:
+            x = self.features[batch.numbers]
         edge_attr = self.basis(batch.distances)
         states = self.encoder(x, batch.edge_index, edge_attr, batch.edge_weight)
         if len(self.coordination.radii):
             centers = batch.edge_index[1]
             states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
-        return torch.cat(states, dim=1).cpu().numpy()
+        return np.concatenate([state.cpu().numpy() for state in states], axis=1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ssatom.kernels import Edges, gated_messages
-from ssatom.repeatable import linear
+from ssatom.kernels import Edges, gated_messages, linear
 
 
 class CrystalGraphConv(nn.Module):
@@ -42,7 +41,7 @@ class CrystalGraphConv(nn.Module):
             [width, width, self.gates.in_features - 2 * width], dim=1
         )
         matrix = linear(edge_embedding.weight.t(), of_edge)
-        bias = self.gates.bias + of_edge @ edge_embedding.bias
+        bias = linear(edge_embedding.bias[None], of_edge, self.gates.bias)[0]
         nodes = x.to(dtype)
         center = linear(nodes, of_center.to(dtype), bias.to(dtype))
         neighbor = linear(nodes, of_neighbor.to(dtype))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
 from ssatom.encoder.convolution import CrystalGraphConv
-from ssatom.kernels import Edges
+from ssatom.kernels import Edges, add, relu
 from ssatom.repeatable import Dropout, Linear, SiteNorm
 
 
@@ -100,7 +99,9 @@ class CrystalGraphEncoder(nn.Module):
         """Hidden state i + 1 from hidden state i."""
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
         if self.config.residual:
-            step = self.outputs[i](conv(norm(x), edges, self.edge_embedding))
-            return x + (step if is_last else self.dropout(step))
-        x = norm(x + conv(x, edges, self.edge_embedding))
-        return x if is_last else self.dropout(F.relu(x))
+            messages = conv(norm(x), edges, self.edge_embedding)
+            if is_last or not (self.training and self.dropout.p):
+                return self.outputs[i](messages, x)
+            return x + self.dropout(self.outputs[i](messages))
+        x = norm(add(x, conv(x, edges, self.edge_embedding)))
+        return x if is_last else self.dropout(relu(x))

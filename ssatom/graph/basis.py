@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ssatom.graph.config import GraphConfig
-
-_ZERO = 80.0  # exp(-80) is nothing, but still a normal number; smaller ones are slow
+from ssatom.kernels import gaussians
 
 
 class GaussianDistanceBasis(torch.nn.Module):
@@ -54,8 +53,7 @@ class GaussianDistanceBasis(torch.nn.Module):
         Tensor, shape (n_edges, edge_dim)
             Each entry from 0 to 1.
         """
-        scaled = (distances[:, None] - self.centers).div_(self.config.basis_width)
-        return scaled.square_().clamp_(max=_ZERO).neg_().exp_()
+        return gaussians(distances, self.centers, self.config.basis_width)
 
     def bins(self, distances: Tensor) -> Tensor:
         """Index of the centre nearest to each distance, the class a hidden distance belongs to.

@@ -90,13 +90,14 @@ class CrystalGraphConverter:
         remarks = GraphRemarks()
         for i, row in enumerate(map(unwrap, iter_arrays(structures))):
             arrays.append(row)
-            pairs.append(unwrap(attempt(self.neighbors, row, row=i)))
-            remarks.note(i, self.remarks(row, pairs[-1]))
+            found, odd = unwrap(attempt(self.neighbors, row, row=i))
+            pairs.append(found)
+            remarks.note(i, odd)
         remarks.warn()
         return self.assemble(arrays, pairs)
 
-    def neighbors(self, arrays: StructureArrays) -> NeighborPairs:
-        """Neighbours of one structure from which `assemble` chooses.
+    def neighbors(self, arrays: StructureArrays) -> tuple[NeighborPairs, tuple[str, ...]]:
+        """Neighbours of one structure from which `assemble` chooses, and what is odd about them.
 
         Parameters
         ----------
@@ -105,8 +106,10 @@ class CrystalGraphConverter:
 
         Returns
         -------
-        NeighborPairs
+        pairs : NeighborPairs
             Pairs of sites with their distances.
+        remarks : tuple of str
+            For `GraphRemarks.note`; empty for nearly all crystals.
 
         Raises
         ------
@@ -115,33 +118,20 @@ class CrystalGraphConverter:
             radii.
         """
         found = find_neighbors(arrays, self.config, self.directions)
-        near = _short_bonds(arrays, found)
-        if len(near.distances):
-            gaps = np.minimum(near.distances, _in_radii(arrays, near))
+        shortest = np.inf
+        radii = covalent_radii(arrays.numbers)
+        bound = max(MIN_DISTANCE, 2 * SHORT_BOND * radii.max())
+        if found.distances.min(initial=np.inf) < bound:  # a few crystals
+            near = found.take(np.flatnonzero(found.distances < bound))
+            in_radii = near.distances / (radii[near.centers] + radii[near.neighbors])
+            gaps = np.minimum(near.distances, in_radii)
             pair = int(gaps.argmin())
             if gaps[pair] < MIN_DISTANCE:
                 i, j = int(near.centers[pair]), int(near.neighbors[pair])
                 raise overlap_error(arrays.numbers, i, j, float(near.distances[pair]))
-        return found
-
-    def remarks(self, arrays: StructureArrays, pairs: NeighborPairs) -> tuple[str, ...]:
-        """What is odd about the graph of a structure, for `GraphRemarks.note`.
-
-        Parameters
-        ----------
-        arrays : StructureArrays
-            The structure.
-        pairs : NeighborPairs
-            From `neighbors`.
-
-        Returns
-        -------
-        tuple of str
-            Empty for nearly all crystals.
-        """
-        n_neighbors = np.bincount(pairs.centers, minlength=len(arrays.numbers))
-        shortest = _in_radii(arrays, _short_bonds(arrays, pairs)).min(initial=np.inf)
-        return graph_remarks(n_neighbors, float(shortest), self.config.cutoff)
+            shortest = float(in_radii.min())
+        n_neighbors = np.bincount(found.centers, minlength=len(arrays.numbers))
+        return found, graph_remarks(n_neighbors, shortest, self.config.cutoff)
 
     def expected_edges(self, arrays: StructureArrays, pairs: NeighborPairs) -> int:
         """About how many edges the graph will have; what batches are measured by."""
@@ -170,15 +160,3 @@ class CrystalGraphConverter:
             edge_weights=weights,
             directions=None if chosen.directions is None else chosen.directions.astype(np.float16),
         )
-
-
-def _short_bonds(arrays: StructureArrays, pairs: NeighborPairs) -> NeighborPairs:
-    """The few pairs that may be nearer than bonds are, in most crystals none."""
-    longest = 2 * covalent_radii(arrays.numbers).max()
-    return pairs.take(np.flatnonzero(pairs.distances < max(MIN_DISTANCE, SHORT_BOND * longest)))
-
-
-def _in_radii(arrays: StructureArrays, pairs: NeighborPairs) -> np.ndarray:
-    """Distances in units of the sum of both covalent radii."""
-    radii = covalent_radii(arrays.numbers)
-    return pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from ssatom.graph.config import GraphConfig
-from ssatom.kernels import Edges, weighted_sums
+from ssatom.kernels import Edges, soft_steps, weighted_sums
 
 
 class CoordinationNumbers(torch.nn.Module):
@@ -67,7 +65,6 @@ class CoordinationNumbers(torch.nn.Module):
         -------
         Tensor of float, shape (n_sites, n_numbers)
         """
-        steps = torch.atan((self.radii - distances[:, None]) / self.step_width)
-        steps = steps.div_(math.pi).add_(0.5)
+        steps = soft_steps(distances, self.radii, self.step_width)
         edges = Edges(torch.stack([centers, centers]), steps, edge_weight, n_sites)
         return weighted_sums(edges)

@@ -3,6 +3,8 @@
 from ssatom.kernels.available import loops_serve, loops_work
 from ssatom.kernels.edges import EdgeBands, Edges
 from ssatom.kernels.gated import gated_messages
+from ssatom.kernels.products import linear
+from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
 from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
 from ssatom.kernels.sums import weighted_sums
 
@@ -10,10 +12,16 @@ __all__ = [
     "EdgeBands",
     "Edges",
     "Pairs",
+    "add",
+    "affine",
     "expected_pairs",
     "find_pairs",
     "gated_messages",
+    "gaussians",
+    "linear",
     "loops_serve",
     "loops_work",
+    "relu",
+    "soft_steps",
     "weighted_sums",
 ]

@@ -4,9 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssatom.kernels._gate_loops import exp
 from ssatom.kernels._jit import compiled
 
 _SMALL = np.float32(6.5e-8)  # of a row's sum: what float32 loses when it adds up anyway
+
+_LOWEST = np.float32(-40)  # exp of less is nothing
+_HALF, _ONE, _TWO, _PI = np.float32(0.5), np.float32(1), np.float32(2), np.float32(np.pi)
+
+
+def _arctangent(degree: int) -> tuple[np.float32, ...]:
+    """Coefficients of arctan(√y) / (π √y) for y from 0 to tan²(π/8), lowest power first."""
+    y = (np.cos(np.pi * (np.arange(400) + 0.5) / 400) + 1) / 2 * np.tan(np.pi / 8) ** 2
+    fit = np.polynomial.Chebyshev.fit(y, np.arctan(np.sqrt(y)) / np.sqrt(y) / np.pi, degree)
+    return tuple(np.float32(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
+
+
+_A0, _A1, _A2, _A3, _A4 = _arctangent(4)
+
+
+@compiled
+def gaussian_rows(start, stop, distances, centers, per_width, out):  # type: ignore[no-untyped-def]
+    """exp(-((d - μ) / width)²) of the distances from `start` to `stop`."""
+    for e in range(start, stop):
+        row = out[e]
+        for k in range(len(centers)):
+            x = (distances[e] - centers[k]) * per_width
+            x = -x * x
+            row[k] = exp(_LOWEST if x < _LOWEST else x)  # NaN is passed on.
+
+
+@compiled
+def step_rows(start, stop, distances, radii, per_width, out):  # type: ignore[no-untyped-def]
+    """1/2 + arctan((r - d) / width) / π of the distances from `start` to `stop`."""
+    for e in range(start, stop):
+        row = out[e]
+        for k in range(len(radii)):
+            x = (radii[k] - distances[e]) * per_width
+            size = abs(x)
+            # Above 1, arctan(x) = π/2 - arctan(1/x); t is at most tan(π/8) after half the angle.
+            far = size > _ONE
+            t = _ONE / size if far else size
+            t = t / (_ONE + np.sqrt(_ONE + t * t))
+            y = t * t
+            angle = _TWO * t * ((((_A4 * y + _A3) * y + _A2) * y + _A1) * y + _A0)
+            angle = _HALF - angle if far else angle
+            row[k] = _HALF + (angle if x > np.float32(0) else -angle)
 
 
 @compiled

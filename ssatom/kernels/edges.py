@@ -94,13 +94,16 @@ class Edges:
             )
         if not len(self):
             return
-        if (self.target.diff() < 0).any():
+        # By NumPy on a CPU: torch's threads, once called, wait in a loop that takes a processor.
+        source, target = (
+            x.numpy() if x.device.type == "cpu" else x for x in (self.source, self.target)
+        )
+        if (target[1:] < target[:-1]).any():
             raise ParameterError(
                 "edge_index must be sorted by centre, its row 1; reorder the edges with "
                 "edge_index[1].argsort(stable=True), and edge_attr and edge_weight alike"
             )
-        ends = torch.stack([*torch.aminmax(self.source), self.target[0], self.target[-1]])
-        low, high = int(ends.min()), int(ends.max())
+        low, high = min(int(source.min()), int(target[0])), max(int(source.max()), int(target[-1]))
         if low < 0 or high >= self.n_sites:
             raise ParameterError(
                 f"edge_index leads to site {low if low < 0 else high}, but there are "
@@ -121,16 +124,16 @@ class Edges:
         first = np.empty(len(self), np.int32)
         groups = np.empty(len(self), np.int32)
         most = loops.find_bands(vectors, first, groups)
-        rows = torch.zeros(len(self), 8 * most, dtype=torch.float32).numpy()
+        rows = np.zeros((len(self), 8 * most), np.float32)
         loops.take_bands(vectors, first, groups, rows)
-        sources = self.source.to(torch.int32).numpy()
+        sources = self.source.numpy().astype(np.int32)
         weights = self.weight.detach().contiguous().numpy()
         return EdgeBands(self.offsets, sources, first, groups, rows, weights)
 
     @cached_property
     def offsets(self) -> np.ndarray:
         """First edge of each site, and the end, shape (n_sites + 1,)."""
-        return torch.searchsorted(self.target.contiguous(), torch.arange(self.n_sites + 1)).numpy()
+        return np.searchsorted(self.target.numpy(), np.arange(self.n_sites + 1))
 
     @cached_property
     def blocks(self) -> np.ndarray:

@@ -205,9 +205,9 @@ def _chunks(
         if isinstance(own, StructureError):
             skipped.append(str(own))
         elif isinstance(row, StructureArrays):
-            pairs.append(own)
+            pairs.append(own[0])
             arrays.append(row)
-            remarks.note(i, converter.remarks(row, own))
+            remarks.note(i, own[1])
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []

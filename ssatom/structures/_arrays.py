@@ -84,7 +84,8 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
     arrays = StructureArrays(
         np.array(structure.lattice.matrix, dtype=np.float64, order="C"),
         np.array(numbers, dtype=np.int64),
-        np.array([site.frac_coords for site in sites], dtype=np.float64),
+        # Several times faster than an array of arrays.
+        np.concatenate([site.frac_coords for site in sites]).astype(np.float64).reshape(-1, 3),
     )
     return checked(arrays, structure.lattice.pbc)
 
@@ -179,11 +180,10 @@ def structure_key(structure: IStructure | StructureArrays) -> bytes:
     True
     """
     arrays = structure if isinstance(structure, StructureArrays) else structure_arrays(structure)
-    digest = blake2b(digest_size=16)
-    digest.update(arrays.numbers.astype("<i8").tobytes())
+    parts = [arrays.numbers.astype("<i8", copy=False)]
     for floats in (arrays.lattice, arrays.frac_coords):
-        digest.update((floats + 0.0).astype("<f8").tobytes())  # -0.0 becomes 0.0
-    return digest.digest()
+        parts.append((floats + 0.0).astype("<f8", copy=False))  # -0.0 becomes 0.0
+    return blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
 
 
 def overlap_error(
@@ -258,10 +258,10 @@ def lattice_problem(lattice: np.ndarray, n_sites: int) -> str | None:
 
 
 def _coordinates_problem(frac_coords: np.ndarray) -> str | None:
-    near = (np.abs(frac_coords) < FAR).all(axis=1)
-    if near.all():
+    if np.abs(frac_coords).max() < FAR:  # not so of NaN
         return None
-    finite, bad = np.isfinite(frac_coords).all(axis=1), int(np.argmin(near))
+    finite = np.isfinite(frac_coords).all(axis=1)
+    bad = int(np.argmin((np.abs(frac_coords) < FAR).all(axis=1)))
     row = ", ".join(f"{x:.6g}" for x in frac_coords[bad])
     if finite[bad]:
         return (
@@ -297,8 +297,9 @@ def _open_side_problem(
 
 def _atomic_number(species: Composition) -> int:
     """Atomic number of the element that fills a site, 0 if no single one does."""
-    if len(species) == 1:  # nearly all, several times faster than what follows
-        [(specie, amount)] = species.items()
+    amounts = getattr(species, "_data", None) or {}  # its own methods take several times as long
+    if len(amounts) == 1:  # nearly all
+        [(specie, amount)] = amounts.items()
         if type(specie) is Element and amount == 1:
             return specie.Z
     if any(isinstance(specie, DummySpecies) for specie in species):

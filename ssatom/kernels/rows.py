@@ -1,0 +1,179 @@
+"""What is done to every row or distance: scaling, Gaussians, steps.
+
+Compiled on a CPU in float32 where no gradient is needed, on threads that do not wait in a loop for
+each other, as those of torch do. Elsewhere torch does it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssatom.kernels._threads import run, split
+from ssatom.kernels.available import loops_serve
+
+_NOTHING = 80.0  # exp(-80) is nothing, but still a normal number; smaller ones are slow
+_WORTH_A_THREAD = 100_000  # numbers
+
+
+def _by_loops(*tensors: Tensor) -> bool:
+    return not torch.is_grad_enabled() and loops_serve(*tensors)
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """``x + y``.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Of one shape.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import add
+    >>> add(torch.ones(2), torch.ones(2))
+    tensor([2., 2.])
+    """
+    if not _by_loops(x, y):
+        return x + y
+    return torch.from_numpy(x.detach().numpy() + y.detach().numpy())
+
+
+def relu(x: Tensor) -> Tensor:
+    """``max(x, 0)``, and NaN where `x` is NaN.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import relu
+    >>> relu(torch.tensor([-1.0, 1.0]))
+    tensor([0., 1.])
+    """
+    if not _by_loops(x):
+        return F.relu(x)
+    return torch.from_numpy(np.maximum(x.detach().numpy(), np.float32(0)))
+
+
+def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``x * scale + shift`` of every row.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n_rows, width)
+        Rows.
+    scale, shift : Tensor, shape (width,)
+        Of the columns.
+
+    Returns
+    -------
+    Tensor, shape (n_rows, width)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import affine
+    >>> affine(torch.ones(2, 2), torch.tensor([2.0, 3.0]), torch.ones(2))[0]
+    tensor([3., 4.])
+    """
+    if not _by_loops(x, scale, shift):
+        return torch.addcmul(shift, x, scale)
+    scaled = x.detach().numpy() * scale.detach().numpy()
+    scaled += shift.detach().numpy()
+    return torch.from_numpy(scaled)
+
+
+def gaussians(distances: Tensor, centers: Tensor, width: float) -> Tensor:
+    """exp(-((d - μ) / width)²) of every distance d and centre μ.
+
+    Parameters
+    ----------
+    distances : Tensor, shape (n_edges,)
+        Å.
+    centers : Tensor, shape (n_centers,)
+        Å.
+    width : float
+        Å.
+
+    Returns
+    -------
+    Tensor, shape (n_edges, n_centers)
+        Each entry from 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import gaussians
+    >>> gaussians(torch.tensor([2.0]), torch.tensor([2.0, 2.2]), 0.2)
+    tensor([[1.0000, 0.3679]])
+    """
+    if not _by_loops(distances, centers):
+        scaled = (distances[:, None] - centers).div_(width)
+        return scaled.square_().clamp_(max=_NOTHING).neg_().exp_()
+    from ssatom.kernels._edge_loops import gaussian_rows
+
+    rows = distances.new_empty(len(distances), len(centers))
+    given, out = (distances.contiguous().numpy(), centers.numpy()), rows.numpy()
+
+    def work(start: int, stop: int) -> None:
+        gaussian_rows(start, stop, *given, np.float32(1 / width), out)
+
+    run(work, split(np.arange(len(out) + 1) * len(centers), _WORTH_A_THREAD))
+    return rows
+
+
+def soft_steps(distances: Tensor, radii: Tensor, width: float) -> Tensor:
+    """1/2 + arctan((r - d) / width) / π of every distance d and radius r.
+
+    Parameters
+    ----------
+    distances : Tensor, shape (n_edges,)
+        Å.
+    radii : Tensor, shape (n_radii,)
+        Å.
+    width : float
+        Å.
+
+    Returns
+    -------
+    Tensor, shape (n_edges, n_radii)
+        Each entry from 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ssatom.kernels import soft_steps
+    >>> soft_steps(torch.tensor([2.0]), torch.tensor([2.0, 2.2]), 0.2)
+    tensor([[0.5000, 0.7500]])
+    """
+    if not _by_loops(distances, radii):
+        return torch.atan((radii - distances[:, None]) / width).div_(math.pi).add_(0.5)
+    from ssatom.kernels._edge_loops import step_rows
+
+    rows = distances.new_empty(len(distances), len(radii))
+    given, out = (distances.contiguous().numpy(), radii.numpy()), rows.numpy()
+
+    def work(start: int, stop: int) -> None:
+        step_rows(start, stop, *given, np.float32(1 / width), out)
+
+    run(work, split(np.arange(len(out) + 1) * len(radii), _WORTH_A_THREAD))
+    return rows
