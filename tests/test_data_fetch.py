@@ -108,6 +108,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
         monkeypatch.setattr(_fetch, name, changed)
         monkeypatch.setattr(_datasets, name, changed)
     monkeypatch.setattr(_fetch, "_PAGE", 10)
+    monkeypatch.setattr(_fetch, "_CHUNK", 100)
     monkeypatch.setenv("MP_API_KEY", KEY)
     yield stand
     server.shutdown()

@@ -54,8 +54,10 @@ def test_readme_shows_the_main_job_in_ten_lines():
     assert len(code) <= 10
 
 
-def test_tutorial_is_true():
-    path = ROOT / "docs" / "tutorial.rst"
+@pytest.mark.parametrize("page", ["tutorial", "table"])
+def test_pages_are_true(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "docs" / f"{page}.rst"
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     result = doctest.testfile(str(path), module_relative=False, optionflags=flags)
     assert result.attempted > 10

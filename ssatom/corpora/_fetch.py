@@ -24,6 +24,7 @@ _FIELDS = (
     "material_id,formula_pretty,structure,band_gap,formation_energy_per_atom,energy_above_hull"
 )
 _PAGE = 1000  # documents in an answer, the most that the Materials Project gives
+_CHUNK = 1 << 16  # bytes, of which the last are lost where an answer is cut
 _TIMEOUT = 120  # seconds without a byte
 _GONE = (401, 403)
 
@@ -126,7 +127,7 @@ def _get_file(
                 goes_on = answer.status_code == 206
                 tell(start if goes_on else 0)
                 with partial.open("ab" if goes_on else "wb") as file:
-                    for piece in answer.iter_content(1 << 18):
+                    for piece in answer.iter_content(_CHUNK):
                         tell(file.write(piece))
         if dataset.sha256 and file_sha256(partial) != dataset.sha256:
             partial.unlink()
