@@ -30,6 +30,7 @@ from .exceptions import (
     WeightsError,
 )
 from .featurizers import (
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     OrbitalFieldMatrixTransformer,
     SelfSupervisedSiteFeaturizer,
@@ -45,6 +46,7 @@ __all__ = [
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
+    "ElectronicFeaturizer",
     "EncoderConfig",
     "GraphConfig",
     "GraphEmbeddingFeaturizer",

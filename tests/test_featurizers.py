@@ -132,6 +132,7 @@ def test_errors_must_be_known(case: Case, method: str) -> None:
         ("graph", {"memory": 3}, "memory=3"),
         ("graph", {"random_state": -1}, "random_state=-1"),
         ("site", {"layers": "6"}, "no layer 6"),
+        ("electronic", {"pooling": "median"}, "mean, sum, max, min, std"),
         ("ofm", {"level": "atom"}, "allowed: 'structure', 'site'"),
         ("ofm", {"extra_row": "row"}, "allowed: 'period', 'center', None"),
     ],

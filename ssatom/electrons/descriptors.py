@@ -213,9 +213,7 @@ def _site_columns(
     for _ in range(2, 5):
         power = power * deviations
         moments.append(power)
-    second, third, fourth = (
-        by_shell((part * deviations).sum(axis=0)) / sizes for part in moments
-    )
+    second, third, fourth = (by_shell((part * deviations).sum(axis=0)) / sizes for part in moments)
     shapes = [
         centre, np.sqrt(second), third / (second + _SMALL), np.sqrt(fourth / (second + _SMALL)),
     ]  # fmt: skip

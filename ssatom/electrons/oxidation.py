@@ -14,7 +14,7 @@ from ssatom.electrons.atoms import atom_table
 _UNCOMMON = 1.0  # cost of an oxidation state that is known but not common, per atom
 _ORDER = 1.0  # cost of a charge against the order of electronegativity, per charge and unit of it
 _LARGE = 1e-3  # cost of a charge, so that of equal guesses the smallest charges win
-_UNKNOWN = 3.0  # cost that stands for compositions that no charges balance
+_UNKNOWN = 1.0  # cost of compositions that no charges balance, as of uncommon states
 _NOBLE = 3.5  # electronegativity of elements that Pauling's scale leaves out
 _NONMETAL = 2.1  # electronegativity from which an element fills its octet
 
@@ -47,7 +47,10 @@ def _ions() -> _Ions:
     tables = [
         [e.ionization_energies[0] or 6.5 for e in elements],
         [e.electron_affinity or 0.0 for e in elements],
-        [_NOBLE if e.is_noble_gas and e.symbol not in ("Kr", "Xe", "Rn") else e.X for e in elements],
+        [
+            _NOBLE if e.is_noble_gas and e.symbol not in ("Kr", "Xe", "Rn") else e.X
+            for e in elements
+        ],
         [3 if e.is_rare_earth or e.is_actinoid else e.group for e in elements],
         [e.is_lanthanoid or e.is_actinoid for e in elements],
     ]
