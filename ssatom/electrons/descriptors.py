@@ -69,8 +69,8 @@ def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
     (the better of two pairs), and that energies of d levels are not scaled (better than by 1.3).
 
     Every other cell or orientation of a crystal has the same values. A structure of 10 sites takes
-    about 3 ms on one core, of 200 sites some seconds; time grows with the cube of the primitive
-    cell. Its bands are computed at the corners of half the reciprocal cell alone. A supercell
+    about 2 ms on one core, one of 200 sites that repeat nothing about 2 s; time grows with the cube
+    of the primitive cell. Its bands are computed at the corners of half the reciprocal cell alone. A supercell
     whose atoms are displaced, so that it is no supercell any more, is computed in its own
     reciprocal cell: values then jump.
 
@@ -149,7 +149,8 @@ def _describe(bands: Bands) -> tuple[np.ndarray, np.ndarray]:
     steps = n_sites * np.array(_STEPS)
     crystal = [
         max(conduction - valence, 0) * (1 - odd), conduction - valence, (bottom - top).min(), odd,
-        fermi, valence, conduction, energy / total, energies[-1] - energies[0], valence - energies[0],
+        fermi, valence, conduction, energy / total, energies[-1] - energies[0],
+        valence - energies[0],
         *(fermi - np.interp(total - steps, counted, energies)),
         *(np.interp(total + steps, counted, energies) - fermi),
     ]  # fmt: skip

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from pymatgen.core import Element
 
-from ssatom.elements import MAX_ATOMIC_NUMBER
 from ssatom.electrons.atoms import atom_table
+from ssatom.elements import MAX_ATOMIC_NUMBER
 
 _UNCOMMON = 1.0  # cost of an oxidation state that is known but not common, per atom
 _ORDER = 1.0  # cost of a charge against the order of electronegativity, per charge and unit of it
@@ -44,23 +45,25 @@ class _Ions(NamedTuple):
 @cache
 def _ions() -> _Ions:
     elements = [Element.from_Z(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)]
-    tables = [
-        [e.ionization_energies[0] or 6.5 for e in elements],
-        [e.electron_affinity or 0.0 for e in elements],
-        [
-            _NOBLE if e.is_noble_gas and e.symbol not in ("Kr", "Xe", "Rn") else e.X
-            for e in elements
-        ],
-        [3 if e.is_rare_earth or e.is_actinoid else e.group for e in elements],
-        [e.is_lanthanoid or e.is_actinoid for e in elements],
-    ]
-    columns = [np.array([0.0, *column]) for column in tables]
-    states = []
-    for e in elements:
-        common = set(e.common_oxidation_states)
-        known = (common | set(e.icsd_oxidation_states)) - {0}
-        states.append({q: 0.0 if q in common else _UNCOMMON for q in sorted(known)} or {0: 0.0})
-    return _Ions(*columns, [{}, *states])
+
+    def column(values: Iterable[float]) -> np.ndarray:
+        return np.array([0.0, *values])
+
+    return _Ions(
+        ionization=column(e.ionization_energies[0] or 6.5 for e in elements),
+        affinity=column(e.electron_affinity or 0.0 for e in elements),
+        electronegativity=column(float(e.data.get("X") or _NOBLE) for e in elements),
+        group=column(3 if e.is_lanthanoid or e.is_actinoid else e.group for e in elements),
+        f_block=column(e.is_lanthanoid or e.is_actinoid for e in elements),
+        states=[{}, *map(_states, elements)],
+    )
+
+
+def _states(element: Element) -> dict[int, float]:
+    """Cost by oxidation state; 0 alone for elements without compounds."""
+    common = set(element.common_oxidation_states)
+    known = (common | set(element.icsd_oxidation_states)) - {0}
+    return {q: 0.0 if q in common else _UNCOMMON for q in sorted(known)} or {0: 0.0}
 
 
 @lru_cache(maxsize=4096)
