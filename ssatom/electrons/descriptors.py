@@ -70,9 +70,9 @@ def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
 
     Every other cell or orientation of a crystal has the same values. A structure of 10 sites takes
     about 2 ms on one core, one of 200 sites that repeat nothing about 2 s; time grows with the cube
-    of the primitive cell. Its bands are computed at the corners of half the reciprocal cell alone. A supercell
-    whose atoms are displaced, so that it is no supercell any more, is computed in its own
-    reciprocal cell: values then jump.
+    of the primitive cell. Bands are computed at the corners of half the reciprocal cell alone. A
+    supercell whose atoms are displaced by more than 0.001 Å has a reciprocal cell of its own, and
+    values at the band edges then jump.
 
     Parameters
     ----------

@@ -63,9 +63,9 @@ class ElectronicFeaturizer(CrystalFeaturizer):
     outside all sets that the package is evaluated on; `ssatom.electrons.electronic_descriptors`
     says which. Gaps are those of the model, not those of measurements.
 
-    A structure of 10 sites takes about 2 ms on one core, one of 200 sites that repeat nothing
-    about 2 s: time grows with the cube of the primitive cell. The cache in memory keeps the columns of sites, so
-    other poolings, clones and folds compute nothing again.
+    A structure of 10 sites takes about 2 ms on one core, one of 200 sites that repeat nothing about
+    2 s: time grows with the cube of the primitive cell. The cache in memory keeps the columns of
+    sites, so other poolings, clones and folds compute nothing again.
 
     A supercell has the features of its primitive cell. When its atoms leave their places by more
     than 0.001 Å it has bands of its own. Columns of edges and of odd electrons then jump, by a few
