@@ -17,7 +17,7 @@ from .estimators import (
     load_estimator,
     save_estimator,
 )
-from .evaluation import KernelRidgeCV, evaluate, measure_locality
+from .evaluation import KernelRidgeCV, evaluate, measure_locality, site_contributions
 from .exceptions import (
     GraphWarning,
     MissingFileError,
@@ -37,6 +37,7 @@ from .featurizers import (
 )
 from .graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
 from .pretraining import MaskedPretrainer
+from .similar import SimilarCrystals
 from .tasks import PretrainingTask
 from .weights import PretrainedEncoder, list_weights, load_pretrained
 
@@ -62,6 +63,7 @@ __all__ = [
     "PretrainedEncoder",
     "PretrainingTask",
     "SelfSupervisedSiteFeaturizer",
+    "SimilarCrystals",
     "SsatomError",
     "StructureError",
     "StructureFileError",
@@ -79,6 +81,7 @@ __all__ = [
     "measure_locality",
     "read_structures",
     "save_estimator",
+    "site_contributions",
     "site_embeddings",
     "write_structures",
 ]

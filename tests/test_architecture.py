@@ -52,6 +52,7 @@ MAY_IMPORT = {
         "files repeatable splits devices encoder plots structures elements training graph weights "
         "embeddings negnn"
     ),
+    "similar": "files structures weights embeddings",
     "evaluation": "files splits plots structures weights embeddings featurizers",
     "cli": "*",
 }

@@ -1,5 +1,6 @@
 """How well features predict a property: splits, kernel ridge, scores, and a property's range."""
 
+from ssatom.evaluation.contributions import site_contributions
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.locality import Locality, measure_locality
 from ssatom.evaluation.protocol import evaluate, evaluate_columns
@@ -21,5 +22,6 @@ __all__ = [
     "load_result",
     "measure_locality",
     "score_predictions",
+    "site_contributions",
     "split_rows",
 ]
