@@ -17,7 +17,13 @@ from .estimators import (
     load_estimator,
     save_estimator,
 )
-from .evaluation import ConformalRegressor, KernelRidgeCV, evaluate, measure_locality
+from .evaluation import (
+    ConformalRegressor,
+    KernelRidgeCV,
+    evaluate,
+    measure_locality,
+    site_contributions,
+)
 from .exceptions import (
     ExtrapolationWarning,
     GraphWarning,
@@ -31,12 +37,14 @@ from .exceptions import (
     WeightsError,
 )
 from .featurizers import (
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     OrbitalFieldMatrixTransformer,
     SelfSupervisedSiteFeaturizer,
 )
 from .graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
 from .pretraining import MaskedPretrainer
+from .similar import SimilarCrystals
 from .tasks import PretrainingTask
 from .weights import PretrainedEncoder, list_weights, load_pretrained
 
@@ -47,6 +55,7 @@ __all__ = [
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
+    "ElectronicFeaturizer",
     "EncoderConfig",
     "ExtrapolationWarning",
     "GraphConfig",
@@ -63,6 +72,7 @@ __all__ = [
     "PretrainedEncoder",
     "PretrainingTask",
     "SelfSupervisedSiteFeaturizer",
+    "SimilarCrystals",
     "SsatomError",
     "StructureError",
     "StructureFileError",
@@ -80,6 +90,7 @@ __all__ = [
     "measure_locality",
     "read_structures",
     "save_estimator",
+    "site_contributions",
     "site_embeddings",
     "write_structures",
 ]

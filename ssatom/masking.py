@@ -27,6 +27,8 @@ class MaskedBatch(NamedTuple):
         Edges whose distance is hidden.
     noised_distances : Tensor of float32, shape (n_edges,), or None
         Distances as the network sees them, Å, where a task displaced the sites.
+    noised_directions : Tensor of float32, shape (n_edges, 3), or None
+        Directions of the edges between displaced sites.
     drawn_edges : Tensor of int64, shape (n_drawn,), or None
         Edges whose noise is to be predicted.
     targets : dict of str to Tensor
@@ -38,6 +40,7 @@ class MaskedBatch(NamedTuple):
     masked_sites: Tensor
     hidden_edges: Tensor
     noised_distances: Tensor | None = None
+    noised_directions: Tensor | None = None
     drawn_edges: Tensor | None = None
     targets: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -50,6 +53,12 @@ class MaskedBatch(NamedTuple):
     def visible_distances(self) -> Tensor:
         """Distances as the network sees them where they are not hidden, Å, shape (n_edges,)."""
         return self.graphs.distances if self.noised_distances is None else self.noised_distances
+
+    @property
+    def visible_directions(self) -> Tensor | None:
+        """Directions as the network sees them, shape (n_edges, 3); hidden edges give no unit."""
+        noised = self.noised_directions
+        return self.graphs.directions if noised is None else noised
 
     def visible_weight(self, config: GraphConfig) -> Tensor:
         """Factors of the messages, without information on hidden distances.

@@ -106,6 +106,13 @@ class Recipe:
         "them.",
         least=0,
     )
+    directional_channels: int = _setting(
+        0,
+        "Channels of the directional units that are given beside the hidden states and enter the "
+        "third and later convolutions. Each gives five units, which tell how neighbours are "
+        "arranged around a site.",
+        least=0,
+    )
     element_features: str = _setting(
         "cgcnn",
         'Input of the encoder for each element. "cgcnn": the 92 features of CGCNN, which are equal '

@@ -118,7 +118,7 @@ def bond_angles(arrays: StructureArrays) -> np.ndarray:
     >>> bond_angles(polonium)[0, [0, 1, 6]].round(2)  # 6 neighbours; 3 of 15 pairs straight
     array([6. , 0.2, 0.8])
     """
-    found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH), directions=True)
+    found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH, directions=True))
     n_sites = len(arrays.numbers)
     starts = np.searchsorted(found.centers, np.arange(n_sites + 1))
     nearest = np.full(n_sites, np.inf)

@@ -46,12 +46,13 @@ MAY_IMPORT = {
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"
     ),
-    "featurizers": "structures weights embeddings",
+    "featurizers": "structures electrons weights embeddings",
     "negnn": "repeatable encoder",
     "estimators": (
         "files repeatable splits devices encoder plots structures elements training graph weights "
         "embeddings negnn"
     ),
+    "similar": "files structures weights embeddings",
     "evaluation": "files splits plots structures weights embeddings featurizers",
     "cli": "*",
 }

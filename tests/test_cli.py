@@ -84,6 +84,8 @@ def test_version() -> None:
         (["fit"], ["--target", "--structure-column", "--classify", "Examples", "Exit codes"]),
         (["predict"], ["--output", "Examples", "Exit codes", "Cut off?"]),
         (["pretrain"], ["--time-budget", "--config", "Examples", "Cut off?"]),
+        (["index"], ["--output", "Examples", "Exit codes"]),
+        (["similar"], ["--number", "Examples", "Exit codes"]),
         (["weights"], ["list", "show", "verify", "Examples"]),
         (["weights", "verify"], ["Exit code 1"]),
     ],

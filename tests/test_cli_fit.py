@@ -338,7 +338,7 @@ def test_bad_rows(case: str, data: Path) -> None:
         (["-t", "volume", "--estimator", "svm"], 2, ["'negnn', 'cgcnn'"]),
         (["-t", "volume", "--estimator", "cgcnn"], 2, ["--weights is for", "no encoder"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
-        (["-t", "volume", "--device", "tpu"], 2, ["auto, cpu, cuda"]),
+        (["-t", "volume", "--device", "tpu"], 2, ["device='tpu'", "'auto', 'cpu'"]),
         (["-t", "volume", "--time-budget", "0"], 2, ["time_budget=0.0"]),
         (["-t", "volume", "nowhere.csv"], 1, ["no such file"]),
     ],

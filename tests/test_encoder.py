@@ -24,6 +24,7 @@ from ssatom.encoder import (
 from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis, GraphBatch
 from ssatom.kernels import Edges, gated_messages
+from ssatom.repeatable import DrawFrom
 from ssatom.weights import load_pretrained, random_weights
 
 REFERENCE = Path(__file__).parent / "data" / "reference_states.json"
@@ -335,7 +336,7 @@ def test_dropout_out_of_range_is_refused(dropout: float) -> None:
 def test_default_sizes_are_the_papers() -> None:
     assert EncoderConfig().to_dict() == {
         "node_dim": 92, "edge_dim": 41, "hidden_dim": 64, "n_conv": 5, "dropout": 0.0,
-        "residual": False, "radial_units": 0,
+        "residual": False, "radial_units": 0, "directional_channels": 0,
     }  # fmt: skip
 
 
@@ -361,3 +362,59 @@ def test_states_are_those_of_the_first_release(crystals: dict[str, Structure]) -
     found = pooled_states([crystals[name] for name in FROZEN])
     for name, states in zip(FROZEN, found, strict=True):
         np.testing.assert_allclose(states, expected[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+# Directional units -----------------------------------------------------------------------------
+
+
+def _directional_encoder(**sizes) -> CrystalGraphEncoder:
+    sizes = {"node_dim": 5, "edge_dim": 9, "hidden_dim": 6, "n_conv": 4, **sizes}
+    with DrawFrom(0):
+        return CrystalGraphEncoder(EncoderConfig(directional_channels=3, **sizes)).eval()
+
+
+def _star(directions: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Site 0 with neighbours in the given directions, at one distance each."""
+    n = len(directions)
+    index = torch.stack([torch.arange(1, n + 1), torch.zeros(n, dtype=torch.long)])
+    attr = torch.linspace(0.1, 1, 9).repeat(n, 1)
+    return torch.linspace(-1, 1, 5 * (n + 1)).view(n + 1, 5), index, attr
+
+
+def test_angles_enter_the_third_convolution_and_the_units() -> None:
+    encoder = _directional_encoder()
+    line = torch.tensor([[1.0, 0, 0], [-1, 0, 0]])
+    corner = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+    x, index, attr = _star(line)
+    straight, units = encoder.states_and_units(x, index, attr, directions=line)
+    bent, others = encoder.states_and_units(x, index, attr, directions=corner)
+    assert units is not None
+    assert units.shape == (3, 15)
+    for i, (a, b) in enumerate(zip(straight, bent, strict=True)):
+        assert torch.equal(a, b) == (i <= 2)
+    assert torch.equal(units[:, :3], others[:, :3])  # degree 0 knows no angle
+    assert not torch.allclose(units[0, 3:6], others[0, 3:6])
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_states_do_not_change_under_reflection(residual: bool) -> None:
+    encoder = _directional_encoder(residual=residual)
+    directions = torch.nn.functional.normalize(torch.randn(7, 3), dim=1)
+    x, index, attr = _star(directions)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3))
+    found = encoder(x, index, attr, directions=directions)
+    turned = encoder(x, index, attr, directions=-directions @ turn)
+    for a, b in zip(found, turned, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_units_need_directions() -> None:
+    x, index, attr = _star(torch.eye(3))
+    with pytest.raises(ParameterError, match=r"make the graphs with GraphConfig\(directions=True"):
+        _directional_encoder()(x, index, attr)
+
+
+def test_sizes_with_directional_units_are_described() -> None:
+    config = EncoderConfig(directional_channels=3, radial_units=4)
+    assert config.n_units == 15
+    assert config.describe().endswith("beside 4 coordination numbers and 15 directional units")

@@ -37,7 +37,7 @@ from ssatom.evaluation.intervals import _half_widths
 from ssatom.evaluation.nearness import Nearness
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-XENON = Structure(Lattice.cubic(6.2), ["Xe"] * 2, [[0, 0, 0], [0.5, 0.5, 0.5]])
+DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])
 
 
 def linear() -> Any:
@@ -57,8 +57,16 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fitted(table: pd.DataFrame) -> ConformalRegressor:
-    rows = table[:60]
+def salts(table: pd.DataFrame) -> pd.DataFrame:
+    """Those of them that are oxides or halides."""
+    anions = {"O", "F", "Cl", "Br", "I"}
+    chosen = [bool(anions & {e.symbol for e in s.elements}) for s in table["structure"]]
+    return table[chosen].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def fitted(salts: pd.DataFrame) -> ConformalRegressor:
+    rows = salts[:60]
     y = np.log10(rows["bulk_modulus_GPa"])
     return ConformalRegressor(linear()).fit(rows["structure"], y)
 
@@ -128,17 +136,17 @@ def test_intervals_hold_on_shared_data(name: str, label: str) -> None:
 
 
 def test_a_stranger_has_a_wide_interval_and_a_warning(
-    fitted: ConformalRegressor, table: pd.DataFrame
+    fitted: ConformalRegressor, salts: pd.DataFrame
 ) -> None:
-    known = list(table["structure"][:5])
-    assert fitted.nearest_percentile([*known, XENON]).tolist() == [0] * 5 + [100]
+    known = list(salts["structure"][:5])
+    assert fitted.nearest_percentile([*known, DIAMOND]).tolist() == [0] * 5 + [100]
     with pytest.warns(ExtrapolationWarning, match="the prediction extrapolates") as told:
-        intervals = fitted.predict_interval([*known, XENON])
+        intervals = fitted.predict_interval([*known, DIAMOND])
     assert [warning.message.rows for warning in told] == [(5,)]
     assert told[0].filename == __file__
     widths = np.diff(intervals)[:, 0]
     assert widths[5] > 1.5 * widths[:5].max()
-    np.testing.assert_allclose(intervals.mean(axis=1), fitted.predict([*known, XENON]))
+    np.testing.assert_allclose(intervals.mean(axis=1), fitted.predict([*known, DIAMOND]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted.predict_interval(known)
@@ -157,8 +165,8 @@ def test_percentiles_count_training_crystals_with_a_nearer_one() -> None:
 # The estimator ---------------------------------------------------------------------------------
 
 
-def test_it_is_an_estimator(fitted: ConformalRegressor, table: pd.DataFrame) -> None:
-    new = list(table["structure"][60:70])
+def test_it_is_an_estimator(fitted: ConformalRegressor, salts: pd.DataFrame) -> None:
+    new = list(salts["structure"][60:70])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
         wide = fitted.predict_interval(new)
@@ -167,9 +175,9 @@ def test_it_is_an_estimator(fitted: ConformalRegressor, table: pd.DataFrame) -> 
         narrow = again.set_params(coverage=0.5).predict_interval(iter(new))
     assert (np.diff(narrow) < np.diff(wide)).all()
     assert not hasattr(clone(fitted), "estimator_")
-    direct = linear().fit(table["structure"][:60], np.log10(table["bulk_modulus_GPa"][:60]))
+    direct = linear().fit(salts["structure"][:60], np.log10(salts["bulk_modulus_GPa"][:60]))
     np.testing.assert_allclose(fitted.predict(new), direct.predict(new))
-    y = np.log10(table["bulk_modulus_GPa"][60:70])
+    y = np.log10(salts["bulk_modulus_GPa"][60:70])
     assert fitted.score(new, y) == pytest.approx(direct.score(new, y))
 
 
@@ -207,14 +215,14 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def folder(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(salts: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two fitted models beside their data."""
     folder = tmp_path_factory.mktemp("intervals")
     properties = [
         {"K": np.log10(row.bulk_modulus_GPa), "volume": row.structure.volume / len(row.structure)}
-        for row in table.itertuples()
+        for row in salts.itertuples()
     ]
-    write_structures(folder / "data.jsonl", table["structure"], properties=properties)
+    write_structures(folder / "data.jsonl", salts["structure"], properties=properties)
     quick = ["--max-epochs", 3, "--test-size", 0.4]
     for name, options in (
         ("one", ["-t", "K", "--estimator", "cgcnn"]),
@@ -243,12 +251,12 @@ def test_commands_write_bounds(name: str, targets: list[str], folder: Path, tmp_
     assert "## Error bars" in text
     assert "| K | all |" in text
 
-    write_structures(tmp_path / "new.jsonl", [*read_some(folder), XENON], ids=["a", "b", "Xe"])
+    write_structures(tmp_path / "new.jsonl", [*read_some(folder), DIAMOND], ids=["a", "b", "C"])
     result = run("predict", folder / name, tmp_path / "new.jsonl", "-o", tmp_path / "x.csv")
     assert result.exit_code == 0, result.output
     assert "the prediction extrapolates" in result.stderr
     told = pd.read_csv(tmp_path / "x.csv.problems.csv")
-    assert "Xe" in told["source"].tolist()
+    assert "C" in told["source"].tolist()
     table = pd.read_csv(tmp_path / "x.csv")
     assert table["nearest_percentile"].iloc[2] == 100
     for target in targets:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import Matern
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from ssatom.evaluation import KernelRidgeCV
-from ssatom.evaluation.kernel_algebra import grid_line, pairwise_distances
+from ssatom.evaluation.kernel_algebra import KERNELS, grid_line, pairwise_distances
+from ssatom.evaluation.kernel_blocks import CrossValidation
 from ssatom.evaluation.kernel_ridge import DECADES
 from ssatom.exceptions import ParameterError
 
@@ -129,8 +136,8 @@ def test_inverses_and_decompositions_give_the_same_errors(data):
     folds = [np.arange(i, len(y), 5) for i in range(5)]
     distances = pairwise_distances(X, "cityblock")
     Y = np.column_stack([y, y**2])
-    many = grid_line(distances, 0.1, Y, folds, DECADES[4:])
-    few = grid_line(distances, 0.1, Y, folds, DECADES[4:8])
+    many = grid_line(distances, "laplacian", 0.1, Y, folds, DECADES[4:])
+    few = grid_line(distances, "laplacian", 0.1, Y, folds, DECADES[4:8])
     for all_alphas, some in zip(many, few, strict=True):
         axis = 1 if all_alphas.ndim == 3 and all_alphas.shape[1] == 7 else 2
         np.testing.assert_allclose(np.take(all_alphas, range(4), axis), some, rtol=1e-7)
@@ -139,7 +146,7 @@ def test_inverses_and_decompositions_give_the_same_errors(data):
 def test_indefinite_kernels_are_decomposed(data):
     X, y = data
     distances = pairwise_distances(np.vstack([X, X]), "sqeuclidean")
-    errors, _ = grid_line(distances, 1e-10, np.tile(y, 2)[:, None], [np.arange(9)], [1e-18])
+    errors, _ = grid_line(distances, "rbf", 1e-10, np.tile(y, 2)[:, None], [np.arange(9)], [1e-18])
     assert np.isfinite(errors).all()
 
 
@@ -163,6 +170,121 @@ def test_several_labels_at_once_are_as_one_by_one(data, search):
         model.fit_columns(X, np.column_stack([y, y * 0]))
 
 
+@pytest.fixture(scope="module")
+def diluted():
+    """Two columns that decide beside eighty that do not."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 82))
+    names = [f"ssatom_L0_{i:03d}" for i in range(2)] + [f"ssatom_L1_{i:03d}" for i in range(80)]
+    return pd.DataFrame(X, columns=names), np.sin(X[:, 0]) + X[:, 1] ** 2
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_blocks_that_say_nothing_lose_their_weight(diluted, kernel):
+    X, y = diluted
+    one, blocks = (
+        KernelRidgeCV([kernel], cv=5, blocks=blocks).fit(X[:100], y[:100])
+        for blocks in (None, "auto")
+    )
+    weights = blocks.block_weights_
+    assert list(weights) == ["ssatom_L0", "ssatom_L1"]
+    assert weights["ssatom_L0"] > 20 * weights["ssatom_L1"]
+    assert one.block_weights_ == {0: 1.0}
+    here, there = (np.abs(m.predict(X[100:]) - y[100:]).mean() for m in (blocks, one))
+    assert here < 0.6 * there
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_weights_are_those_of_the_columns_of_the_scaled_features(diluted, kernel):
+    X, y = diluted
+    model = KernelRidgeCV([kernel], GAMMAS, ALPHAS, cv=5).fit(X, y)
+    root = 1 if kernel == "laplacian" else 0.5
+    scaled = X.to_numpy() * model.column_weights_**root
+    plain = KernelRidgeCV([kernel], GAMMAS, ALPHAS, cv=5).fit(scaled, y)
+    assert plain.best_params_ == model.best_params_
+    assert plain.best_score_ == pytest.approx(model.best_score_)
+    between = X[:9] + 0.1
+    expected = plain.predict(between.to_numpy() * model.column_weights_**root)
+    np.testing.assert_allclose(model.predict(between), expected)
+
+
+def test_blocks_come_from_names_or_are_given(diluted):
+    X, y = diluted
+    model = KernelRidgeCV(["rbf"], [1e-2], ALPHAS, cv=3)
+    named = model.fit(X, y).block_weights_
+    numbers = {"few": [0, 1], "many": range(2, 82)}
+    by_hand = clone(model).set_params(blocks=numbers).fit(X.to_numpy(), y).block_weights_
+    assert list(named.values()) == list(by_hand.values())
+    assert list(by_hand) == ["few", "many"]
+    in_a_row = clone(model).set_params(blocks=list(numbers.values())).fit(X.to_numpy(), y)
+    assert list(in_a_row.block_weights_) == [0, 1]
+    assert clone(model).fit(X.to_numpy(), y).block_weights_ == {0: 1.0}
+    prefixed = X.add_prefix("ge__").rename(columns={"ge__ssatom_L1_079": "density"})
+    assert list(clone(model).fit(prefixed, y).block_weights_) == [
+        "ge__ssatom_L0",
+        "ge__ssatom_L1",
+        "other columns",
+    ]
+
+
+@pytest.mark.parametrize(
+    "blocks", [[[0, 1]], [[0, 1], [1]], "L0", [[0, 1, 2], list(range(4, 83))], 3, [["a"]]]
+)
+def test_blocks_that_are_no_parts_of_the_columns(diluted, blocks):
+    X, y = diluted
+    with pytest.raises(ParameterError, match="each of the 82 columns"):
+        KernelRidgeCV(blocks=blocks).fit(X, y)
+
+
+def test_units_of_a_block_and_constant_blocks_change_nothing(diluted):
+    X, y = diluted
+    groups = np.arange(len(y)) // 2
+    model = KernelRidgeCV(["matern32"], cv=4, search="coarse-to-fine")
+    plain = clone(model).fit(X, y, groups)
+    shifted = X.assign(ssatom_radial_000=1.0)
+    shifted.loc[:, X.columns[2:]] *= 1e3
+    other = clone(model).fit(shifted, y, groups)
+    np.testing.assert_allclose(other.predict(shifted), plain.predict(X), rtol=1e-3, atol=1e-3)
+    assert other.block_weights_["ssatom_radial"] == 1
+
+
+def test_models_with_blocks_are_estimators_like_others(diluted):
+    X, y = diluted
+    model = KernelRidgeCV(["matern12"], [1e-2, 0.1], ALPHAS, cv=3)
+    fitted = clone(model).fit(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.predict(X))
+    np.testing.assert_array_equal(clone(fitted).fit(X, y).predict(X), fitted.predict(X))
+    Y = np.column_stack([y, X.iloc[:, 40]])
+    for column, together in zip(Y.T, model.fit_columns(X, Y), strict=True):
+        alone = clone(model).fit(X, column)
+        assert together.block_weights_ == alone.block_weights_
+        np.testing.assert_array_equal(together.predict(X), alone.predict(X))
+    pipe = make_pipeline(StandardScaler().set_output(transform="pandas"), model)
+    search = GridSearchCV(pipe, {"kernelridgecv__blocks": ["auto", None]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"kernelridgecv__blocks": "auto"}
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_the_gradient_is_the_error_s_slope(data, kernel):
+    X, y = data
+    metric = KERNELS[kernel].metric
+    distances = np.array([pairwise_distances(X[:, b], metric) for b in ([0, 1, 2], [3], [4, 5])])
+    error = CrossValidation(KERNELS[kernel], distances, y, [np.arange(i, 83, 5) for i in range(5)])
+    place = np.log([0.3, 0.2, 0.1, 0.05])
+    slope = [(error(place + h)[0] - error(place - h)[0]) / 2e-5 for h in 1e-5 * np.eye(4)]
+    np.testing.assert_allclose(error(place)[1], slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "nu"), [("matern12", 0.5), ("matern32", 1.5)])
+def test_matern_kernels_are_those_of_scikit_learn(data, kernel, nu):
+    X, y = data
+    ours = KernelRidgeCV([kernel], [0.25], [1e-3]).fit(X, y)
+    theirs = KernelRidge(kernel="precomputed", alpha=1e-3)
+    matern = Matern(length_scale=2.0, nu=nu)
+    theirs.fit(matern(X), y)
+    np.testing.assert_allclose(ours.predict(X + 0.1), theirs.predict(matern(X + 0.1, X)))
+
+
 def test_threads_and_blocks_change_nothing():
     X = np.random.default_rng(1).normal(size=(600, 3))
     one = pairwise_distances(X, "cityblock")
@@ -178,7 +300,7 @@ def test_parameters_are_kept_as_given_and_clones_are_equal(data):
     assert model.set_params(cv=4).fit(X, y).n_splits_ == 4
     np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
     assert model.score(X, y) > 0.5
-    assert set(model.seconds_) == {"distances", "search"}
+    assert set(model.seconds_) == {"weights", "distances", "search"}
 
 
 def test_contract_of_scikit_learn():

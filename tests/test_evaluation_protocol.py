@@ -6,10 +6,11 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from joblib import parallel_config
 from scipy.stats import pearsonr
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -56,7 +57,7 @@ class Spy(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         self.seen.append(X)
-        return X[:, 0]
+        return np.asarray(X)[:, 0]
 
 
 def test_each_split_is_what_one_does_by_hand(data):
@@ -114,6 +115,21 @@ def test_scaler_and_model_never_see_a_test_row(data):
     Spy.seen.clear()
     run(data, model=Spy(), n_seeds=1, scale=False, splits=["random"])
     np.testing.assert_array_equal(Spy.seen[1], X[split_rows("random", 0, len(X))[1]])
+
+
+def test_models_get_the_names_of_columns(data):
+    X, y, _ = data
+    Spy.seen.clear()
+    frame = pd.DataFrame(X, columns=["ssatom_L0_000", "ssatom_L0_001", "ssatom_L1_000"])
+    named = run((frame, y, None), model=Spy(), n_seeds=1)
+    assert list(Spy.seen[0][0].columns) == list(Spy.seen[1].columns) == list(frame.columns)
+    plain = run(data, n_seeds=1, groups=None)
+    assert named.identity["features_sha256"] != plain.identity["features_sha256"]
+    weighed = run((frame, y, None), n_seeds=1)
+    assert weighed.mean() != plain.mean()
+    assert run((frame, y, None), n_seeds=1, model=clone(SMALL).set_params(blocks=None)).mean() == (
+        pytest.approx(plain.mean())
+    )
 
 
 def test_means_and_deviations_are_over_seeds(data):

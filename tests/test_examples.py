@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 
 from ssatom import load_example_crystals
 from ssatom.corpora import read_structures
@@ -31,8 +32,9 @@ def scratch(tmp_path, monkeypatch):
 def test_example_runs_and_draws(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        runpy.run_path(str(path))
-    assert plt.get_fignums(), "an example of the gallery draws something"
+        variables = runpy.run_path(str(path))
+    drawn = plt.get_fignums() or [v for v in variables.values() if isinstance(v, Figure)]
+    assert drawn, "an example of the gallery draws something"
 
 
 def test_readme_blocks_run_in_order(tmp_path):
@@ -54,8 +56,9 @@ def test_readme_shows_the_main_job_in_ten_lines():
     assert len(code) <= 10
 
 
-@pytest.mark.parametrize("page", ["tutorial", "error_bars"])
-def test_pages_are_true(page):
+@pytest.mark.parametrize("page", ["tutorial", "similar", "table", "error_bars"])
+def test_pages_are_true(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / f"{page}.rst"
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     result = doctest.testfile(str(path), module_relative=False, optionflags=flags)

@@ -165,7 +165,7 @@ def test_weights_of_a_full_site_sum_to_twelve(crystals: dict[str, Structure]) ->
 def test_graphs_without_compiled_loops(
     crystals: dict[str, Structure], settings: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    converter = CrystalGraphConverter(GraphConfig(**settings, directions=True))
     compiled = converter.convert(crystals.values())
     monkeypatch.setattr("ssatom.graph.neighbors.loops_work", lambda: False)
     plain = converter.convert(crystals.values())
@@ -284,9 +284,9 @@ def test_directions_lead_to_the_neighbors(
     moved = crystal.copy()
     for site in range(len(moved)):
         moved.translate_sites(site, [2 * site, -1, 0], to_unit_cell=False)
-    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    converter = CrystalGraphConverter(GraphConfig(**settings, directions=True))
     graphs = converter.convert([moved, crystal]).select([0])
-    assert graphs.directions.dtype == np.float16
+    assert graphs.directions.dtype == np.float32
     assert_same(
         CrystalGraphs(**{**vars_of(graphs), "directions": None}), convert(moved, **settings)
     )
@@ -308,7 +308,7 @@ def vars_of(graphs: CrystalGraphs) -> dict:
 
 
 def test_no_structures_have_directions_too() -> None:
-    graphs = CrystalGraphConverter(directions=True).convert([])
+    graphs = CrystalGraphConverter(GraphConfig(directions=True)).convert([])
     assert graphs.directions.shape == (0, 3)
 
 
@@ -320,7 +320,12 @@ def test_settings_of_the_other_kind_are_refused() -> None:
 
 def test_smooth_settings_as_plain_values() -> None:
     config = GraphConfig(**SMOOTH)
-    assert config.to_dict() == {**SMOOTH, "basis_step": 0.2, "basis_width": 0.2}
+    assert config.to_dict() == {
+        **SMOOTH,
+        "basis_step": 0.2,
+        "basis_width": 0.2,
+        "directions": False,
+    }
     assert GraphConfig(**config.to_dict()) == config
     assert config.edge_dim == 26
     assert config.describe().startswith("all neighbours within 5 Å")
@@ -606,7 +611,7 @@ def test_saved_graphs_leave_nothing_of_those_before(
     crystals: dict[str, Structure], tmp_path: Path
 ) -> None:
     few, more = [crystals["NaCl"]], [crystals["NaCl"], crystals["TiO2"]]
-    CrystalGraphConverter(directions=True).convert(few).save(tmp_path)
+    CrystalGraphConverter(GraphConfig(directions=True)).convert(few).save(tmp_path)
     without = CrystalGraphConverter().convert(more)
     without.save(tmp_path)
     loaded = CrystalGraphs.load(tmp_path)

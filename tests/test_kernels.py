@@ -21,7 +21,7 @@ import ssatom.kernels.edges
 from ssatom import kernels
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
-from ssatom.kernels import Edges, gated_messages, loops_work, weighted_sums
+from ssatom.kernels import Edges, gated_messages, linear, loops_work, weighted_sums
 from ssatom.kernels._threads import run, split
 
 PACKAGE = Path(ssatom.__file__).parent
@@ -507,3 +507,22 @@ def test_products_depend_on_their_own_row_alone() -> None:
         assert torch.equal(kernels.linear(x[rows], weight, bias, plus[rows]), whole[rows])
     exact = x.double() @ weight.double().t() + bias + plus
     torch.testing.assert_close(whole.double(), exact, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "plus"),
+    [((4, 3), None, None), ((4, 2), (3,), None), ((4, 2), (4,), (5, 3)), ((4, 2), None, (4, 4))],
+)
+def test_shapes_of_a_linear_map_must_fit(weight, bias, plus) -> None:
+    more = [None if shape is None else torch.ones(shape) for shape in (bias, plus)]
+    with pytest.raises(ParameterError, match=r"do not fit together: x \(5, 2\), weight"):
+        linear(torch.ones(5, 2), torch.ones(weight), *more)
+
+
+def test_linear_maps_of_nothing() -> None:
+    x = torch.ones(0, 3, requires_grad=True)
+    weight = torch.ones(2, 3, requires_grad=True)
+    product = linear(x, weight)
+    product.sum().backward()
+    assert product.shape == (0, 2)
+    assert not weight.grad.any()

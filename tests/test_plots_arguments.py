@@ -11,7 +11,9 @@ from ssatom.plots import (
     Parity,
     plot_calibration,
     plot_layer_errors,
+    plot_map,
     plot_parity,
+    plot_sites,
 )
 
 ERRORS = {"random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02)}}
@@ -67,3 +69,33 @@ def test_parity_refuse(panel: Any, message: str) -> None:
         plot_parity({"p": panel}, unit="eV")
     with pytest.raises(ValueError, match=r"bounds need to be positive errors, got \(0,\)"):
         plot_parity({"p": ([1.0], [1.0])}, unit="eV", bounds=(0,))
+
+
+@pytest.mark.parametrize(
+    ("points", "values", "message"),
+    [
+        ([1.0, 2.0], ["a", "b"], r"points needs 2 numbers a row, got shape \(2,\)"),
+        (np.empty((0, 2)), [], "needs numbers in one dimension"),
+        ([[1.0, np.nan]], ["a"], r"points\[:, 1\] needs finite numbers; entry 0 is nan"),
+        ([[1.0, 2.0]], ["a", "b"], "values needs 1 labels, one a row"),
+        ([[1.0, 2.0]], [np.nan], "values, where they are finite, needs numbers"),
+    ],
+)
+def test_map_refuse(points: Any, values: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_map(points, values)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[0, 0]], ["H"], [1.0]), r"coords needs 3 numbers a row, got shape \(1, 2\)"),
+        (([[0, 0, 0]], ["H", "H"], [1.0]), "elements needs 1 labels"),
+        (([[0, 0, 0]], ["H"], [np.inf]), "values needs finite numbers; entry 0 is inf"),
+    ],
+)
+def test_sites_refuse(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_sites(*arguments)
+    with pytest.raises(ValueError, match="cell needs 3 numbers a row"):
+        plot_sites([[0, 0, 0]], ["H"], [1.0], cell=[1, 2, 3])

@@ -17,7 +17,9 @@ from ssatom.plots import (
     Parity,
     plot_calibration,
     plot_layer_errors,
+    plot_map,
     plot_parity,
+    plot_sites,
 )
 
 ERRORS = {
@@ -151,6 +153,55 @@ def test_names_of_outliers_do_not_touch() -> None:
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
+# Maps
+
+POINTS = np.random.default_rng(0).normal(size=(60, 2))
+
+
+def test_map_of_numbers_has_a_colour_bar_and_grey_points_without_value() -> None:
+    gaps = np.arange(60.0)
+    gaps[[3, 5]] = np.nan
+    figure = plot_map(POINTS, pd.Series(gaps), label="band gap (eV)")
+    axes, bar = figure.axes
+    known, unknown = axes.collections
+    np.testing.assert_array_equal(known.get_array(), gaps[np.isfinite(gaps)])
+    np.testing.assert_array_equal(unknown.get_offsets(), POINTS[[3, 5]])
+    assert bar.get_ylabel() == "band gap (eV)"
+    assert bar.get_ylim() == (0, 59)
+    assert texts(figure.legends[0]) == ["no value"]
+
+
+def test_map_of_texts_names_the_twenty_most_frequent_classes() -> None:
+    classes = [f"class {i % 23}" for i in range(60)]  # 0 to 13 occur three times, others twice
+    figure = plot_map(POINTS, pd.Series(classes), label="family")
+    assert len(figure.axes) == 1
+    assert texts(figure.legends[0]) == [*(f"class {i}" for i in range(20)), "3 others"]
+    *_, last, rest = figure.axes[0].collections
+    np.testing.assert_array_equal(last.get_offsets(), POINTS[[19, 42]])
+    np.testing.assert_array_equal(rest.get_offsets(), POINTS[[20, 21, 22, 43, 44, 45]])
+    looks = [
+        (one.get_facecolor().tobytes(), one.get_paths()[0].vertices.tobytes())
+        for one in figure.axes[0].collections
+    ]
+    assert len(set(looks)) == 21
+
+
+# Values of sites
+
+SITES = ([[0, 0, 0], [2, 2, 2]], ["Cs", "Cl"], [0.2, -0.4])
+
+
+def test_sites_are_named_in_the_cell_and_zero_is_the_middle_of_the_colours() -> None:
+    figure = plot_sites(*SITES, cell=4 * np.eye(3), label="eV")
+    axes, bar = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["Cs", "Cl"]
+    assert bar.get_ylim() == (-0.4, 0.4)
+    edges = np.array([line.get_data_3d() for line in axes.lines])
+    assert edges.shape == (12, 3, 2)
+    np.testing.assert_allclose(np.abs(np.diff(edges, axis=2)).sum(axis=(1, 2)), 4)
+    assert not plot_sites(*SITES).axes[0].lines
+
+
 # All of them
 
 LONG = [f"a rather long name of panel {i}, as long as two lines" for i in range(4)]
@@ -158,6 +209,9 @@ ALL = {
     "layers": lambda: plot_layer_errors(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
     "calibration": lambda: plot_calibration({"ensemble": MODEL}, unit="eV"),
     "parity": lambda: plot_parity(dict.fromkeys("abc", MODEL[:2]), unit="GPa"),
+    "map": lambda: plot_map(POINTS, POINTS[:, 0], label="band gap (eV)"),
+    "classes": lambda: plot_map(POINTS, [f"a class {i}" for i in range(60)], label="family"),
+    "sites": lambda: plot_sites(*SITES, cell=4 * np.eye(3), label="contribution (eV)"),
     "confusion": lambda: plots.plot_confusion(np.eye(4, dtype=int), list("abcd")),
 }
 

@@ -159,7 +159,7 @@ def test_heads_hold_the_tensors_and_tasks_none(name: str) -> None:
 
 def noised(structures: list[Structure], noise: float = 0.2, **settings: object) -> MaskedBatch:
     """Displaced, with the first edge hidden."""
-    converter = CrystalGraphConverter(GraphConfig(**settings), directions=True)
+    converter = CrystalGraphConverter(GraphConfig(**settings, directions=True))
     masked = MaskedBatch(converter.convert(structures).to_batch(), NONE, torch.tensor([0]))
     return DenoiseTask(noise).corrupt(masked, torch.Generator().manual_seed(0))
 

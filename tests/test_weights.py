@@ -323,20 +323,33 @@ FROZEN: dict[int, dict[str, Any]] = {
 FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
 FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
 FROZEN[4] = {**FROZEN[3], "card": [*FROZEN[3]["card"], "near_constant"]}
+FROZEN[5] = {
+    **FROZEN[4],
+    "encoder": [*FROZEN[4]["encoder"], "directional_channels"],
+    "graph": [*FROZEN[4]["graph"], "directions"],
+}
 SIZES = [*FROZEN[3]["encoder"][2:], *FROZEN[3]["graph"]]  # in recipes since format 4
-ADDED = {1: ["residual", "radial_units"], 2: ["radial_units"], 3: []}  # to encoders since
+ADDED = {
+    1: ["residual", "radial_units", "directional_channels"],
+    2: ["radial_units", "directional_channels"],
+    3: ["directional_channels"],
+    4: ["directional_channels"],
+}  # to encoders since
 
 
 @pytest.mark.parametrize("version", ADDED)
 def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> None:
-    """Their encoders had neither residual layers nor radial units, each from some format on."""
+    """Encoders had no residual layers, radial units or directional units before some format."""
 
     def as_before(content: dict[str, Any]) -> None:
         content["format_version"] = version
         for name in ADDED[version]:
             del content["encoder"][name]
-        del content["near_constant"]
         recipe = content["recipe"]
+        del content["graph"]["directions"], recipe["directional_channels"]
+        if version == 4:
+            return
+        del content["near_constant"]
         recipe["start"], recipe["patience"] = recipe.pop("initialization"), None
         for name in SIZES:
             del recipe[name]
@@ -380,7 +393,13 @@ def test_residual_encoder_over_smooth_graphs(
     assert loaded.near_constant("mean") == [3]
     assert loaded.near_constant("max") == []
     assert loaded.encoder.config == config
-    assert list(loaded.card.graph) == ["neighbors", "cutoff", "basis_step", "basis_width"]
+    assert list(loaded.card.graph) == [
+        "neighbors",
+        "cutoff",
+        "basis_step",
+        "basis_width",
+        "directions",
+    ]
     assert "all neighbours within 5 Å" in (written / "README.md").read_text()
     assert site_embeddings([crystals["TiO2"]], layers="02", weights=written)[0].shape == (6, 8)
 

@@ -39,7 +39,7 @@ def _sizes(weights: PretrainedEncoder) -> tuple[str, str, str]:
     card, folder = weights.card, weights.folder
     assert card is not None
     assert folder is not None
-    extra = weights.encoder.config.radial_units
+    extra = weights.n_columns - weights.n_layers * weights.hidden_dim
     n_bytes = sum(file.stat().st_size for file in folder.iterdir())
     return (
         f"{weights.n_layers} × {weights.hidden_dim}" + (f" + {extra}" if extra else ""),

@@ -16,12 +16,12 @@ MAX_BYTES = 256 * 2**20
 """Bound of the process-wide cache of graphs."""
 
 _PER_SITE = ("numbers", "neighbor_counts")
-_PER_EDGE = ("neighbors", "distances", "edge_weights")
+_PER_EDGE = ("neighbors", "distances", "edge_weights", "directions")
 _FIELDS = ("numbers", "site_counts", "neighbor_counts", *_PER_EDGE)  # of CrystalGraphs, in order
 
 _ARRAY_OVERHEAD = 120  # bytes of an array besides its numbers
 
-_Parts = tuple[np.ndarray, ...]  # of one graph, in the order of the fields of CrystalGraphs
+_Parts = tuple[np.ndarray | None, ...]  # of one graph, in the order of the fields of CrystalGraphs
 
 
 class CachedGraph(NamedTuple):
@@ -33,11 +33,13 @@ class CachedGraph(NamedTuple):
     @property
     def n_edges(self) -> int:
         """Number of edges."""
-        return len(self.parts[-1])
+        neighbors = self.parts[_FIELDS.index("neighbors")]
+        assert neighbors is not None
+        return len(neighbors)
 
 
 def _size(graph: CachedGraph) -> int:
-    return sum(part.nbytes + _ARRAY_OVERHEAD for part in graph.parts)
+    return sum(part.nbytes + _ARRAY_OVERHEAD for part in graph.parts if part is not None)
 
 
 _CACHE: MemoryCache[CachedGraph] = MemoryCache(MAX_BYTES, _size)
@@ -134,7 +136,8 @@ def _split(graphs: CrystalGraphs) -> list[_Parts]:
         ranges = {"site_counts": slice(i, i + 1)}
         ranges |= dict.fromkeys(_PER_SITE, slice(site, site_end))
         ranges |= dict.fromkeys(_PER_EDGE, slice(edge, edge_end))
-        parts.append(tuple(getattr(graphs, name)[ranges[name]].copy() for name in _FIELDS))
+        arrays = ((name, getattr(graphs, name)) for name in _FIELDS)
+        parts.append(tuple(None if a is None else a[ranges[name]].copy() for name, a in arrays))
         site, edge = int(site_end), int(edge_end)
     return parts
 
@@ -144,4 +147,5 @@ def join_graphs(graphs: Sequence[CachedGraph]) -> CrystalGraphs:
     if not graphs:
         return CrystalGraphConverter().assemble([], [])
     columns = zip(*(graph.parts for graph in graphs), strict=True)
-    return CrystalGraphs(*(np.concatenate(arrays) for arrays in columns))
+    joined = (None if c[0] is None else np.concatenate(c) for c in columns)  # type: ignore[arg-type]
+    return CrystalGraphs(*joined)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from ssatom.weights import PretrainedEncoder
 
 
 class SiteStates:
-    """Hidden states of all layers and coordination numbers, side by side.
+    """Hidden states of all layers, coordination numbers and directional units, side by side.
 
     Parameters
     ----------
@@ -61,8 +61,12 @@ class SiteStates:
         else:
             x = self.features[batch.numbers]
         edge_attr = self.basis(batch.distances)
-        states = self.encoder(x, batch.edge_index, edge_attr, batch.edge_weight)
+        states, units = self.encoder.states_and_units(
+            x, batch.edge_index, edge_attr, batch.edge_weight, directions=batch.directions
+        )
         if len(self.coordination.radii):
             centers = batch.edge_index[1]
             states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
+        if units is not None:
+            states.append(units)
         return np.concatenate([state.cpu().numpy() for state in states], axis=1)

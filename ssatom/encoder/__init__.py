@@ -2,6 +2,13 @@
 
 from ssatom.encoder.config import EncoderConfig, whole_number
 from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.encoder.directional import DirectionalUnits
 from ssatom.encoder.stack import CrystalGraphEncoder
 
-__all__ = ["CrystalGraphConv", "CrystalGraphEncoder", "EncoderConfig", "whole_number"]
+__all__ = [
+    "CrystalGraphConv",
+    "CrystalGraphEncoder",
+    "DirectionalUnits",
+    "EncoderConfig",
+    "whole_number",
+]

@@ -7,8 +7,10 @@ from numbers import Integral
 from typing import Any
 
 from ssatom.exceptions import ParameterError
+from ssatom.kernels import N_DEGREES
 
-_SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0}
+_SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0,
+          "directional_channels": 0}  # fmt: skip
 """The least that each size may be."""
 
 
@@ -69,6 +71,10 @@ class EncoderConfig:
         site has within each of the last `radial_units` distances of an edge vector (see
         `ssatom.graph.CoordinationNumbers`). Learned units blur distances; these keep them sharp,
         and change nothing in what is learned.
+    directional_channels : int, default=0
+        Channels of `DirectionalUnits`; each gives five units, of degree 0 to 4. They are handed
+        out beside the hidden states and enter the third and later convolutions. The graphs must
+        have directions.
 
     Raises
     ------
@@ -90,6 +96,7 @@ class EncoderConfig:
     dropout: float = 0.0
     residual: bool = False
     radial_units: int = 0
+    directional_channels: int = 0
 
     def __post_init__(self) -> None:
         for name, least in _SIZES.items():
@@ -108,6 +115,11 @@ class EncoderConfig:
         """Number of hidden states: the linear embedding and one a convolution."""
         return self.n_conv + 1
 
+    @property
+    def n_units(self) -> int:
+        """Number of directional units."""
+        return N_DEGREES * self.directional_channels
+
     def to_dict(self) -> dict[str, Any]:
         """Sizes as plain values, for a card."""
         return asdict(self)
@@ -117,4 +129,10 @@ class EncoderConfig:
         text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
         if self.radial_units:
             text += f", beside {self.radial_units} coordination numbers"
+        if self.n_units:
+            text += (
+                f" and {self.n_units} directional units"
+                if self.radial_units
+                else (f", beside {self.n_units} directional units")
+            )
         return text

@@ -6,8 +6,12 @@ from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
 from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.encoder.directional import DirectionalUnits
+from ssatom.exceptions import ParameterError
 from ssatom.kernels import Edges, add, relu
 from ssatom.repeatable import Dropout, Linear, SiteNorm
+
+_FIRST_MIXED = 2  # convolution; hidden states before it stay sums over elements and distances
 
 
 class CrystalGraphEncoder(nn.Module):
@@ -17,6 +21,9 @@ class CrystalGraphEncoder(nn.Module):
     the last by convolution, batch normalisation, ReLU and dropout, without ReLU and dropout
     after the last convolution. With ``residual`` the normalisation comes first, and each state is
     the last one plus a linear map of the messages between normalised states.
+
+    With ``directional_channels``, the directional units of hidden state 0 are computed beside the
+    states. A linear map of them is added in the third and every later convolution.
 
     Parameters
     ----------
@@ -49,6 +56,12 @@ class CrystalGraphEncoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         if config.residual:
             self.outputs = nn.ModuleList(Linear(width, width) for _ in range(config.n_conv))
+        if config.directional_channels:
+            self.first_mixed = min(_FIRST_MIXED, config.n_conv - 1)
+            n_mixed = config.n_conv - self.first_mixed
+            self.directional = DirectionalUnits(width, config.edge_dim, config.directional_channels)
+            self.unit_norm = SiteNorm(config.n_units)
+            self.mixers = nn.ModuleList(Linear(config.n_units, width) for _ in range(n_mixed))
         self.float()  # whatever torch's default is
 
     def __repr__(self) -> str:
@@ -61,8 +74,21 @@ class CrystalGraphEncoder(nn.Module):
         edge_attr: Tensor,
         edge_weight: Tensor | None = None,
         n_states: int | None = None,
+        directions: Tensor | None = None,
     ) -> list[Tensor]:
-        """Hidden states of all layers, or of the first ones.
+        """Hidden states of all layers, or of the first ones; parameters as `states_and_units`."""
+        return self.states_and_units(x, edge_index, edge_attr, edge_weight, n_states, directions)[0]
+
+    def states_and_units(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        edge_weight: Tensor | None = None,
+        n_states: int | None = None,
+        directions: Tensor | None = None,
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Hidden states of all layers, or of the first ones, and the directional units.
 
         Parameters
         ----------
@@ -77,31 +103,48 @@ class CrystalGraphEncoder(nn.Module):
             Factor of each message; None for 1.
         n_states : int, default=None
             Number of hidden states that are needed, from the first; None for all.
+        directions : Tensor, shape (n_edges, 3), default=None
+            Unit vectors from centre to neighbour; used with ``directional_channels`` alone.
 
         Returns
         -------
-        list of Tensor, each of shape (n_sites, hidden_dim)
+        hidden : list of Tensor, each of shape (n_sites, hidden_dim)
             `n_states` hidden states, at most ``n_conv + 1``.
+        units : Tensor, shape (n_sites, n_units), or None
+            None without ``directional_channels``.
 
         Raises
         ------
         ParameterError
-            If the edges are not sorted by centre, or lead to sites that are not there.
+            If the edges are not sorted by centre or lead to sites that are not there, or
+            directions are missing.
         """
         edges = Edges(edge_index, edge_attr, edge_weight, len(x))
         hidden = [self.node_embedding(x)]
+        units = normed = None
+        if self.config.directional_channels:
+            if directions is None:
+                raise ParameterError(
+                    f"directional_channels={self.config.directional_channels} need the directions "
+                    "of edges; make the graphs with GraphConfig(directions=True)"
+                )
+            units = self.directional(hidden[0], edges, directions)
+            normed = self.unit_norm(units)
         needed = self.config.n_conv if n_states is None else n_states - 1
         for i in range(min(needed, self.config.n_conv)):
-            hidden.append(self._layer(i, hidden[-1], edges))
-        return hidden
+            hidden.append(self._layer(i, hidden[-1], edges, normed))
+        return hidden, units
 
-    def _layer(self, i: int, x: Tensor, edges: Edges) -> Tensor:
+    def _layer(self, i: int, x: Tensor, edges: Edges, units: Tensor | None) -> Tensor:
         """Hidden state i + 1 from hidden state i."""
+        own = x
+        if units is not None and i >= self.first_mixed:
+            own = self.mixers[i - self.first_mixed](units, x)
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
         if self.config.residual:
             messages = conv(norm(x), edges, self.edge_embedding)
             if is_last or not (self.training and self.dropout.p):
-                return self.outputs[i](messages, x)
-            return x + self.dropout(self.outputs[i](messages))
-        x = norm(add(x, conv(x, edges, self.edge_embedding)))
+                return self.outputs[i](messages, own)
+            return own + self.dropout(self.outputs[i](messages))
+        x = norm(add(own, conv(x, edges, self.edge_embedding)))
         return x if is_last else self.dropout(relu(x))

@@ -33,10 +33,10 @@ class NodeFeatures:
     """One kind of node features.
 
     `graph_config` are the graphs on which the network runs, and `widths` the widths of the blocks
-    of a node vector: its layers, and the coordination numbers. `make_encoder` makes a module that
-    computes node features from graphs; `trained` says whether it is trained with the network.
-    `embed` computes those of a pretrained encoder, and `fitted` has the attributes of an estimator
-    that is fitted with them.
+    of a node vector: its layers, coordination numbers and directional units. `make_encoder` makes
+    a module that computes node features from graphs; `trained` says whether it is trained with the
+    network. `embed` computes those of a pretrained encoder, and `fitted` has the attributes of an
+    estimator that is fitted with them.
     """
 
     graph_config: GraphConfig
@@ -89,11 +89,15 @@ class LayerEncoder(nn.Module):
         """Node features, shape (n_sites, node_dim)."""
         x = self.features[graphs.numbers]
         n_states = max(self.layers) + 1  # later layers are not needed
-        states = self.encoder(x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states)
+        states, units = self.encoder.states_and_units(
+            x, graphs.edge_index, edge_attr, graphs.edge_weight, n_states, graphs.directions
+        )
         blocks = [states[layer] for layer in self.layers]
         if len(self.coordination.radii):
             edges = (graphs.distances, graphs.edge_index[1], graphs.edge_weight)
             blocks.append(self.coordination(*edges, len(x)))
+        if units is not None and any(self.layers):
+            blocks.append(units)
         return torch.cat(blocks, dim=1)
 
 
@@ -144,9 +148,9 @@ class Embeddings:
         trained: bool,
         fitted: dict[str, Any],
     ) -> NodeFeatures:
-        columns = weights.columns(layers)
-        widths = len(layers) * (weights.hidden_dim,)
-        n_numbers = len(columns) - sum(widths)
+        columns, config = weights.columns(layers), weights.encoder.config
+        beside = (config.radial_units, config.n_units) if any(layers) else ()
+        widths = (*len(layers) * (weights.hidden_dim,), *filter(None, beside))
 
         def embed_layers(
             arrays: Sequence[Any], indices: Sequence[int], remarks: GraphRemarks
@@ -158,7 +162,7 @@ class Embeddings:
         return NodeFeatures(
             # Frozen embeddings go with CGCNN's own graphs, so that the two differ in nothing else.
             weights.graph_config if trained else GraphConfig(),
-            (*widths, n_numbers) if n_numbers else widths,
+            widths,
             lambda: LayerEncoder(weights, layers),
             trained,
             embed_layers,

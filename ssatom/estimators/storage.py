@@ -23,14 +23,14 @@ from ssatom.estimators._base import CrystalEstimator
 from ssatom.estimators._nodes import Embeddings, LayerEncoder, RawFeatures
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
-from ssatom.exceptions import ParameterError, SsatomError, WeightsError
-from ssatom.files import CardFormat, filling, is_leftover
+from ssatom.exceptions import ParameterError, WeightsError
+from ssatom.files import CardFormat, filling
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -44,12 +44,17 @@ def _add_radial_units(card: dict[str, Any]) -> dict[str, Any]:
     return _with_encoder_setting(card, 3, {"radial_units": 0})
 
 
+def _add_directions(card: dict[str, Any]) -> dict[str, Any]:
+    """3 to 4: tuned encoders may have directional units."""
+    return _with_encoder_setting(card, 4, {"directional_channels": 0})
+
+
 def _add_std_scale(card: dict[str, Any]) -> dict[str, Any]:
-    """3 to 4: standard deviations of ensembles may be scaled."""
+    """4 to 5: standard deviations of ensembles may be scaled."""
     fitted = dict(card["fitted"])
     if "scaler" in fitted:
         fitted["std_scale"] = [1.0] * len(fitted["scaler"]["mean"])
-    return {**card, "format_version": 4, "fitted": fitted}
+    return {**card, "format_version": 5, "fitted": fitted}
 
 
 def _with_encoder_setting(
@@ -64,7 +69,8 @@ def _with_encoder_setting(
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
-    3: _add_std_scale,
+    3: _add_directions,
+    4: _add_std_scale,
 }
 """One named step from each older version to the next, by the version it starts from."""
 
@@ -89,15 +95,7 @@ FORMAT = CardFormat(
 
 def check_folder(folder: str | Path) -> bool:
     """Whether a folder holds an estimator that saving would replace; refuses other things."""
-    folder = Path(folder)
-    if FORMAT.is_card(folder / CARD):
-        return True
-    if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
-        raise SsatomError(
-            f"'{folder}' is in the way: it holds something, and no {CARD} of an estimator; give "
-            "another name, or move it elsewhere"
-        )
-    return False
+    return FORMAT.check_replaced(Path(folder) / CARD)
 
 
 def save_estimator(

@@ -1,5 +1,6 @@
 """How well features predict a property: splits, kernel ridge, scores, and a property's range."""
 
+from ssatom.evaluation.contributions import site_contributions
 from ssatom.evaluation.intervals import ConformalRegressor
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.locality import Locality, measure_locality
@@ -23,5 +24,6 @@ __all__ = [
     "load_result",
     "measure_locality",
     "score_predictions",
+    "site_contributions",
     "split_rows",
 ]

@@ -10,33 +10,7 @@ from ssatom.exceptions import ParameterError
 
 
 def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
-    """Labels as float64, refused where nothing could be learned from them.
-
-    Parameters
-    ----------
-    y : array-like of float, shape (n_rows,)
-        The labels.
-    n_rows : int
-        How many there should be.
-    name : str, default="y"
-        What messages call them.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,)
-        A new array.
-
-    Raises
-    ------
-    ParameterError
-        If they are no numbers, of another length, not finite, or all the same.
-
-    Examples
-    --------
-    >>> from ssatom.evaluation._checks import check_target
-    >>> check_target([1, 2], n_rows=2)
-    array([1., 2.])
-    """
+    """Labels as a new float64 array; refused where nothing could be learned from them."""
     if np.iscomplexobj(y):
         raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
     try:

@@ -6,7 +6,8 @@ y_F − ŷ_F = (G_FF)⁻¹ (G y)_F, so that no fold is solved by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,38 +15,44 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, eigh
 from scipy.linalg.lapack import dpotri
 from scipy.spatial.distance import cdist
 
-METRICS = {"laplacian": "cityblock", "rbf": "sqeuclidean"}
-"""Kernels, exp(-γ d), and their distance d as SciPy calls it."""
+
+class Kernel(NamedTuple):
+    """A kernel k(γ d), its derivative, and its distance d as SciPy calls it."""
+
+    metric: str
+    of: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+
+
+def _exponential(d: np.ndarray) -> np.ndarray:
+    return np.exp(-d)
+
+
+def _root(d: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(d, 1e-12))  # the slope of exp(-√d) is infinite at 0
+
+
+def _matern32(d: np.ndarray) -> np.ndarray:
+    root = np.sqrt(3 * d)
+    return (1 + root) * np.exp(-root)
+
+
+KERNELS = {
+    "laplacian": Kernel("cityblock", _exponential, lambda d: -np.exp(-d)),
+    "rbf": Kernel("sqeuclidean", _exponential, lambda d: -np.exp(-d)),
+    "matern12": Kernel(
+        "sqeuclidean", lambda d: np.exp(-np.sqrt(d)), lambda d: -np.exp(-_root(d)) / (2 * _root(d))
+    ),
+    "matern32": Kernel("sqeuclidean", _matern32, lambda d: -1.5 * np.exp(-np.sqrt(3 * d))),
+}
+"""By name; the Matérn kernels of ν = 1/2 and 3/2 are functions of √(γ ‖x − x'‖²)."""
 
 _CHUNK = 256  # rows of a block of distances
 _FEW = 4  # so many inverses take less time than one eigendecomposition
 
 
 def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) -> np.ndarray:
-    """Distances between all rows, half of them computed and then mirrored.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        The rows.
-    metric : {"cityblock", "sqeuclidean"}
-        As in SciPy.
-    n_jobs : int, default=None
-        Threads; None is one, -1 all.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows, n_rows)
-        Symmetric to the last bit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation.kernel_algebra import pairwise_distances
-    >>> pairwise_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), "cityblock")
-    array([[0., 7.],
-           [7., 0.]])
-    """
+    """Symmetric distances between all rows, half of them computed and then mirrored."""
     distances = np.empty((len(X), len(X)))
 
     def fill(rows: slice) -> None:
@@ -54,17 +61,23 @@ def pairwise_distances(X: np.ndarray, metric: str, n_jobs: int | None = None) ->
         distances[rows.stop :, rows] = block[:, rows.stop - rows.start :].T
 
     # SciPy lets other threads run while it computes.
-    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(rows) for rows in blocks(len(X)))
+    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(rows) for rows in portions(len(X)))
     return distances
 
 
-def blocks(n_rows: int) -> list[slice]:
+def scaled(X: np.ndarray, kernel: str, weights: np.ndarray) -> np.ndarray:
+    """Rows between which the kernel's distance is that of X with weighted columns."""
+    return X * (weights if KERNELS[kernel].metric == "cityblock" else np.sqrt(weights))
+
+
+def portions(n_rows: int) -> list[slice]:
     """Rows in portions whose distances to all others take little memory."""
     return [slice(i, min(i + _CHUNK, n_rows)) for i in range(0, n_rows, _CHUNK)]
 
 
 def grid_line(
     distances: np.ndarray,
+    name: str,
     gamma: float,
     Y: np.ndarray,
     folds: list[np.ndarray],
@@ -72,41 +85,11 @@ def grid_line(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cross-validate some α of one kernel and γ, for several labels at once.
 
-    One eigendecomposition serves many α; of up to four each is solved by itself, which is faster
-    and gives the same numbers.
-
-    Parameters
-    ----------
-    distances : ndarray of float64, shape (n_rows, n_rows)
-        As `pairwise_distances` gives them.
-    gamma : float
-        Kernel width.
-    Y : ndarray of float64, shape (n_rows, n_labels)
-        Labels.
-    folds : list of ndarray of int
-        Rows tested in each fold.
-    alphas : sequence of float
-        Regularization strengths.
-
-    Returns
-    -------
-    errors : ndarray of float64, shape (n_labels, n_alphas, n_folds)
-        Mean absolute errors.
-    coefficients : ndarray of float64, shape (n_labels, n_rows, n_alphas)
-        (K + αI)⁻¹ y, those of the models of all rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.evaluation.kernel_algebra import grid_line, pairwise_distances
-    >>> X = np.linspace(0, 1, 20)[:, None]
-    >>> folds = [np.arange(0, 20, 2), np.arange(1, 20, 2)]
-    >>> errors, _ = grid_line(pairwise_distances(X, "sqeuclidean"), 1.0, X**2, folds, [1e-9, 1])
-    >>> errors.shape, bool(errors[0, 0].max() < 1e-3 < errors[0, 1].min())
-    ((1, 2, 2), True)
+    Mean absolute errors of shape (n_labels, n_alphas, n_folds), and the coefficients (K + αI)⁻¹ y
+    of all rows, of shape (n_labels, n_rows, n_alphas). One eigendecomposition serves many α; of
+    up to four each is solved by itself, which is faster and gives the same numbers.
     """
-    kernel = np.multiply(distances, -gamma)
-    np.exp(kernel, out=kernel)
+    kernel = KERNELS[name].of(gamma * distances)
     if len(alphas) <= _FEW:
         try:
             return _by_inverses(kernel, Y, folds, alphas)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ssatom.evaluation.kernel_algebra import METRICS, grid_line, pairwise_distances
+from ssatom.evaluation.kernel_algebra import KERNELS, grid_line, pairwise_distances, scaled
 
 SCREENED_SHARE = 3
 """The coarse stage takes one row in so many."""
@@ -33,31 +33,17 @@ class Score(NamedTuple):
 
 
 class KernelGrid:
-    """Points of a grid on some rows, each computed once.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n_rows, n_features)
-        The rows.
-    Y : ndarray of float64, shape (n_rows, n_labels)
-        Labels.
-    folds : list of ndarray of int
-        Rows tested in each fold.
-    n_jobs : int or None
-        Threads that compute distances.
-
-    Attributes
-    ----------
-    scores : dict of Point to Score
-        What was computed.
-    seconds : dict of float
-        Time spent on "distances" and on the "search".
-    """
+    """Points of a grid on some rows, each computed once; `weights` are of columns, by kernel."""
 
     def __init__(
-        self, X: np.ndarray, Y: np.ndarray, folds: list[np.ndarray], n_jobs: int | None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        folds: list[np.ndarray],
+        n_jobs: int | None,
+        weights: Mapping[str, np.ndarray],
     ) -> None:
-        self.X, self.Y, self.folds, self.n_jobs = X, Y, folds, n_jobs
+        self.X, self.Y, self.folds, self.n_jobs, self.weights = X, Y, folds, n_jobs, weights
         self.scores: dict[Point, Score] = {}
         self.seconds = {"distances": 0.0, "search": 0.0}
         self._distances: dict[str, np.ndarray] = {}
@@ -69,7 +55,7 @@ class KernelGrid:
             return
         distances = self.distances(kernel)
         start = time.perf_counter()
-        errors, coefficients = grid_line(distances, gamma, self.Y, self.folds, missing)
+        errors, coefficients = grid_line(distances, kernel, gamma, self.Y, self.folds, missing)
         for a, alpha in enumerate(missing):
             score = Score(errors[:, a], coefficients[:, :, a].copy())
             self.scores[Point(kernel, gamma, alpha)] = score
@@ -79,7 +65,9 @@ class KernelGrid:
         """Pairwise distances that a kernel takes."""
         if kernel not in self._distances:
             start = time.perf_counter()
-            self._distances[kernel] = pairwise_distances(self.X, METRICS[kernel], self.n_jobs)
+            self._distances[kernel] = pairwise_distances(
+                scaled(self.X, kernel, self.weights[kernel]), KERNELS[kernel].metric, self.n_jobs
+            )
             self.seconds["distances"] += time.perf_counter() - start
         return self._distances[kernel]
 
@@ -90,14 +78,20 @@ class KernelGrid:
 
     def part(self, rows: np.ndarray, kernels: Sequence[str]) -> KernelGrid:
         """A grid on some of the rows, which keep their folds."""
-        places = np.full(len(self.X), -1)
-        places[rows] = np.arange(len(rows))
-        folds = [places[fold][places[fold] >= 0] for fold in self.folds]
-        part = KernelGrid(self.X[rows], self.Y[rows], [f for f in folds if f.size], self.n_jobs)
+        folds = folds_of_part(self.folds, rows, len(self.X))
+        part = KernelGrid(self.X[rows], self.Y[rows], folds, self.n_jobs, self.weights)
         for kernel in kernels:
             part._distances[kernel] = self.distances(kernel)[np.ix_(rows, rows)]
         part.seconds = self.seconds
         return part
+
+
+def folds_of_part(folds: list[np.ndarray], rows: np.ndarray, n_rows: int) -> list[np.ndarray]:
+    """The folds among some of the rows, by their places there; without empty ones."""
+    places = np.full(n_rows, -1)
+    places[rows] = np.arange(len(rows))
+    parts = [places[fold][places[fold] >= 0] for fold in folds]
+    return [part for part in parts if part.size]
 
 
 def search_all(

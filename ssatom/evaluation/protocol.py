@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, clone
@@ -59,8 +60,9 @@ def evaluate(
     Parameters
     ----------
     features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
-        Of structures or sites; or the structures (pairs of structure and site) themselves, for a
-        `model` that takes them, such as `NEGNNRegressor`.
+        Of structures or sites; the model gets the names of a DataFrame's columns, from which
+        `KernelRidgeCV` knows the blocks that it weighs; or the structures (pairs of structure
+        and site) themselves, for a `model` that takes them, such as `NEGNNRegressor`.
     y : array-like of float, shape (n_rows,)
         Labels.
     groups : array-like, shape (n_rows,), default=None
@@ -218,7 +220,7 @@ def evaluate_columns(
     >>> {target: result.mean("r2") > 0.5 for target, result in results.items()}
     {'a': True, 'b': True}
     """
-    X, sha256 = _checked(features)
+    X, names, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
     groups = None if groups is None else column("groups", groups, len(X))
     folds = None if folds is None else column("folds", folds, len(X))
@@ -227,7 +229,7 @@ def evaluate_columns(
     number("test_size", test_size, "(0, 1)")
     model = KernelRidgeCV() if model is None else model
     scaled = scale and X.ndim == 2
-    run = _Run(X, sha256, columns, groups, folds, model, test_size, scaled, keep_predictions)
+    run = _Run(X, names, sha256, columns, groups, folds, model, test_size, scaled, keep_predictions)
     files = {} if result_files is None else dict(result_files)
     kept = {
         target: EvaluationResult(
@@ -264,6 +266,7 @@ class _Run:
     """What all splits of an evaluation have in common."""
 
     X: np.ndarray
+    names: list[str] | None
     sha256: str
     columns: dict[str, np.ndarray]
     groups: np.ndarray | None
@@ -282,6 +285,8 @@ class _Run:
         if self.scale:
             scaler = StandardScaler().fit(X_train)  # never sees a test row
             X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
+        if self.names is not None:
+            X_train, X_test = (pd.DataFrame(X, columns=self.names) for X in (X_train, X_test))
         model = clone(self.model)
         if "random_state" in model.get_params():
             model.set_params(random_state=seed)
@@ -364,19 +369,26 @@ def _settings(
     }
 
 
-def _checked(features: Any) -> tuple[np.ndarray, str]:
-    """Features as an array of two dimensions, or rows of structures as one of objects; a hash."""
+def _checked(features: Any) -> tuple[np.ndarray, list[str] | None, str]:
+    """Features as an array of two dimensions, or rows of structures as one of objects.
+
+    With them the names of the columns, if they have some, and a hash of both.
+    """
     first = features[0] if isinstance(features, list | tuple) and len(features) else None
     pairs = isinstance(first, tuple) and isinstance(first[0], Structure)
     if not pairs and not isinstance(first, Structure):
         X = check_array(features, dtype=np.float64, input_name="features")
-        return X, _sha256(X)
+        names = list(getattr(features, "columns", []))
+        if not names or not all(isinstance(name, str) for name in names):
+            return X, None, _sha256(X)
+        digest = hashlib.sha256(json.dumps([_sha256(X), names]).encode())
+        return X, names, digest.hexdigest()
     X = np.empty(len(features), dtype=object)
     for i, row in enumerate(features):  # NumPy would take structures apart into sites
         X[i] = row
     sites = check_sites(features) if pairs else [(s, -1) for s in check_structures(features)]
     keys = b"".join(structure_key(s) + int(i).to_bytes(8, signed=True) for s, i in sites)
-    return X, hashlib.sha256(keys).hexdigest()
+    return X, None, hashlib.sha256(keys).hexdigest()
 
 
 def _sha256(array: np.ndarray) -> str:

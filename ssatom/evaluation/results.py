@@ -261,25 +261,7 @@ def load_result(path: str | os.PathLike[str]) -> EvaluationResult:
 
 
 def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[SplitScores]:
-    """Finished splits of a result file, if it belongs to this evaluation.
-
-    Parameters
-    ----------
-    path : path
-        The file; there may be none yet.
-    identity : mapping
-        Of the evaluation that wants to go on.
-
-    Returns
-    -------
-    list of SplitScores
-        Empty where the file is missing or half-written; the latter warns.
-
-    Raises
-    ------
-    ParameterError
-        If the file is something else, or the result of another evaluation.
-    """
+    """Finished splits in the file of this evaluation; none if it is missing or half-written."""
     path = Path(path)
     if not path.exists():
         return []

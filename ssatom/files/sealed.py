@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssatom.exceptions import WeightsError
-from ssatom.files.atomic import write_json
+from ssatom.exceptions import SsatomError, WeightsError
+from ssatom.files.atomic import is_leftover, write_json
 
 Content = dict[str, Any]
 _SEAL = "card_sha256"
@@ -76,6 +76,21 @@ class CardFormat:
             return json.loads(path.read_text(encoding="utf-8"))["kind"] == self.kind
         except (OSError, ValueError, TypeError, KeyError):
             return False
+
+    def check_replaced(self, path: Path) -> bool:
+        """Whether writing a card would replace one of its kind; refuses a folder of other things.
+
+        SsatomError if the card's folder holds anything else.
+        """
+        folder = path.parent
+        if self.is_card(path):
+            return True
+        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
+            raise SsatomError(
+                f"'{folder}' is in the way: it holds something, and no {path.name} of {self.noun}; "
+                "give another name, or move it elsewhere"
+            )
+        return False
 
     def read(self, path: Path) -> Content:
         """What a card of this version or an older one says, as this version says it.

@@ -41,6 +41,8 @@ class GraphConfig:
         Spacing of the Gaussian centres from 0 to `cutoff`, Å; 41 of them at the defaults.
     basis_width : float, default=0.2
         Width of the Gaussians, Å.
+    directions : bool, default=False
+        Whether edges have directions, which directional units need.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class GraphConfig:
     shell_tolerance: float = 0.01
     basis_step: float = 0.2
     basis_width: float = 0.2
+    directions: bool = False
 
     def __post_init__(self) -> None:
         if self.neighbors not in NEIGHBOR_KINDS:
@@ -107,4 +110,5 @@ class GraphConfig:
         which = f"{self.max_neighbors} nearest neighbours within {self.cutoff:g} Å"
         if self.neighbors == "smooth":
             which = f"all neighbours within {self.cutoff:g} Å under a smooth envelope"
-        return f"{which}, distances in {self.edge_dim} Gaussians"
+        edges = f"distances in {self.edge_dim} Gaussians"
+        return f"{which}, {edges}" + (" and directions" if self.directions else "")

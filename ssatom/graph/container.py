@@ -31,7 +31,7 @@ class GraphBatch(NamedTuple):
     n_structures : int
         Number of structures.
     directions : Tensor of float32, shape (n_edges, 3), or None
-        Unit vectors from centre to neighbour, where the converter was asked for them.
+        Unit vectors from centre to neighbour; None where `GraphConfig.directions` is False.
     """
 
     numbers: Tensor
@@ -84,8 +84,8 @@ class CrystalGraphs:
         Å.
     edge_weights : ndarray of float32, shape (n_edges,)
         Share of a neighbour's place, or the envelope at its distance; 0 to 1.
-    directions : ndarray of float16, shape (n_edges, 3), default=None
-        Unit vectors from centre to neighbour; None where the converter was not asked for them.
+    directions : ndarray of float32, shape (n_edges, 3), default=None
+        Unit vectors from centre to neighbour; None where `GraphConfig.directions` is False.
 
     Examples
     --------
@@ -220,7 +220,7 @@ _DTYPES: dict[str, np.dtype] = {
     "neighbors": np.dtype("<i4"),
     "distances": np.dtype("<f4"),
     "edge_weights": np.dtype("<f4"),
-    "directions": np.dtype("<f2"),
+    "directions": np.dtype("<f4"),
 }
 
 

@@ -34,8 +34,6 @@ class CrystalGraphConverter:
     ----------
     config : GraphConfig, default=GraphConfig()
         Settings of the graphs.
-    directions : bool, default=False
-        Whether edges carry their directions too. Features need none; some pretraining does.
 
     References
     ----------
@@ -56,12 +54,11 @@ class CrystalGraphConverter:
            0.667, 0.667, 0.667, 0.667, 0.667], dtype=float32)
     """
 
-    def __init__(self, config: GraphConfig | None = None, *, directions: bool = False) -> None:
+    def __init__(self, config: GraphConfig | None = None) -> None:
         self.config = config or GraphConfig()
-        self.directions = directions
 
     def __repr__(self) -> str:
-        return f"CrystalGraphConverter({self.config!r}, directions={self.directions})"
+        return f"CrystalGraphConverter({self.config!r})"
 
     def convert(self, structures: Iterable[StructureLike]) -> CrystalGraphs:
         """Graphs of structures.
@@ -117,7 +114,7 @@ class CrystalGraphConverter:
             If two atoms are nearer than 0.3 Å, or than 0.3 times the sum of their covalent
             radii.
         """
-        found = find_neighbors(arrays, self.config, self.directions)
+        found = find_neighbors(arrays, self.config)
         shortest = np.inf
         radii = covalent_radii(arrays.numbers)
         bound = max(MIN_DISTANCE, 2 * SHORT_BOND * radii.max())
@@ -144,7 +141,9 @@ class CrystalGraphConverter:
         site_counts = np.array([len(a.numbers) for a in arrays], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(site_counts)])
         none = np.empty(0, dtype=np.int64)
-        joined = NeighborPairs(none, none, none, np.empty((0, 3)) if self.directions else None)
+        joined = NeighborPairs(
+            none, none, none, np.empty((0, 3)) if self.config.directions else None
+        )
         if pairs:
             shifted = zip(pairs, starts[:-1], strict=True)
             joined = NeighborPairs.concatenate(
@@ -158,5 +157,5 @@ class CrystalGraphConverter:
             neighbors=chosen.neighbors.astype(np.int32),
             distances=chosen.distances.astype(np.float32),
             edge_weights=weights,
-            directions=None if chosen.directions is None else chosen.directions.astype(np.float16),
+            directions=None if chosen.directions is None else chosen.directions.astype(np.float32),
         )

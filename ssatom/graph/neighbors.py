@@ -98,9 +98,7 @@ def _with_directions(found: Pairs, directions: bool) -> NeighborPairs:
         return NeighborPairs(*found[:3], found.vectors / found.distances[:, None])
 
 
-def find_neighbors(
-    arrays: StructureArrays, config: GraphConfig, directions: bool = False
-) -> NeighborPairs:
+def find_neighbors(arrays: StructureArrays, config: GraphConfig) -> NeighborPairs:
     """Neighbours of every site out to the cutoff, or as far as the nearest ones reach.
 
     Parameters
@@ -109,8 +107,6 @@ def find_neighbors(
         The structure.
     config : GraphConfig
         Settings of the graphs.
-    directions : bool, default=False
-        Whether to tell directions beside distances.
 
     Returns
     -------
@@ -118,14 +114,14 @@ def find_neighbors(
         All neighbours of which `choose` may choose.
     """
     if config.neighbors == "smooth":
-        return _search(arrays, config.cutoff, directions)
+        return _search(arrays, config.cutoff, config.directions)
     n_sites = len(arrays.numbers)
     farthest = config.cutoff + config.shell_tolerance + _ROUNDING
     # A small sphere serves most crystals; sites that find too few there search to the cutoff.
     volume_per_site = abs(np.linalg.det(arrays.lattice)) / n_sites
     sphere = (config.max_neighbors + 1) * volume_per_site
     radius = min(_FIRST_RADIUS * (3 * sphere / (4 * np.pi)) ** (1 / 3), farthest)
-    found = _search(arrays, radius, directions)
+    found = _search(arrays, radius, config.directions)
     if radius == farthest:
         return found
     # The last shell is complete only if it ends well inside the sphere.
@@ -133,7 +129,7 @@ def find_neighbors(
     few = np.bincount(inside, minlength=n_sites) < config.max_neighbors
     if not few.any():
         return found
-    again = _search(arrays, farthest, directions, np.flatnonzero(few))
+    again = _search(arrays, farthest, config.directions, np.flatnonzero(few))
     joined = NeighborPairs.concatenate([found.take(~few[found.centers]), again])
     return joined.take(np.argsort(joined.centers, kind="stable"))
 

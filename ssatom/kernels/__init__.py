@@ -1,19 +1,23 @@
 """Compiled loops for what takes the time: gated messages, sums over edges, neighbour search."""
 
 from ssatom.kernels.available import loops_serve, loops_work
+from ssatom.kernels.directional import directional_units
 from ssatom.kernels.edges import EdgeBands, Edges
 from ssatom.kernels.gated import gated_messages
+from ssatom.kernels.harmonics import N_DEGREES, spherical_harmonics
 from ssatom.kernels.products import linear
 from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
 from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
 from ssatom.kernels.sums import weighted_sums
 
 __all__ = [
+    "N_DEGREES",
     "EdgeBands",
     "Edges",
     "Pairs",
     "add",
     "affine",
+    "directional_units",
     "expected_pairs",
     "find_pairs",
     "gated_messages",
@@ -23,5 +27,6 @@ __all__ = [
     "loops_work",
     "relu",
     "soft_steps",
+    "spherical_harmonics",
     "weighted_sums",
 ]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ssatom.exceptions import ParameterError
 from ssatom.kernels._threads import run, split
 from ssatom.kernels.available import loops_serve
 
@@ -40,6 +41,11 @@ def linear(
     Tensor, shape (n_rows, n_out) or (..., n_out)
         Differentiable once by all of them.
 
+    Raises
+    ------
+    ParameterError
+        If the shapes do not fit together.
+
     Examples
     --------
     >>> import torch
@@ -51,6 +57,15 @@ def linear(
         more = None if plus is None else plus.reshape(-1, len(weight))
         rows = linear(x.reshape(-1, x.shape[-1]), weight, bias, more)
         return rows.reshape(*x.shape[:-1], len(weight))
+    shapes = [
+        (weight.shape[1:], x.shape[1:]),
+        (bias is not None and bias.shape, bias is not None and weight.shape[:1]),
+        (plus is not None and plus.shape, plus is not None and (len(x), len(weight))),
+    ]
+    if any(found != expected for found, expected in shapes):
+        given = {"x": x, "weight": weight, "bias": bias, "plus": plus}
+        told = ", ".join(f"{k} {tuple(v.shape)}" for k, v in given.items() if v is not None)
+        raise ParameterError(f"the shapes of a linear map do not fit together: {told}")
     if loops_serve(*(part for part in (x, weight, bias, plus) if part is not None)):
         return _Product.apply(x, weight, bias, plus)
     if x.device.type != "cpu":
@@ -99,11 +114,14 @@ def _multiplied(
     (n_rows, n_in), n_out = rows.shape, matrix.shape[1]
     width = next((w for w in _WIDTHS if w >= n_out), _WIDTHS[-1])
     whole_in, whole_out = n_in + -n_in % 8, n_out + -n_out % width
-    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, -1, width)
+    n_panels = whole_out // width
+    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, n_panels, width)
     product = rows.new_empty(n_rows, n_out)
     given = (
         _padded(rows, n_rows, whole_in),
-        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(-1, whole_in * width),
+        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(
+            whole_out // width, whole_in * width
+        ),
         np.zeros(n_out, np.float32) if bias is None else _array(bias),
         np.empty((0, n_out), np.float32) if plus is None else _array(plus),
     )

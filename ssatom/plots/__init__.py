@@ -10,7 +10,9 @@ from ssatom.plots.calibration import plot_calibration
 from ssatom.plots.confusion import plot_confusion
 from ssatom.plots.history import plot_curves, plot_history
 from ssatom.plots.layers import plot_layer_errors
+from ssatom.plots.maps import plot_map
 from ssatom.plots.parity import Parity, plot_parity
+from ssatom.plots.sites import plot_sites
 
 __all__ = [
     "Parity",
@@ -19,5 +21,7 @@ __all__ = [
     "plot_curves",
     "plot_history",
     "plot_layer_errors",
+    "plot_map",
     "plot_parity",
+    "plot_sites",
 ]

@@ -109,6 +109,14 @@ def vector(values: Any, where: str, length: int | None = None) -> np.ndarray:
     return array
 
 
+def rows_of(values: Any, where: str, width: int) -> np.ndarray:
+    """Rows of so many finite numbers."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ParameterError(f"{where} needs {width} numbers a row, got shape {array.shape}")
+    return np.stack([vector(array[:, i], f"{where}[:, {i}]") for i in range(width)], axis=1)
+
+
 def names(values: Any, where: str, length: int) -> np.ndarray:
     """One text a row."""
     array = np.asarray(values)

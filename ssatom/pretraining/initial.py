@@ -7,7 +7,12 @@ from typing import cast
 import torch
 from torch import nn
 
-from ssatom.elements import MAGPIE_PROPERTIES, atomic_features
+from ssatom.elements import (
+    ELEMENT_FEATURES,
+    MAGPIE_PROPERTIES,
+    MAX_ATOMIC_NUMBER,
+    atomic_features,
+)
 from ssatom.encoder import CrystalGraphConv, CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
@@ -16,6 +21,9 @@ _ELEMENT_SCALE = 0.01  # of learned element vectors, against those of the featur
 _CLOSEST = 1.0  # Å; hardly any atoms are closer
 _SHARPNESS = 3.0  # of the step between a closed and an open gate
 _CORE = 0.3  # of a neighbour's property in its message
+_N_PLACES = 6  # distances of the radial functions of directional units
+_NEAREST, _BREADTH = 1.4, 0.6  # Å, of the first of them and of all
+_GAUSSIANS = 3.0  # sum of those of an edge vector under a radial function
 _SHIFT = 1.0  # of the first normalised state, so that ReLU cuts less of it off
 
 
@@ -64,6 +72,9 @@ def new_encoder(
             nn.init.eye_(encoder.edge_embedding.weight)
             nn.init.zeros_(encoder.edge_embedding.bias)
             _sum_by_distance(cast(CrystalGraphConv, encoder.convs[0]), graph_config)
+            if config.directional_channels:
+                table = torch.from_numpy(ELEMENT_FEATURES[element_features]())
+                _separate_elements(encoder, table, graph_config)
             cast(nn.BatchNorm1d, encoder.norms[0]).bias.fill_(_SHIFT)
     return encoder
 
@@ -85,3 +96,25 @@ def _sum_by_distance(conv: CrystalGraphConv, graph_config: GraphConfig) -> None:
     weight[units, 2 * width + gaussians] = _SHARPNESS
     bias[units] = -_SHARPNESS / 2
     weight[width + units, width + properties] = _CORE
+
+
+def _separate_elements(
+    encoder: CrystalGraphEncoder, table: torch.Tensor, graph_config: GraphConfig
+) -> None:
+    """Channels of the directional units: one axis of the elements near one distance each.
+
+    The first axis is constant, the others are the principal axes of hidden state 0.
+    """
+    units = encoder.directional
+    states = encoder.node_embedding(table[1 : MAX_ATOMIC_NUMBER + 1].float())
+    center = states.mean(dim=0)
+    _, spread, axes = torch.linalg.svd(states - center, full_matrices=False)
+    axes = axes / spread[:, None] * len(states) ** 0.5
+    centers = torch.arange(graph_config.edge_dim) * graph_config.basis_step
+    places = torch.linspace(_NEAREST, graph_config.cutoff - _NEAREST / 3, _N_PLACES)
+    for k in range(len(units.channels.weight)):
+        axis, place = divmod(k, _N_PLACES)
+        shape = torch.exp(-(((centers - places[place]) / _BREADTH) ** 2))
+        units.radial.weight[k] = shape / _GAUSSIANS
+        units.channels.weight[k] = 0 if axis == 0 else axes[axis - 1]
+        units.channels.bias[k] = 1 if axis == 0 else -(center @ axes[axis - 1])

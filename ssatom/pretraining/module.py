@@ -47,7 +47,9 @@ class MaskedRecovery(pl.LightningModule):
         edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.plan.edge_dtype)
         edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
-        hidden = self.encoder(x, graphs.edge_index, edge_attr, edge_weight)
+        hidden = self.encoder(
+            x, graphs.edge_index, edge_attr, edge_weight, directions=masked.visible_directions
+        )
         total = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})
         for task in self.plan.tasks:

@@ -39,7 +39,7 @@ def make_plan(recipe: Recipe) -> Plan:
     """Build what a recipe stands for; refuses settings that are wrong or do not fit together."""
     recipe.check()
     tasks = make_tasks(recipe.tasks)
-    graph_config = _from_recipe(GraphConfig, recipe)
+    graph_config = _from_recipe(GraphConfig, recipe, directions=recipe.directional_channels > 0)
     features = torch.from_numpy(ELEMENT_FEATURES[recipe.element_features]().copy())
     encoder_config = _from_recipe(
         EncoderConfig, recipe, node_dim=features.shape[1], edge_dim=graph_config.edge_dim

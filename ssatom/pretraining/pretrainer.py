@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,12 @@ class MaskedPretrainer(BaseEstimator, Recipe):
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
         if folder is not None:
             self._claim(folder, plan, corpus)
-        directions = any(task.needs_directions for task in plan.tasks)
-        converter = CrystalGraphConverter(plan.graph_config, directions=directions)
+        graph_config = plan.graph_config
+        if any(task.needs_directions for task in plan.tasks):
+            graph_config = replace(graph_config, directions=True)
         data = build_corpus(
             structures,
-            converter,
+            CrystalGraphConverter(graph_config),
             folder and folder / "graphs",
             plan.tasks,
             progress_bar=self.progress_bar,

@@ -131,11 +131,15 @@ class DenoiseTask(PretrainingTask, name="denoise"):
         steps = torch.randn(len(graphs.numbers), 3, generator=generator, dtype=single).to(device)
         source, target = graphs.edge_index
         change = (steps[source] - steps[target]).mul_(self.noise / math.sqrt(2))
-        noised = (graphs.directions * graphs.distances[:, None]).add_(change).norm(dim=1)
+        moved = (graphs.directions * graphs.distances[:, None]).add_(change)
+        noised = moved.norm(dim=1)
+        directions = moved / noised.clamp(min=1e-6)[:, None]
         scores = torch.rand(len(noised), generator=generator, dtype=single).to(device)
         visible = scores.index_fill_(0, masked.hidden_edges, -1.0) >= 0
         chosen = scores.topk(min(_MAX_EDGES, int(visible.sum())), sorted=False).indices
-        return masked._replace(noised_distances=noised, drawn_edges=chosen)
+        return masked._replace(
+            noised_distances=noised, noised_directions=directions, drawn_edges=chosen
+        )
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return _NoiseHead(hidden_dim, graph_config)

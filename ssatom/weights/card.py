@@ -12,7 +12,7 @@ from ssatom.exceptions import WeightsError
 from ssatom.files import CardFormat
 from ssatom.graph import GraphConfig
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -45,10 +45,22 @@ def _add_near_constant(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, **new}
 
 
+def _add_directions(content: dict[str, Any]) -> dict[str, Any]:
+    """4 to 5: encoders may have directional units, whose graphs have directions."""
+    return {
+        **content,
+        "format_version": 5,
+        "encoder": {**content["encoder"], "directional_channels": 0},
+        "graph": {**content["graph"], "directions": False},
+        "recipe": {**content["recipe"], "directional_channels": 0},
+    }
+
+
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
     3: _add_near_constant,
+    4: _add_directions,
 }
 """One named step from each older version to the next, by the version it starts from."""
 

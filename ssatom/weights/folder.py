@@ -89,8 +89,9 @@ class PretrainedEncoder:
 
     @property
     def n_columns(self) -> int:
-        """Numbers of a site: the hidden states of all layers, then its coordination numbers."""
-        return self.n_layers * self.hidden_dim + self.encoder.config.radial_units
+        """Numbers of a site: hidden states of all layers, coordination numbers, units."""
+        config = self.encoder.config
+        return self.n_layers * self.hidden_dim + config.radial_units + config.n_units
 
     @property
     def is_shipped(self) -> bool:
@@ -100,8 +101,8 @@ class PretrainedEncoder:
     def columns(self, layers: Sequence[int]) -> np.ndarray:
         """Places of the chosen layers among the numbers of a site.
 
-        Layer by layer in the order given, then the coordination numbers where any layer from 1 on
-        is chosen: layer 0 knows the element alone.
+        Layer by layer in the order given, then coordination numbers and directional units where
+        any layer from 1 on is chosen: layer 0 knows the element alone.
         """
         blocks = [np.arange(self.hidden_dim) + layer * self.hidden_dim for layer in layers]
         if any(layers):
@@ -109,14 +110,12 @@ class PretrainedEncoder:
         return np.concatenate(blocks)
 
     def describe_columns(self, columns: np.ndarray) -> list[tuple[str, int]]:
-        """Block and unit of columns, such as ("L1", 17) or ("radial", 3)."""
-        learned = self.n_layers * self.hidden_dim
-        return [
-            (f"L{column // self.hidden_dim}", column % self.hidden_dim)
-            if column < learned
-            else ("radial", column - learned)
-            for column in np.asarray(columns).tolist()
-        ]
+        """Block and unit of columns, such as ("L1", 17), ("radial", 3) or ("directional", 3)."""
+        config = self.encoder.config
+        widths = {f"L{layer}": self.hidden_dim for layer in range(self.n_layers)}
+        widths |= {"radial": config.radial_units, "directional": config.n_units}
+        named = [(block, unit) for block, width in widths.items() for unit in range(width)]
+        return [named[column] for column in np.asarray(columns).tolist()]
 
     def near_constant(self, pooling: str) -> list[int]:
         """Columns that were constant or nearly so over the corpus under a pooling, or "sites"."""
