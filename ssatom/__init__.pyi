@@ -30,6 +30,7 @@ from .exceptions import (
     WeightsError,
 )
 from .featurizers import (
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     OrbitalFieldMatrixTransformer,
     SelfSupervisedSiteFeaturizer,
@@ -46,6 +47,7 @@ __all__ = [
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
+    "ElectronicFeaturizer",
     "EncoderConfig",
     "GraphConfig",
     "GraphEmbeddingFeaturizer",

@@ -10,6 +10,7 @@ import pandas as pd
 from pymatgen.core import Lattice, Structure
 
 from ssatom import (
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     OrbitalFieldMatrixTransformer,
     SelfSupervisedSiteFeaturizer,
@@ -84,6 +85,7 @@ class Case:
 CASES = {
     "graph": Case(GraphEmbeddingFeaturizer, {"weights": "random"}, {"layers": "13"}, False),
     "site": Case(SelfSupervisedSiteFeaturizer, {"weights": "random"}, {"layers": "13"}, True),
+    "electronic": Case(ElectronicFeaturizer, {}, {"pooling": ("max", "min")}, False),
     "ofm": Case(OrbitalFieldMatrixTransformer, {}, {"extra_row": None}, False),
     "ofm-site": Case(
         OrbitalFieldMatrixTransformer, {"level": "site"}, {"extra_row": "center"}, True

@@ -89,7 +89,12 @@ def test_import_of_the_package_loads_next_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["GraphEmbeddingFeaturizer", "SelfSupervisedSiteFeaturizer", "OrbitalFieldMatrixTransformer"],
+    [
+        "GraphEmbeddingFeaturizer",
+        "SelfSupervisedSiteFeaturizer",
+        "ElectronicFeaturizer",
+        "OrbitalFieldMatrixTransformer",
+    ],
 )
 def test_featurizers_load_what_they_need_when_used(name: str) -> None:
     loaded = modules_after(f"from ssatom import {name}; {name}(); import matminer.featurizers.base")

@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"
     ),
-    "featurizers": "structures weights embeddings",
+    "featurizers": "structures electrons weights embeddings",
     "negnn": "repeatable encoder",
     "estimators": (
         "files repeatable splits devices encoder plots structures elements training graph weights "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
-from ssatom.electrons import electronic_descriptors
+from ssatom import StructureError
+from ssatom.electrons import COMPOSITION_NAMES, CRYSTAL_NAMES, SITE_NAMES, electronic_descriptors
 from ssatom.electrons.atoms import atom_table
-from ssatom.electrons.bands import compute_bands
-from ssatom.electrons.descriptors import CRYSTAL_NAMES, SITE_NAMES
+from ssatom.electrons.bands import compute_bands, primitive
 from ssatom.electrons.hoppings import hopping_blocks
-from ssatom.structures import StructureArrays
+from ssatom.electrons.oxidation import composition_columns, guess_charges
+from ssatom.structures import StructureArrays, structure_arrays
 
 
 def salt(a: float, *elements: str) -> Structure:
@@ -83,7 +84,8 @@ def test_far_atoms_keep_their_levels():
     assert row["filled_energy"] == pytest.approx(-24.587, abs=0.01)  # the ionization energy
     assert row["s_electrons"] == pytest.approx(2)
     assert row["charge"] == pytest.approx(0, abs=1e-6)
-    assert row["s_width"] == pytest.approx(0, abs=1e-6)
+    flat = [row[f"s_{what}"] for what in ("width", "skew", "tail")]
+    assert flat == pytest.approx([0, 0, 0], abs=1e-9)
 
 
 def test_two_hydrogen_atoms():
@@ -143,3 +145,113 @@ def test_all_elements_have_levels():
     assert (table.levels[1:, 0] > -45).all()
     assert (table.n_electrons[1:] > 0).all()
     assert (table.d_radii[21:31] > 0).all()
+
+
+@pytest.mark.parametrize("with_oxygen", [False, True])
+def test_every_element_has_finite_columns(with_oxygen):
+    places = [[0, 0, 0], [0.5, 0.5, 0.5]][: 1 + with_oxygen]
+    cells = [
+        StructureArrays(3.4 * np.eye(3), np.array([z, 8][: len(places)]), np.array(places, float))
+        for z in range(1, 101)
+    ]
+    found = electronic_descriptors(cells)
+    for columns in (np.concatenate(found.sites), found.crystals, found.compositions):
+        assert np.isfinite(columns).all()
+        assert np.abs(columns).max() < 250  # the 12 electrons of Zn at 18 eV
+
+
+def test_overlapping_atoms_are_refused():
+    cell = salt(5.64, "Na", "Cl")
+    cell.append("Cl", [0.5, 0.5, 0.51])
+    with pytest.raises(StructureError, match=r"0\.0564 Å apart"):
+        electronic_descriptors([cell])
+    with pytest.raises(StructureError, match="its own periodic image"):
+        electronic_descriptors([Structure(Lattice.cubic(0.5), ["Po"], [[0, 0, 0]])])
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("cells", [(1, 1, 1), (3, 1, 2), [[2, 1, 0], [0, 1, 0], [1, 0, 3]]])
+def test_primitive_cells(name, cells):
+    """The number of sites against formula units in the primitive cell; copies stay copies."""
+    n_sites = {"NaCl": 2, "TiN": 2, "TiO2": 6, "ZnO": 4}[name]
+    large = CRYSTALS[name].make_supercell(cells, in_place=False)
+    cell, copy_of = primitive(structure_arrays(large))
+    assert len(cell.numbers) == n_sites
+    np.testing.assert_array_equal(cell.numbers[copy_of], structure_arrays(large).numbers)
+    assert np.ptp(np.bincount(copy_of)) == 0
+    volume = abs(np.linalg.det(cell.lattice)) / n_sites
+    assert volume == pytest.approx(large.volume / len(large), rel=1e-9)
+
+
+def test_displaced_atoms_make_a_cell_of_their_own():
+    pair = salt(5.64, "Na", "Cl").get_primitive_structure()
+    pair.make_supercell([2, 1, 1])
+    pair.translate_sites([0], [0.003, 0, 0])
+    assert len(primitive(structure_arrays(pair))[0].numbers) == 4
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_small_displacements_move_columns_little(name):
+    first = CRYSTALS[name].get_primitive_structure()
+    second, third = first.copy(), first.copy()
+    second.translate_sites([0], [0.005, 0.002, 0], frac_coords=False)
+    third.translate_sites([0], [0.010, 0.004, 0], frac_coords=False)
+    found = electronic_descriptors([first, second, third])
+    kept = [i for i, name in enumerate(CRYSTAL_NAMES) if name[:7] not in ("valence", "conduct")]
+    edges = [CRYSTAL_NAMES.index(f"{edge}_edge") for edge in ("valence", "conduction")]
+    steps = np.abs(np.diff(found.crystals[:, kept + edges], axis=0))
+    assert steps.max() < 0.05
+    assert max(np.abs(np.diff([s.mean(axis=0) for s in found.sites], axis=0)).max(axis=1)) < 0.05
+
+
+@pytest.mark.parametrize("name", ["NaCl", "TiO2", "ZnO"])
+def test_a_displaced_supercell_of_an_insulator_jumps_little(name):
+    first = CRYSTALS[name].get_primitive_structure()
+    second = first.make_supercell([2, 1, 1], in_place=False)
+    second.translate_sites([0], [0.005, 0.002, 0], frac_coords=False)
+    gaps = electronic_descriptors([first, second]).crystals[:, 0]
+    assert abs(gaps[1] - gaps[0]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("formula", "charges"),
+    [
+        ("TiO2", {"Ti": 4, "O": -2}),
+        ("KMnO4", {"K": 1, "Mn": 7, "O": -2}),
+        ("LiFePO4", {"Li": 1, "Fe": 2, "P": 5, "O": -2}),
+        ("CsPbI3", {"Cs": 1, "Pb": 2, "I": -1}),
+        ("GaAs", {"Ga": 3, "As": -3}),
+        ("SiC", {"Si": 4, "C": -4}),
+        ("Ni3Al", None),
+        ("Fe3O4", None),  # one state an element
+    ],
+)
+def test_charges_are_those_of_chemistry(formula, charges):
+    composition = Composition(formula)
+    elements = sorted(composition.elements, key=lambda element: element.Z)
+    guess = guess_charges(
+        tuple(e.Z for e in elements), tuple(int(composition[e]) for e in elements)
+    )
+    found = guess and {e.symbol: q for e, q in zip(elements, guess[0], strict=True)}
+    assert found == charges
+
+
+def test_charges_of_many_elements_take_bounded_time():
+    many = tuple(range(21, 33)), (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
+    assert guess_charges(*many) is None  # all states of metals are positive but few
+    with_oxygen = (8, *many[0]), (400, *many[1])
+    charges, _ = guess_charges(*with_oxygen)
+    assert np.dot(charges, with_oxygen[1]) == 0
+
+
+def test_columns_of_compositions():
+    row = dict(zip(COMPOSITION_NAMES, composition_columns(np.array([8, 22, 8])), strict=True))
+    expected = {"largest_charge": 4, "smallest_charge": -2, "mean_charge": 4 / 3, "open_d": 0,
+                "octet_surplus": 0, "octets_filled": 1, "odd_formula": 0, "unbalanced": 0,
+                "valence_electrons": 16 / 3, "anion_ionization": 13.618}  # fmt: skip
+    assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-3)
+    zinc = composition_columns(np.array([30, 16, 30, 16]))  # two formula units
+    np.testing.assert_array_equal(zinc, composition_columns(np.array([16, 30])))
+    assert zinc[COMPOSITION_NAMES.index("closed_d")] == 0.5
+    lead = composition_columns(np.array([82, 8]))
+    assert lead[COMPOSITION_NAMES.index("lone_pair")] == 0.5

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ssatom import GraphEmbeddingFeaturizer
+from ssatom import ElectronicFeaturizer, GraphEmbeddingFeaturizer
+from ssatom.electrons import electronic_descriptors
 from ssatom.embeddings import clear_cache
 from ssatom.exceptions import ParameterError, SsatomError, StructureError, WeightsError
 from ssatom.weights import random_weights
@@ -132,6 +133,7 @@ def test_errors_must_be_known(case: Case, method: str) -> None:
         ("graph", {"memory": 3}, "memory=3"),
         ("graph", {"random_state": -1}, "random_state=-1"),
         ("site", {"layers": "6"}, "no layer 6"),
+        ("electronic", {"pooling": "median"}, "mean, sum, max, min, std"),
         ("ofm", {"level": "atom"}, "allowed: 'structure', 'site'"),
         ("ofm", {"extra_row": "row"}, "allowed: 'period', 'center', None"),
     ],
@@ -262,6 +264,37 @@ def test_a_damaged_file_on_disk_is_named(tmp_path: Any) -> None:
     clear_cache()
     with pytest.raises(SsatomError, match=f"{file.name}' cannot be used .* can be deleted"):
         case.make(memory=tmp_path).fit_transform(case.rows())
+
+
+def test_columns_of_electrons_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["electronic"]
+    clear_cache()
+    features = case.make().fit_transform(case.rows())
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("ssatom.electrons.electronic_descriptors", refuse)
+    for pooling in ("mean", lambda states, numbers: states.mean(axis=0)):
+        again = clone(case.make(pooling=pooling)).fit_transform([s.copy() for s in case.rows()])
+        assert_allclose(again[:, -30:], features[:, -30:])
+    clear_cache()
+    with pytest.raises(AssertionError, match="again"):
+        case.make().fit_transform(case.rows())
+
+
+def test_columns_of_electrons_are_those_of_their_names() -> None:
+    found = electronic_descriptors(crystals())
+    frame = CASES["electronic"].make().set_output(transform="pandas").transform(crystals())
+    start = "ssatom_electrons_"
+    for i, of_sites in enumerate(found.sites):
+        gap, electrons = (frame[start + name].iloc[i] for name in ("gap", "s_electrons_std"))
+        assert gap == pytest.approx(found.crystals[i, 0], rel=1e-5)
+        assert electrons == pytest.approx(of_sites[:, 1].std(), rel=1e-5, abs=1e-5)
+    assert start + "charge_mean" not in frame  # 0 in every crystal
+    assert start + "charge_std" in frame
+    charges = ElectronicFeaturizer("max").feature_labels()
+    assert start + "charge_max" in charges
 
 
 # Names and containers that come out

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ssatom import (
     CrystalGraphConverter,
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     GraphWarning,
     SelfSupervisedSiteFeaturizer,
@@ -65,9 +66,22 @@ def test_no_site_is_far_off(name: str, examples: list[Structure]) -> None:
         assert np.abs(StandardScaler().fit(X[rows]).transform(X)).max() < 200
 
 
-@pytest.mark.parametrize("layers", ["0", "1", "012", "123"])
+def test_no_crystal_is_far_off_by_its_electrons(examples: list[Structure]) -> None:
+    X = ElectronicFeaturizer().fit_transform(examples)
+    for rows in draws(len(X), 100):
+        assert np.ptp(X[rows], axis=0).min() > 0
+        assert np.abs(StandardScaler().fit(X[rows]).transform(X)).max() < 100
+    X = ElectronicFeaturizer(tuple(POOLED)).fit_transform(examples)
+    for rows in draws(len(X), 30):
+        assert np.abs(StandardScaler().fit(X[rows]).transform(X)).max() < 200
+
+
+@pytest.mark.parametrize("layers", ["0", "1", "012", "123", "electrons"])
 def test_no_column_comes_twice(layers: str, examples: list[Structure]) -> None:
-    X = GraphEmbeddingFeaturizer(layers, pooling=("mean", "std")).fit_transform(examples)
+    pooling = ("mean", "std")
+    of_electrons = ElectronicFeaturizer(pooling)
+    featurizer = GraphEmbeddingFeaturizer(layers, pooling=pooling)
+    X = (of_electrons if layers == "electrons" else featurizer).fit_transform(examples)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     correlation = np.abs(X.T @ X / len(X))
     np.fill_diagonal(correlation, 0)

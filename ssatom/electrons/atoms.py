@@ -12,7 +12,6 @@ from ssatom.elements import MAX_ATOMIC_NUMBER, covalent_radii
 
 _HARTREE = 27.2114  # eV
 _EMPTY_P = 0.55  # energy of an empty p level over that of s, as in Be, Mg and Zn
-_DEEP_D = 1.3  # energies of d levels in Hartree–Fock over those of local density functionals
 _STRONG_S = -3.9  # eV, the empty 5s of Pd
 # Radius of d states, Å, by period: of group 3, and the fall to the next group (Harrison's table).
 _D_RADII = {4: (1.24, 0.065), 5: (1.58, 0.075), 6: (1.59, 0.072), 7: (1.60, 0.072)}
@@ -90,7 +89,7 @@ def _atom(number: int) -> list[float]:
     levels = [
         s + shift,
         _EMPTY_P * (s + shift) if p is None else p + shift,
-        0.0 if d is None else _DEEP_D * (d + shift),
+        0.0 if d is None else d + shift,
     ]
     if number <= 2:
         return [levels[0], 0.0, 0.0, number, 1, 0.0]

@@ -11,10 +11,10 @@ import spglib
 from ssatom.electrons.atoms import AtomTable, atom_table
 from ssatom.electrons.hoppings import REACH, hopping_blocks
 from ssatom.kernels import find_pairs
-from ssatom.structures import StructureArrays
-from ssatom.warn import ignore_for_good
+from ssatom.structures import StructureArrays, overlap_error
 
-_TOLERANCE = 1e-3  # Å, of the search for the primitive cell
+_TOLERANCE = 1e-3  # Å, of translations to copies of a site
+_OVERLAP = 0.3  # Å, and in sums of covalent radii, as for graphs
 _LENGTH = 12.0  # Å; along axes whose planes are farther apart, bands count as flat
 
 
@@ -58,18 +58,61 @@ def primitive(arrays: StructureArrays) -> tuple[StructureArrays, np.ndarray]:
     copy_of : ndarray of int, shape (n_sites,)
         Sites of `cell`.
     """
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
-    cell = arrays.lattice, arrays.frac_coords, arrays.numbers
-    found = spglib.get_symmetry_dataset(cell, symprec=_TOLERANCE)  # type: ignore[arg-type]
-    if found is None:
-        lattice, copy_of = arrays.lattice, np.arange(len(arrays.numbers))
-    else:
-        lattice, copy_of = found.primitive_lattice, np.asarray(found.mapping_to_primitive)
+    lattice, copy_of = _without_copies(arrays)
     _, first, copy_of = np.unique(copy_of, return_index=True, return_inverse=True)
     reduced = spglib.niggli_reduce(lattice)
     lattice = lattice if reduced is None else reduced
     coords = arrays.frac_coords[first] @ arrays.lattice @ np.linalg.inv(lattice)
     return StructureArrays(np.ascontiguousarray(lattice), arrays.numbers[first], coords), copy_of
+
+
+def _without_copies(arrays: StructureArrays) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice of all translations, and for each site the first that it is a copy of.
+
+    spglib would find them among all symmetries, which takes longer than the bands.
+    """
+    numbers, coords = arrays.numbers, arrays.frac_coords
+    elements, counts = np.unique(numbers, return_counts=True)
+    sites = np.arange(len(numbers))
+    whole = arrays.lattice, sites
+    if np.gcd.reduce(counts) == 1:
+        return whole
+    rare = np.flatnonzero(numbers == elements[counts.argmin()])
+
+    def copies(of: np.ndarray, shift: np.ndarray) -> np.ndarray | None:
+        steps = coords[of][:, None] + shift - coords[of]
+        near = np.linalg.norm((steps - np.rint(steps)) @ arrays.lattice, axis=2) < _TOLERANCE
+        near &= numbers[of][:, None] == numbers[of]
+        return near.argmax(axis=1) if near.any(axis=1).all() else None
+
+    shifts, copy_of, n = [], sites, 1
+    for shift in coords[rare[1:]] - coords[rare[0]]:
+        if copies(rare, shift) is not None and (found := copies(sites, shift)) is not None:
+            shifts.append(shift)
+            copy_of = np.minimum(copy_of, found)
+            n += 1
+    if n == 1:
+        return whole
+    basis = _basis(np.rint(n * np.concatenate([np.eye(3), shifts])).astype(int))
+    if abs(np.prod(np.diag(basis))) != n**2 or len(np.unique(copy_of)) * n != len(numbers):
+        return whole  # near the tolerance, where some translations are found and others are not
+    return basis / n @ arrays.lattice, copy_of
+
+
+def _basis(rows: np.ndarray) -> np.ndarray:
+    """Triangular basis of all sums of integer vectors, shape (3, 3), by Euclid's algorithm."""
+    basis = []
+    for column in range(3):
+        while np.count_nonzero(rows[:, column]) > 1:
+            sizes = np.where(rows[:, column], np.abs(rows[:, column]), np.iinfo(int).max)
+            least = sizes.argmin()
+            times = rows[:, column] // rows[least, column]
+            times[least] = 0
+            rows = rows - times[:, None] * rows[least]
+        last = int(np.flatnonzero(rows[:, column])[0])
+        basis.append(rows[last])
+        rows = np.delete(rows, last, axis=0)
+    return np.array(basis)
 
 
 def compute_bands(cell: StructureArrays) -> Bands:
@@ -83,6 +126,11 @@ def compute_bands(cell: StructureArrays) -> Bands:
     Returns
     -------
     Bands
+
+    Raises
+    ------
+    StructureError
+        If two atoms overlap.
     """
     table = atom_table()
     counts = table.n_orbitals[cell.numbers]
@@ -118,7 +166,13 @@ def _elements(
     radii = table.radii[numbers]
     pairs = find_pairs(cell.frac_coords, cell.lattice, 2 * REACH[1] * radii.max(), vectors=True)
     assert pairs.vectors is not None
-    near = pairs.distances < REACH[1] * (radii[pairs.centers] + radii[pairs.neighbors])
+    in_radii = pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])
+    gaps = np.minimum(pairs.distances, in_radii)
+    if gaps.min(initial=np.inf) < _OVERLAP:
+        k = int(gaps.argmin())
+        ends = int(pairs.centers[k]), int(pairs.neighbors[k])
+        raise overlap_error(numbers, *ends, float(pairs.distances[k]))
+    near = in_radii < REACH[1]
     i, j, vectors = pairs.centers[near], pairs.neighbors[near], pairs.vectors[near]
     blocks = hopping_blocks(numbers[i], numbers[j], vectors, table)
     steps = vectors @ np.linalg.inv(cell.lattice) - cell.frac_coords[j] + cell.frac_coords[i]

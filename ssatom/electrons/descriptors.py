@@ -9,10 +9,12 @@ import numpy as np
 
 from ssatom.electrons.atoms import atom_table
 from ssatom.electrons.bands import Bands, compute_bands, primitive
+from ssatom.electrons.oxidation import COMPOSITION_NAMES, composition_columns
 from ssatom.structures import StructureArrays, structure_arrays
 
 _KT = 0.1  # eV, of the occupation
 _WIDTH = 0.5  # eV, of levels, where their density is meant
+_SMALL = 1.0  # eV², a variance below which skew and tail of a band count less
 _STEPS = (0.05, 0.2, 0.6, 1.5)  # electrons per site taken out and put in
 _MOMENTS = ("centre", "width", "skew", "tail")
 
@@ -25,8 +27,7 @@ SITE_NAMES = (
 
 CRYSTAL_NAMES = (
     "gap", "band_step", "direct_gap", "odd_electrons", "fermi_energy", "valence_edge",
-    "conduction_edge", "energy_per_site", "energy_per_electron", "spectrum_width",
-    "valence_width", "fermi_density",
+    "conduction_edge", "energy_per_electron", "spectrum_width", "valence_width",
     *(f"remove_{step}" for step in _STEPS),
     *(f"add_{step}" for step in _STEPS),
     *(f"{edge}_{what}" for edge in ("valence", "conduction")
@@ -44,23 +45,34 @@ class ElectronicDescriptors(NamedTuple):
         By structure.
     crystals : ndarray, shape (n_structures, n_crystal_names)
         One row a structure.
-    site_names, crystal_names : tuple of str
+    compositions : ndarray, shape (n_structures, n_composition_names)
+        One row a structure.
+    site_names, crystal_names, composition_names : tuple of str
         Of the columns.
     """
 
     sites: list[np.ndarray]
     crystals: np.ndarray
+    compositions: np.ndarray
     site_names: tuple[str, ...] = SITE_NAMES
     crystal_names: tuple[str, ...] = CRYSTAL_NAMES
+    composition_names: tuple[str, ...] = COMPOSITION_NAMES
 
 
 def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
     """Charges, densities of states and gaps of a universal tight-binding model [1]_.
 
-    Nothing in it is fitted to a property: orbitals s and p, and d of transition metals and the f
-    block, have the energies of free atoms, and hop between atoms nearer than 1.5 sums of covalent
-    radii. Electrons do not repel each other. Every other cell or orientation of a crystal has the
-    same values.
+    Orbitals s and p, and d of transition metals and the f block, have the energies of free atoms,
+    and hop between atoms nearer than 1.5 sums of covalent radii. Electrons do not repel each other.
+    No number is fitted to labels but two, which were chosen by the error of PBE band gaps of 1,000
+    crystals outside all sets that the package is evaluated on: the distances at which hoppings fall
+    (the better of two pairs), and that energies of d levels are not scaled (better than by 1.3).
+
+    Every other cell or orientation of a crystal has the same values. A structure of 10 sites takes
+    about 2 ms on one core, one of 200 sites that repeat nothing about 2 s; time grows with the cube
+    of the primitive cell. Bands are computed at the corners of half the reciprocal cell alone. A
+    supercell whose atoms are displaced by more than 0.001 Å has a reciprocal cell of its own, and
+    values at the band edges then jump.
 
     Parameters
     ----------
@@ -72,14 +84,14 @@ def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
     ElectronicDescriptors
         Of sites: the charge, electrons by shell, mean energy of filled and of empty states, the
         density of states at the Fermi energy, the band energy; and of the local density of states
-        of each shell, its mean and the roots of its central moments 2 to 4. Zeros stand for
-        shells that an atom does not have. Of crystals: gaps, edges, the energies at which
-        electrons are removed and added, and shares of shells at both edges. Energies in eV.
+        of each shell, its mean, width, skew and tail. Zeros stand for shells that an atom does not
+        have. Of crystals: gaps, edges, the energies at which electrons are removed and added, and
+        shares of shells at both edges. Of compositions: what oxidation states tell. Energies in eV.
 
     Raises
     ------
     StructureError
-        If a structure has no graph, such as one with partial occupancies.
+        If a structure is disordered or two atoms overlap.
 
     References
     ----------
@@ -96,14 +108,20 @@ def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
     >>> bool(found.crystals[0, 0] > 3), found.sites[0].shape
     (True, (8, 20))
     """
-    sites, crystals = [], []
+    sites, crystals, compositions = [], [], []
     for structure in structures:
         known = isinstance(structure, StructureArrays)
-        cell, copy_of = primitive(structure if known else structure_arrays(structure))
+        arrays = structure if known else structure_arrays(structure)
+        cell, copy_of = primitive(arrays)
         of_sites, of_crystal = _describe(compute_bands(cell))
         sites.append(of_sites[copy_of])
         crystals.append(of_crystal)
-    return ElectronicDescriptors(sites, np.array(crystals).reshape(-1, len(CRYSTAL_NAMES)))
+        compositions.append(composition_columns(arrays.numbers))
+    return ElectronicDescriptors(
+        sites,
+        np.array(crystals).reshape(-1, len(CRYSTAL_NAMES)),
+        np.array(compositions).reshape(-1, len(COMPOSITION_NAMES)),
+    )
 
 
 def _describe(bands: Bands) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +132,8 @@ def _describe(bands: Bands) -> tuple[np.ndarray, np.ndarray]:
     weights = bands.weights.reshape(-1, n_orbitals)[order]
     fermi = _fermi_energy(energies, bands.n_electrons, 2 / n_vectors)
     filled = 2 / n_vectors * _occupation(energies, fermi)
-    density = np.exp(-(((energies - fermi) / _WIDTH) ** 2) / 2) / (_WIDTH * np.sqrt(2 * np.pi))
+    # Lorentzian: its slow tail leaves insulators with a number that a scaler can divide by.
+    density = _WIDTH / np.pi / ((energies - fermi) ** 2 + _WIDTH**2)
     at_fermi = 2 / n_vectors * density @ weights
     sites = _site_columns(bands, energies, weights, filled, at_fermi)
     total, n_sites = bands.n_electrons, len(bands.numbers)
@@ -130,8 +149,8 @@ def _describe(bands: Bands) -> tuple[np.ndarray, np.ndarray]:
     steps = n_sites * np.array(_STEPS)
     crystal = [
         max(conduction - valence, 0) * (1 - odd), conduction - valence, (bottom - top).min(), odd,
-        fermi, valence, conduction, energy / n_sites, energy / total, energies[-1] - energies[0],
-        valence - energies[0], at_fermi.sum() / n_sites,
+        fermi, valence, conduction, energy / total, energies[-1] - energies[0],
+        valence - energies[0],
         *(fermi - np.interp(total - steps, counted, energies)),
         *(np.interp(total + steps, counted, energies) - fermi),
     ]  # fmt: skip
@@ -140,8 +159,8 @@ def _describe(bands: Bands) -> tuple[np.ndarray, np.ndarray]:
         share /= share.sum()
         crystal += list(np.bincount(bands.shell_of, share, 3))
         of_sites = np.bincount(bands.site_of, share, n_sites)
-        # The localization does not grow with the cell: 1 where all sites share alike.
-        crystal += [of_sites @ sites[:, 0], n_sites * of_sites @ of_sites]
+        # The localization does not grow with the cell: 0 where all sites share alike.
+        crystal += [of_sites @ sites[:, 0], np.log(n_sites * of_sites @ of_sites)]
     return sites, np.array(crystal)
 
 
@@ -152,7 +171,7 @@ def _occupation(energies: np.ndarray, fermi: float) -> np.ndarray:
 def _fermi_energy(energies: np.ndarray, n_electrons: float, degeneracy: float) -> float:
     """Energy at which the states hold all electrons, by bisection."""
     low, high = energies[0] - 5, energies[-1] + 5
-    for _ in range(60):
+    for _ in range(45):  # to 1e-11 eV
         middle = (low + high) / 2
         if degeneracy * _occupation(energies, middle).sum() > n_electrons:
             high = middle
@@ -187,10 +206,16 @@ def _site_columns(
         by_shell(at_fermi).sum(axis=1), energy,
     ]  # fmt: skip
     sizes = np.maximum(by_shell(np.ones(len(shells))), 1)
-    raw = [by_shell(energies**k @ weights / n_vectors) / sizes for k in (1, 2, 3, 4)]
-    m1, m2, m3, m4 = raw
-    second = np.maximum(m2 - m1**2, 0)
-    third = m3 - 3 * m1 * m2 + 2 * m1**3
-    fourth = np.maximum(m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4, 0)
-    moments = np.stack([m1, np.sqrt(second), np.cbrt(third), fourth**0.25], axis=2)
-    return np.column_stack([*columns, moments.reshape(n_sites, 12)])
+    centre = by_shell(energies @ weights / n_vectors) / sizes
+    # Powers of deviations: differences of raw moments would leave rounding where bands are flat.
+    deviations = energies[:, None] - centre.ravel()[shells]
+    power = weights / n_vectors
+    moments = []
+    for _ in range(2, 5):
+        power = power * deviations
+        moments.append(power)
+    second, third, fourth = (by_shell((part * deviations).sum(axis=0)) / sizes for part in moments)
+    shapes = [
+        centre, np.sqrt(second), third / (second + _SMALL), np.sqrt(fourth / (second + _SMALL)),
+    ]  # fmt: skip
+    return np.column_stack([*columns, np.stack(shapes, axis=2).reshape(n_sites, 12)])
