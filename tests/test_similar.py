@@ -122,7 +122,7 @@ def test_equal_crystals_come_in_the_order_of_the_index() -> None:
 def test_queries_of_100_000_crystals_take_less_than_50_ms(
     large: tuple[SimilarCrystals, np.ndarray],
 ) -> None:
-    """About 12 ms on one core; the best of several calls, since other programs may be running."""
+    """10 to 30 ms on one core; the best of several calls, since other programs may be running."""
     index, rows = large
     times = []
     for i in range(7):
