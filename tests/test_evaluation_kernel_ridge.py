@@ -219,10 +219,12 @@ def test_blocks_come_from_names_or_are_given(diluted):
     in_a_row = clone(model).set_params(blocks=list(numbers.values())).fit(X.to_numpy(), y)
     assert list(in_a_row.block_weights_) == [0, 1]
     assert clone(model).fit(X.to_numpy(), y).block_weights_ == {0: 1.0}
-    prefixed = X.add_prefix("ge__").rename(columns={"ge__ssatom_L1_079": "density"})
+    others = {"ge__ssatom_L1_079": "density", "ge__ssatom_L1_078": "ssatom_electrons_add_0.05"}
+    prefixed = X.add_prefix("ge__").rename(columns=others)
     assert list(clone(model).fit(prefixed, y).block_weights_) == [
         "ge__ssatom_L0",
         "ge__ssatom_L1",
+        "ssatom_electrons",
         "other columns",
     ]
 

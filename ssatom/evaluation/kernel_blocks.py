@@ -26,18 +26,18 @@ Blocks = dict[Any, np.ndarray]
 OTHERS = "other columns"
 """Name of the block of all columns that no featurizer of this package made."""
 
-_OURS = re.compile(r"(.*ssatom_.+)_\d+")
+_OURS = re.compile(r"(.*ssatom_electrons)_.+|(.*ssatom_.+)_\d+")
 _ITERATIONS = 30
 _SMOOTH = 0.1  # in standard deviations of the labels: |r| is √(r² + ε²), which has a gradient
 _START = 1e-2  # α
 
 
 def blocks_of_names(names: Sequence[str]) -> Blocks:
-    """Columns of each layer (or "radial") and pooling, as "ssatom_L1_mean", and all others."""
+    """Columns of each layer (or "radial") and pooling, of electrons, and all others."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         ours = _OURS.fullmatch(name)
-        block = ours[1] if ours else OTHERS
+        block = (ours[1] or ours[2]) if ours else OTHERS
         found.setdefault(block, []).append(place)
     return {block: np.array(places) for block, places in found.items()}
 
