@@ -65,8 +65,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         Groups of columns that get a weight each; see Notes. "auto" takes them from the names of
         the columns of a DataFrame: each layer and pooling of this package's featurizers is a
         block, and so are its coordination numbers, those of electrons, and all other columns
-        together. Arrays have no names and are one block, and so are all columns with None. A sequence or mapping
-        holds the numbers of all columns, block by block.
+        together. Arrays have no names and are one block, and so are all columns with None. A
+        sequence or mapping holds the numbers of all columns, block by block.
     n_jobs : int, default=None
         Threads that compute distances; None is one, -1 all. The decompositions use the threads
         of the linear algebra library.

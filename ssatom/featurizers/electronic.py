@@ -43,8 +43,8 @@ class ElectronicFeaturizer(CrystalFeaturizer):
     density of states, pooled over the sites. Of the crystal: gaps, band edges and what stands at
     them [1]_. Of the composition: what guessed oxidation states tell. The columns serve best for
     properties that electrons decide, such as band gaps, beside those of
-    `GraphEmbeddingFeaturizer`. In a kernel of one width over both they count little; `KernelRidgeCV`
-    chooses a weight for them where columns have names (``set_output(transform="pandas")``).
+    `GraphEmbeddingFeaturizer`. In a kernel of one width over both they count little;
+    `KernelRidgeCV` chooses weights for them where columns have names (``set_output(transform="pandas")``).
 
     Parameters
     ----------
