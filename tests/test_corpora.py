@@ -650,7 +650,7 @@ def test_bad_rows_of_tables(table: Path) -> None:
     assert bad[0].properties == {"gap": 1}
     words = ["names no structure file", "2 cells under 3 columns", "holds several crystals"]
     for text, message in zip(
-        [*words, "is a table", "Structure.from_str(text"], messages[1:], strict=True
+        [*words, "is a table", "('NaCl') lists atoms"], messages[1:], strict=True
     ):
         assert text in message
     table.write_bytes(b"path,gap\ncifs/nacl.cif,1\n\xff\xfe,2\n")

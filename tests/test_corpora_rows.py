@@ -114,7 +114,9 @@ def test_odd_rows_of_a_frame(tmp_path: Path) -> None:
         "Na1 Cl1",
     ]
     path.write_text('{"columns": 1, "data": {}}')
-    assert message(path) == ["a.json: the columns or the data of this frame are no list"]
+    [told] = message(path)
+    assert told.startswith("a.json: this row has no structure, or not one only; ")
+    assert told.endswith("got one with the keys 'columns', 'data'")
 
 
 HEAD = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3'

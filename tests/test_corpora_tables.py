@@ -171,13 +171,13 @@ def test_comments_that_are_files(folder: Path) -> None:
 def test_texts_of_structures_in_cells(folder: Path) -> None:
     text = (folder / "0.cif").read_text()
     for head in ("id,cif\n", "id,words\n", ""):
-        path = table(folder, head + f'mp-1,"{text}"\nmp-2,"{text}"\n')
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", StructureWarning)
-            found = errors(path)
-        assert len(found) == 2
-        assert "Structure.from_str(text, fmt='cif')" in found[0]
-        assert len(found[0]) < 400
+        path = table(folder, head + f'mp-1,"{text}"\nmp-2,"{text[:200]}"\n')
+        [good, bad] = read_structures(path, errors="keep")
+        assert len(good.structure) == 4
+        assert isinstance(bad.structure, StructureFileError)
+        [found] = errors(path)
+        assert "lists atoms" in found
+        assert len(found) < 400
 
 
 def test_tables_that_are_no_utf8(folder: Path) -> None:

@@ -56,8 +56,9 @@ def test_readme_shows_the_main_job_in_ten_lines():
     assert len(code) <= 10
 
 
-@pytest.mark.parametrize("page", ["tutorial", "similar"])
-def test_pages_are_true(page):
+@pytest.mark.parametrize("page", ["tutorial", "similar", "table"])
+def test_pages_are_true(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / f"{page}.rst"
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     result = doctest.testfile(str(path), module_relative=False, optionflags=flags)

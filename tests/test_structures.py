@@ -306,7 +306,7 @@ BAD_STRUCTURES = {
     "nan row": (NAN, "is nan, a missing value"),
     "NA": (pd.NA, "is <NA>, a missing value"),
     "site": (NACL[0], "PeriodicSite.*NumPy takes structures apart"),
-    "dict": (NACL.as_dict(), "dict; make it a structure first, with Structure.from_dict"),
+    "dict": ({"a": 1}, "no structure, or not one only; .* got one with the keys 'a'"),
     "pair": ((NACL, 0), "a pair; give the structure alone"),
     "number": (3, "of type int; allowed is a pymatgen Structure, ASE Atoms, or the path"),
     "nested": ([NACL], "of type list; allowed is"),

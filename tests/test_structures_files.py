@@ -120,11 +120,18 @@ def test_potcar(tmp_path: Path) -> None:
 # Text, numbers, open sides ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["data_a\n_cell_length_a 4\n" * 3000, "a\0b", "x\r1.0\r"])
-def test_text_where_a_path_belongs(text: str) -> None:
-    with pytest.raises(
-        StructureError, match=r"is text .*Structure.from_str\(text, fmt=\"cif\""
-    ) as e:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data_a\n_cell_length_a 4\n" * 3000, "'data_a': none of the data blocks .* lists atoms"),
+        ("a\0b", "text of 3 characters is neither CIF .* nor POSCAR .*, nor the JSON"),
+        ("x\r1.0\r", "line 3 is missing"),
+        ("{'lattice': 1, " * 2000, "this text is no JSON"),
+        ("one\ntwo\n" * 3000, "neither CIF"),
+    ],
+)
+def test_texts_that_are_no_structure(text: str, words: str) -> None:
+    with pytest.raises(StructureError, match=words) as e:
         check_structures([text])
     assert len(str(e.value)) < 400
     with pytest.raises(StructureError, match="where a list belongs") as e:

@@ -11,15 +11,15 @@ import typer
 from ssatom.exceptions import ParameterError
 
 FILES = (
-    "Structure files (.cif, POSCAR, …), folders of them, JSON lines (.jsonl), extended XYZ "
-    "(.extxyz) or tables of paths (.csv), each also with .gz."
+    "Structure files (.cif, POSCAR, …), folders of them, JSON (.json, .jsonl), frames of ASE "
+    "(.extxyz, .traj, .db), or tables of paths or texts (.csv, .parquet, .xlsx), also with .gz."
 )
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help=FILES, show_default=False)]
 StructureColumn = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of a table that holds the paths.",
+        help="Column of a table or JSON that holds the structures.",
         show_default="structure, path, file, cif, …",
     ),
 ]

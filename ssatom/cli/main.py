@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ssatom
-from ssatom.cli import featurize, fit, predict, pretrain, similar, weights
+from ssatom.cli import data, featurize, fit, predict, pretrain, similar, weights
 from ssatom.cli._disk import disk_error
 from ssatom.cli._screen import HARMLESS, say
 from ssatom.exceptions import ParameterError, SsatomError
@@ -24,6 +24,7 @@ _EPILOG = """
 - `ssatom index cifs/ -o my-index`
 - `ssatom similar my-index NaCl.cif`
 - `ssatom weights list`
+- `ssatom data fetch matbench_phonons -o data/`
 - `ssatom pretrain corpus.jsonl.gz -o my-weights`
 
 `ssatom COMMAND --help` tells all about a command.
@@ -74,6 +75,7 @@ app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("index", epilog=similar.INDEX_EPILOG)(similar.index)
 app.command("similar", epilog=similar.SIMILAR_EPILOG)(similar.similar)
 app.add_typer(weights.app, name="weights")
+app.add_typer(data.app, name="data")
 
 
 def _show_version(asked: bool) -> None:
@@ -95,7 +97,7 @@ def _program(
 
     Turns crystal structures into tables of features, with pretrained weights that come with
     the package, fits models to properties and predicts with them, and pretrains weights of your
-    own. Needs no network.
+    own. Needs no network, but for `ssatom data fetch`.
 
     Exit codes: 0 all is well; 1 an error; 2 a wrong option or argument; 3 from `featurize`,
     `fit`, `predict`, `index` and `similar`, all is done, but some structures could not be used.

@@ -1,5 +1,7 @@
-"""Collections of crystals: read and write them, and a few well-known ones to try things on."""
+"""Collections of crystals: read and write them, and public ones to start from."""
 
+from ssatom.corpora._datasets import Dataset, list_datasets
+from ssatom.corpora._fetch import fetch
 from ssatom.corpora._read import count_structures, read_structures
 from ssatom.corpora._records import StructureRecord
 from ssatom.corpora._write import write_structures
@@ -7,9 +9,12 @@ from ssatom.corpora.examples import load_example_crystals
 from ssatom.corpora.magnetic import MagneticSites, load_magnetic_sites
 
 __all__ = [
+    "Dataset",
     "MagneticSites",
     "StructureRecord",
     "count_structures",
+    "fetch",
+    "list_datasets",
     "load_example_crystals",
     "load_magnetic_sites",
     "read_structures",

@@ -22,13 +22,15 @@ BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
 class Format:
     """What reads a file, entry by entry, and counts its entries; None where only reading tells.
 
-    The reader of a table also takes the name of the column of structures; tables are not read in
-    folders, nor named by other tables.
+    Where `takes_column`, the reader also takes the name of the column of structures. Tables and
+    what is not `in_folders` are not read in folders, nor named by tables.
     """
 
     read: Callable[..., Iterator[Entry]]
     count: Callable[[Path], int | None]
     is_table: bool = False
+    takes_column: bool = False
+    in_folders: bool = True
 
 
 FORMATS: dict[str, Format] = {}
@@ -51,18 +53,18 @@ def is_table(path: Path) -> bool:
 def is_structure_file(path: Path) -> bool:
     """Whether a file is read in folders, and may be named by a table."""
     found = format_of(path)
-    return found is not None and not found.is_table
+    return found is not None and found.in_folders
 
 
 def endings() -> tuple[str, ...]:
     """Endings of names of structure files."""
-    names = [name[1:] for name, one in FORMATS.items() if name[0] == "*" and not one.is_table]
+    names = [name[1:] for name, one in FORMATS.items() if name[0] == "*" and one.in_folders]
     return tuple(name + packed for name in names for packed in ("", ".gz"))
 
 
 def allowed_names(tables: bool) -> str:
     """The patterns, for messages."""
-    shown = [name for name, one in FORMATS.items() if tables or not one.is_table]
+    shown = [name for name, one in FORMATS.items() if tables or one.in_folders]
     return f"{', '.join(shown)} (each also .gz)"
 
 

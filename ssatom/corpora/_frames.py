@@ -1,8 +1,10 @@
-"""Frames of extended XYZ, read by ASE one by one."""
+"""Frames of extended XYZ, and ASE's trajectories and databases, read by ASE one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from io import StringIO
 from itertools import islice
@@ -10,13 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from ase.io import read
+from ase.io import Trajectory, read
 from pymatgen.core import Structure
 
-from ssatom.corpora._formats import FORMATS, Format, count_pieces, read_pieces
+from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
 from ssatom.corpora._records import Entry, lost
-from ssatom.exceptions import StructureError, attempt
+from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.structures import structure_arrays, structure_from_atoms
+from ssatom.structures._dicts import ID_KEYS
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
@@ -47,7 +50,8 @@ def entry_of_frame(atoms: Any, place: str) -> Entry:
         if key not in _VECTORS and np.ndim(value) and len(value) == len(atoms)
     }
     properties |= {key: _plain(v) for key, v in results.items() if key not in of_sites}
-    name = properties.pop("id", None)
+    found = [properties.pop(key) for key in ID_KEYS if key in properties]
+    name = next(iter(found), None)
     structure = attempt(_structure, atoms)
     if not isinstance(structure, StructureError):
         for key in of_sites:
@@ -89,3 +93,47 @@ def _texts(file: IO[bytes]) -> Iterator[bytes]:
 
 
 FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_read_frames, partial(count_pieces, _texts))
+
+
+def _read_trajectory(path: Path) -> Iterator[Entry]:
+    with open_binary(path) as file:
+        yield from _entries(lambda: Trajectory(file), lambda number, atoms: (f"@{number}", atoms))
+
+
+def _read_database(path: Path) -> Iterator[Entry]:
+    """Rows of a database of ASE, by their ids, with its key-value pairs as properties."""
+    from ase.db import connect
+
+    def frame(_: int, row: Any) -> tuple[str, Any]:
+        atoms = row.toatoms()
+        atoms.info = dict(row.key_value_pairs)
+        return f":{row.id}", atoms
+
+    if path.suffix == ".gz":
+        raise StructureFileError("a packed database cannot be read; unpack it first")
+    try:  # ASE would make its tables in a database that has none
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found:
+            found.execute("SELECT id FROM systems LIMIT 1")
+    except sqlite3.Error as error:
+        raise StructureFileError(f"this is no database of ASE ({error})") from None
+    yield from _entries(lambda: connect(path, use_lock_file=False).select(), frame)
+
+
+def _entries(
+    opened: Callable[[], Iterable[Any]], frame: Callable[[int, Any], tuple[str, Any]]
+) -> Iterator[Entry]:
+    """Entries of what ASE reads, up to where it cannot."""
+    number = 0
+    try:
+        for number, found in enumerate(opened()):
+            place, atoms = frame(number, found)
+            yield entry_of_frame(atoms, place)
+    except Exception as error:  # ASE raises errors of many kinds
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+    else:
+        return
+    yield lost(f"@{number}", f"ASE cannot read this file from here on ({reason})")
+
+
+FORMATS["*.traj"] = Format(_read_trajectory, lambda _: None)
+FORMATS["*.db"] = Format(_read_database, lambda _: None, in_folders=False)

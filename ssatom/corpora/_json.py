@@ -1,93 +1,132 @@
-"""JSON: a structure a line (.jsonl), or one structure, a list or a frame in a file (.json)."""
+"""JSON: a structure a line (.jsonl), or one structure, or many in any usual way (.json)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ssatom.corpora._formats import BROKEN, FORMATS, Format, count_pieces, open_binary, read_pieces
+from ssatom.corpora._layout import PATH_COLUMNS
 from ssatom.corpora._records import Entry, entry_of_row, lost
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.structures._dicts import is_cell, is_structure, load_json
 
-_PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
+_Named = tuple[str | None, Any]
+"""A row, or what is wrong with it, and the id that it has outside of itself."""
 
 
-def _read_lines(path: Path) -> Iterator[Entry]:
+def _read_lines(path: Path, column: str | None = None) -> Iterator[Entry]:
     for number, line in enumerate(read_pieces(path, iter), 1):
         place = f":{number}"
         if isinstance(line, StructureError):
             yield Entry(place, None, line)
         elif line.strip():
             try:
-                row = _loads(line)
+                row = load_json(line)
             except ValueError as error:
                 yield lost(place, f"this line is no JSON ({error})")
-            else:
-                yield entry_of_row(row, place)
+                continue
+            if isinstance(row, dict) and ("x-optimade" in row or row.get("type") == "info"):
+                continue  # what OPTIMADE says of the lines
+            is_page = isinstance(row, dict) and isinstance(row.get("data"), list)
+            for name, one in (_rows(row) if is_page else None) or [(None, row)]:
+                yield entry_of_row(one, place, name, column)
 
 
-def _read_json(path: Path) -> Iterator[Entry]:
-    """One structure, a list of rows, or a frame as matminer and pandas ("split") store it."""
+def _count_lines(path: Path) -> int | None:
+    """Number of lines, if each is a crystal, as the first tells."""
+    with open_binary(path) as file:
+        try:
+            first = file.readline()
+        except BROKEN:
+            return None
+    known = not any(word in first for word in (b'"x-optimade"', b'"attributes"', b'"data"'))
+    return count_pieces(iter, path) if known else None
+
+
+def _read_json(path: Path, column: str | None = None) -> Iterator[Entry]:
+    """One structure, or all rows of a list, of a dict by ids, of a frame or of an answer."""
     try:
         with open_binary(path) as file:
-            content = _loads(file.read())
+            content = load_json(file.read())
+        if isinstance(content, dict) and content.get("@class") == "DataFrame":  # by monty
+            content = load_json(str(content.get("data")).encode())
     except (ValueError, *BROKEN) as error:
         reason = f"{type(error).__name__}: {error}"
         yield lost("", f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
         return
-    if isinstance(content, dict) and content.keys() >= {"columns", "data"}:
-        yield from _read_frame(content)
-    elif isinstance(content, list):
-        for number, row in enumerate(content):
-            yield entry_of_row(row, f":{number}")
-    else:
-        yield entry_of_row(content, "")
-
-
-def _read_frame(content: dict[str, Any]) -> Iterator[Entry]:
-    columns, data, names = content["columns"], content["data"], content.get("index")
-    if not isinstance(columns, list) or not isinstance(data, list):
-        yield lost("", "the columns or the data of this frame are no list")
+    rows = _rows(content)
+    if rows is None:
+        yield entry_of_row(content, "", None, column)
         return
+    for number, (name, row) in enumerate(rows):
+        yield entry_of_row(row, f":{number}", name, column)
+
+
+def _rows(content: Any) -> Iterator[_Named] | None:
+    """The rows of a collection; None if the content is a row itself."""
+    if isinstance(content, list):
+        return ((None, row) for row in content)
+    if not isinstance(content, dict) or is_structure(content):
+        return None
+    columns, data = content.get("columns"), content.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        return _split_frame(columns, data, content.get("index"))
+    if isinstance(data, list) and "schema" in content:
+        return _table_frame(data)
+    if isinstance(data, list) or (isinstance(data, dict) and is_cell(data)):  # of OPTIMADE
+        return ((None, row) for row in ([data] if isinstance(data, dict) else data))
+    if content and all(map(is_cell, content.values())) and len(content) > 1:
+        return _by_key(content)
+    if content and all(isinstance(value, dict) for value in content.values()):
+        return _by_key(content) if _is_by_row(content) else _by_column(content)
+    return None
+
+
+def _is_by_row(content: dict[str, dict[str, Any]]) -> bool:
+    """Whether the outer keys of nested dicts are ids, and not names of columns."""
+    if all(map(is_cell, content.values())):
+        return True
+    columns = {*PATH_COLUMNS} - {"path", "file"}
+    if columns & {key.lower() for key in content}:
+        return False
+    return all(sum(map(is_cell, row.values())) <= 1 for row in content.values())
+
+
+def _by_key(content: dict[str, Any]) -> Iterator[_Named]:
+    for number, (key, row) in enumerate(content.items()):
+        yield _id(key, number), row
+
+
+def _by_column(content: dict[str, dict[str, Any]]) -> Iterator[_Named]:
+    keys = dict.fromkeys(key for column in content.values() for key in column)
+    for number, key in enumerate(keys):
+        yield _id(key, number), {name: column.get(key) for name, column in content.items()}
+
+
+def _id(key: Any, number: int) -> str | None:
+    """A plain count is no id."""
+    return key if isinstance(key, str) and key != str(number) else None
+
+
+def _table_frame(data: list[Any]) -> Iterator[_Named]:
+    for number, row in enumerate(data):
+        name = row.pop("index", None) if isinstance(row, dict) else None
+        yield _id(name, number), row
+
+
+def _split_frame(columns: list[Any], data: list[Any], names: Any) -> Iterator[_Named]:
     if not isinstance(names, list) or len(names) != len(data):
         names = [None] * len(data)
     for number, (name, row) in enumerate(zip(names, data, strict=True)):
         if not isinstance(row, list) or len(row) != len(columns):
             cells = f"{len(row)} cells" if isinstance(row, list) else f"type {type(row).__name__}"
-            yield lost(f":{number}", f"this row is of {cells}, under {len(columns)} columns")
+            problem = f"this row is of {cells}, under {len(columns)} columns"
+            yield None, StructureFileError(problem)
             continue
-        name = name if isinstance(name, str) else None  # a plain count is no id
-        yield entry_of_row(dict(zip(map(str, columns), row, strict=True)), f":{number}", name)
+        yield _id(name, number), dict(zip(map(str, columns), row, strict=True))
 
 
-def _loads(text: bytes) -> Any:
-    """Content of JSON text; with NaN, as Python and pandas write it, and a byte-order mark too."""
-    # Of a key that stands twice in one row, parsers take one in silence.
-    if text.count(b"\n") > 1 or all(text.count(key) < 2 for key in _PARTS):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            pass
-    try:
-        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)  # slower
-    except RecursionError:
-        problem = "it is nested too deeply"
-    raise ValueError(problem)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:60]!r} comes twice in one object")
-    return found
-
-
-FORMATS["*.jsonl"] = Format(_read_lines, partial(count_pieces, iter))
-FORMATS["*.json"] = Format(_read_json, lambda _: None)
+FORMATS["*.jsonl"] = Format(_read_lines, _count_lines, takes_column=True)
+FORMATS["*.json"] = Format(_read_json, lambda _: None, takes_column=True)

@@ -1,4 +1,4 @@
-"""How a table (.csv) is written: separator, names of the columns, and which holds the paths."""
+"""How a table is written: separator, names of columns, and which holds the structures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from ssatom.corpora._formats import BROKEN, endings, open_binary
 from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import ID_KEYS
+from ssatom.corpora._sheets import SHEETS, cell_text, kind_of_sheet
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
+from ssatom.structures._dicts import ID_KEYS
+from ssatom.structures._text import is_text
 
 PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
@@ -23,7 +25,7 @@ PATH_COLUMNS = (
 """Names of columns that may hold paths, in any case; the first one found is taken."""
 
 _DELIMITERS = ",;\t|"
-_LONGEST_PATH = 4096
+_LONGEST_CELL = 2**26
 _HEAD = 10  # rows that tell how a table is written
 
 
@@ -60,7 +62,7 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
     try:
         heads = {
             delimiter: [row.cells for row in islice(rows_of(path, delimiter), _HEAD) if row.cells]
-            for delimiter in _DELIMITERS
+            for delimiter in (_DELIMITERS if kind_of_sheet(path) is None else ",")
         }
     except BROKEN as error:
         raise StructureFileError(f"cannot be read as a table: {error}") from error
@@ -96,6 +98,11 @@ def _layout(path: Path, structure_column: str | None) -> Layout:
 
 def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
     """Every row that is neither blank nor a comment, the names of the columns included."""
+    if (sheet := kind_of_sheet(path)) is not None:
+        for number, cells in enumerate(SHEETS[sheet](path), 1):
+            if any(cells):
+                yield Row(cells, "", number, number)
+        return
     first = last = 0  # lines of the row at hand
 
     def lines(file: Iterable[str]) -> Iterator[str]:
@@ -111,11 +118,14 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
         while True:
             first = 0
             try:
-                cells, problem = [cell.strip() for cell in next(reader)], ""
+                limit = csv.field_size_limit(_LONGEST_CELL)
+                cells, problem = [cell_text(cell) for cell in next(reader)], ""
             except StopIteration:
                 return
             except csv.Error as error:
                 cells, problem = [], f"is damaged, perhaps by a quotation mark too many ({error})"
+            finally:
+                csv.field_size_limit(limit)  # as others expect it
             if problem or any(cells):
                 yield Row(cells, problem, first, last)
 
@@ -124,21 +134,20 @@ def _is_comment(line: str, number: int, folder: Path, delimiter: str) -> bool:
     """Whether a line between rows begins with # and names no such file, or is Excel's sep=."""
     if number == 1 and re.fullmatch(r"sep=.\s*", line):
         return True
+    if line.lstrip().startswith('"') and line.count('"') % 2:
+        return False  # the first line of a longer cell, such as the text of a CIF file
     cell = line.split(delimiter)[0].strip().strip('"')
     return cell.startswith("#") and not files_named(folder, cell)
 
 
 def files_named(folder: Path, cell: str) -> list[Path]:
     """The file that a cell names, or those whose name without ending it is."""
+    if is_text(cell):
+        return []
     lower = [cell + ending for ending in endings()]
     upper = [cell + ending.upper() for ending in endings()]
     tried = ([cell], lower, upper) if cell else ()
     return next(filter(None, (_existing(folder, names) for names in tried)), [])
-
-
-def is_text(cell: str) -> bool:
-    """Whether a cell is the text of a structure file, and no path."""
-    return len(cell.splitlines()) > 1 or len(cell) > _LONGEST_PATH
 
 
 def value_of(cell: str) -> bool | int | float | str | None:

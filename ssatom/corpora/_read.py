@@ -51,20 +51,24 @@ def read_structures(
       `ssatom.structures.structure_from_file`;
     - ``.vasp``, ``POSCAR*``, ``CONTCAR*``: one structure; ``.mcif``: one, by pymatgen;
     - ``.jsonl``: a structure a line, either ``{"id", "lattice", "numbers", "frac", "props",
-      "site_props"}`` or a pymatgen ``Structure.as_dict()``, alone or under ``"structure"``;
-    - ``.json``: one such row, a list of them, or a DataFrame as matminer stores it; the only
-      format that is read into memory as a whole;
-    - ``.extxyz``, ``.xyz``: frames of extended XYZ, by ASE;
-    - ``.csv``: a table that names a structure file in each row, relative to its own folder, in
-      a column such as "structure", "path", "file" or "cif"; the other columns are properties.
-      Names of files may lack their ending: ``NaCl`` is ``NaCl.cif``. Columns are between commas,
-      semicolons, tabs or ``|``; the text is UTF-8; blank lines and those that begin with ``#`` are
-      left out. Without a first line of names, as in the ``id_prop.csv`` of CGCNN and ALIGNN, the
-      columns are called "structure", "column_1", "column_2", ….
+      "site_props"}``, a pymatgen ``Structure.as_dict()``, an OPTIMADE entry, or the text of a CIF,
+      POSCAR or JSON file, alone or under ``"structure"``; also whole answers of OPTIMADE;
+    - ``.json``: one such row, a list or dict of them (``{id: structure}``, documents of the
+      Materials Project), an answer of OPTIMADE, or a DataFrame as matminer, monty or pandas
+      (in any ``orient``) write it; the only format that is read into memory as a whole;
+    - ``.extxyz``, ``.xyz``: frames of extended XYZ; ``.traj``, ``.db``: ASE's trajectories and
+      databases; all by ASE;
+    - ``.csv``, ``.parquet``, ``.xlsx``: a table of a structure file in each row, its path relative
+      to the table's own folder or its text, or a dict as JSON, in a column such as "structure",
+      "path", "file" or "cif"; the other columns are properties. Names of files may lack their
+      ending: ``NaCl`` is ``NaCl.cif``. Columns of CSV are between commas, semicolons, tabs or
+      ``|``; the text is UTF-8; blank lines and those that begin with ``#`` are left out. Without
+      a first line of names, as in the ``id_prop.csv`` of CGCNN and ALIGNN, the columns are called
+      "structure", "column_1", "column_2", …. Excel needs ``pip install 'ssatom[excel]'``.
 
-    Of a folder, all such files but tables are read in the order of their names, and then those
-    of its subfolders likewise, links included, each folder once; hidden and other files are
-    ignored. What cannot be read there, such as a link that leads nowhere, is a bad record.
+    Of a folder, all such files but tables and databases are read in the order of their names, and
+    then those of its subfolders likewise, links included, each folder once; hidden and other files
+    are ignored. What cannot be read there, such as a link that leads nowhere, is a bad record.
 
     Parameters
     ----------
@@ -74,8 +78,8 @@ def read_structures(
         What becomes of a row or file that is no usable structure: "raise" its error, or "keep"
         a record that has the error in place of the structure.
     structure_column : str or None, default=None
-        Column of a table that holds the paths; None finds it by its name, or else takes the
-        only one whose first cell is an existing file.
+        Column of a table, or key of rows of JSON, that holds the structures; None finds it by its
+        name, or else takes the only one that has them.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def read_structures(
         At once, if the file has another name, the folder holds none of these, or a table has no
         column of paths.
     ParameterError
-        At once, if a table has no column `structure_column`, or the path leads to no table.
+        At once, if a table has no column `structure_column`, or the format has no columns.
     StructureError
         While iterating with ``errors="raise"``, at the first bad row or file.
 
@@ -118,9 +122,9 @@ def read_structures(
     files = _find(path)
     if is_table(files[0].path):
         table_layout(files[0].path, structure_column)  # refuses at once
-    elif structure_column is not None:
+    elif structure_column is not None and not _takes_column(Path(path)):
         raise ParameterError(
-            f"structure_column={structure_column!r} is for tables (.csv); '{path}' is none"
+            f"structure_column={structure_column!r} is for tables and JSON; '{path}' is neither"
         )
     return _read(files, errors, structure_column)
 
@@ -196,12 +200,17 @@ def _entries(found: _Found, structure_column: str | None) -> Iterator[Entry]:
     try:
         if found.problem:
             raise StructureFileError(found.problem)
-        columns = (structure_column,) if is_table(found.path) else ()
+        columns = (structure_column,) if _takes_column(found.path) else ()
         yield from read_file(found.path, *columns)
         return
     except StructureError as error:
         told = error.at()
     yield Entry("", None, told)
+
+
+def _takes_column(path: Path) -> bool:
+    found = format_of(path)
+    return found is not None and found.takes_column
 
 
 def _find(path: str | os.PathLike[str]) -> list[_Found]:

@@ -1,4 +1,4 @@
-"""Tables (.csv) that name a structure file in each row, beside properties of the crystal."""
+"""Tables of a structure file, or its text, in each row, beside properties of the crystal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from ssatom.corpora._layout import (
     Layout,
     Row,
     files_named,
-    is_text,
     rows_of,
     table_layout,
     value_of,
 )
 from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import ID_KEYS, Entry, lost
+from ssatom.corpora._records import Entry, entry_of_cell, lost
 from ssatom.exceptions import (
     MissingFileError,
     StructureError,
@@ -28,6 +27,8 @@ from ssatom.exceptions import (
     attempt,
 )
 from ssatom.structures import several_crystals
+from ssatom.structures._dicts import ID_KEYS
+from ssatom.structures._text import is_text
 from ssatom.warn import warn_user
 
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
@@ -129,11 +130,7 @@ def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
     if not written:
         raise StructureFileError("this row names no structure file")
     if is_text(written):
-        raise StructureFileError(
-            f"this cell is a text of {len(written):,} characters, and no path of a structure "
-            "file; make structures of such texts with Structure.from_str(text, fmt='cif'), and "
-            "write them with ssatom.corpora.write_structures"
-        )
+        return entry_of_cell(written, "", None, {})
     shown = shortened(written)
     if not files:
         raise MissingFileError(
@@ -156,4 +153,7 @@ def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
     return entries[0]
 
 
-FORMATS["*.csv"] = Format(_read_table, _count_table, is_table=True)
+FORMATS |= dict.fromkeys(
+    ("*.csv", "*.parquet", "*.xlsx"),
+    Format(_read_table, _count_table, is_table=True, takes_column=True, in_folders=False),
+)

@@ -6,7 +6,6 @@ do, or a warning where one reading is sound.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from contextlib import suppress
@@ -26,7 +25,7 @@ from ssatom.structures._cif_symmetry import (
     listed_operations,
     same_operations,
 )
-from ssatom.structures._text import decode, listed, read_bytes
+from ssatom.structures._text import decode, listed
 
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _ANGLES = ("alpha", "beta", "gamma")
@@ -53,9 +52,9 @@ _NAMED = (
 )
 
 
-def read_cif(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | StructureError]]:
+def read_cif(text: str) -> list[tuple[str, Crystal | StructureError]]:
     """Each crystal of a file, at least one, by the name of its data block; "" of a single one."""
-    blocks = _blocks(decode(read_bytes(path)))
+    blocks = _blocks(text)
     crystals = [block for block in blocks if _has_atoms(block)]
     if not crystals:
         names = listed([f"'{block.name}'" for block in blocks]) or "none"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from pymatgen.core import Structure
 
@@ -18,8 +20,17 @@ from ssatom.exceptions import (
 )
 from ssatom.structures._arrays import Crystal, structure_arrays
 from ssatom.structures._cif import count_crystals, read_cif
-from ssatom.structures._poscar import read_poscar
-from ssatom.structures._text import listed, plain_name, read_bytes, shorten
+from ssatom.structures._dicts import crystal_from_dict, load_json, split_row
+from ssatom.structures._poscar import parse_poscar, read_poscar
+from ssatom.structures._text import (
+    decode,
+    first_line,
+    listed,
+    plain_name,
+    read_bytes,
+    shorten,
+    text_kind,
+)
 from ssatom.warn import warn_user
 
 _VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
@@ -107,14 +118,48 @@ def several_crystals(file: str, names: Sequence[str]) -> StructureFileError:
 def crystal_from_file(path: str | os.PathLike[str]) -> Crystal:
     """The crystal of a file that holds one; errors carry the path as their source."""
     source = os.fspath(path)
-    crystals = unwrap(attempt(read_crystals, path, source=source))
-    if len(crystals) > 1:
-        raise several_crystals("this file", [name for name, _ in crystals]).at(source=source)
-    [(_, crystal)] = crystals
-    if isinstance(crystal, StructureError):
-        raise crystal.at(source=source)
+    crystal = unwrap(attempt(lambda: _only(read_crystals(path)), source=source))
     crystal.source = source
     return crystal
+
+
+def _only(crystals: list[tuple[str, Crystal | StructureError]]) -> Crystal:
+    if len(crystals) > 1:
+        raise several_crystals("this file", [name for name, _ in crystals])
+    return unwrap(crystals[0][1])
+
+
+def crystal_from_text(text: str) -> Crystal:
+    """The crystal of the text of a CIF, POSCAR or JSON file; errors carry its first line."""
+    return unwrap(attempt(_read_text, text, source=first_line(text)))
+
+
+def _read_text(text: str) -> Crystal:
+    kind = text_kind(text)
+    if kind == "cif":
+        return _only(read_cif(text))
+    if kind == "poscar":
+        return parse_poscar(text.splitlines(), [])
+    if kind == "json":
+        body, _ = split_row(_load(text))
+        return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
+    raise StructureFileError(
+        f"this text of {len(text):,} characters is neither CIF (with data_ or loop_), nor POSCAR "
+        "(whose second line is a number), nor the JSON of a structure; correct it, or make a "
+        "structure of it with Structure.from_str(text, fmt=...)"
+    )
+
+
+def _load(text: str) -> dict[str, Any]:
+    """A dict as JSON, or as Python prints it, for instance when pandas writes CSV."""
+    try:
+        return load_json(text.encode("utf-8", "replace"))
+    except ValueError as error:
+        reason = str(error)
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise StructureFileError(f"this text is no JSON ({shorten(reason)})") from None
 
 
 def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | StructureError]]:
@@ -147,7 +192,7 @@ def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | Str
         )
     name = plain_name(path)
     if _is_cif(name):
-        return read_cif(path)
+        return read_cif(decode(read_bytes(path)))
     if any(fnmatchcase(name, pattern) for pattern in _VASP_NAMES) and not name.endswith(
         (".json", ".mcif", ".xml")
     ):

@@ -29,7 +29,12 @@ def read_poscar(path: str | os.PathLike[str]) -> Crystal:
     potcar = Path(path).parent / "POTCAR"
     in_use = plain_name(path) in ("poscar", "contcar", "chgcar", "locpot") and potcar.is_file()
     elements = _POTCAR_TITLE.findall(decode(read_bytes(potcar))) if in_use else []
-    arrays, doubts = _parse(lines, elements)
+    return parse_poscar(lines, elements)
+
+
+def parse_poscar(lines: list[str], potcar: list[str]) -> Crystal:
+    """The crystal of the lines of a file, beside which a POTCAR has some elements."""
+    arrays, doubts = _parse(lines, potcar)
     return Crystal(checked(arrays), doubts=doubts)
 
 

@@ -15,16 +15,19 @@ from pymatgen.core import IMolecule, IStructure, Site, Structure
 from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
 from ssatom.structures._arrays import Crystal, StructureArrays, formula_of, structure_arrays
 from ssatom.structures._atoms import structure_from_atoms
-from ssatom.structures._files import crystal_from_file
-from ssatom.structures._text import shorten
+from ssatom.structures._dicts import crystal_from_dict, plain_copy, split_row
+from ssatom.structures._files import crystal_from_file, crystal_from_text
+from ssatom.structures._text import is_text, shorten
 from ssatom.warn import warn_user
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-StructureLike: TypeAlias = "Structure | IStructure | Atoms | str | os.PathLike[str]"
+StructureLike: TypeAlias = (
+    "Structure | IStructure | Atoms | str | os.PathLike[str] | dict[str, Any]"
+)
 
-_ALLOWED = "a pymatgen Structure, ASE Atoms, or the path of a structure file"
+_ALLOWED = "a pymatgen Structure, ASE Atoms, or the path, the text or the dict of a structure"
 _ARRAY_OF_SITES = (
     "NumPy takes structures apart into their sites: give the list of structures itself, or a Series"
 )
@@ -37,9 +40,10 @@ def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
     Parameters
     ----------
     structures : list, tuple, Series, object array, one-column DataFrame or generator
-        Of pymatgen Structure, ASE Atoms, or paths of files as for `structure_from_file` (CIF,
-        POSCAR, …). All axes count as periodic: where `pbc` is False, at least 8 Å of vacuum must
-        lie along the axis.
+        Of pymatgen Structure, ASE Atoms, paths of files as for `structure_from_file` (CIF,
+        POSCAR, …), or such a file's text; of dicts of ``Structure.as_dict()`` or OPTIMADE, also as
+        JSON text; or of documents, which have one of these as ``structure``. All axes count as
+        periodic: where `pbc` is False, at least 8 Å of vacuum must lie along the axis.
 
     Returns
     -------
@@ -216,7 +220,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
             f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, "
             f"object array or generator, such as {example}"
         )
-    if hasattr(container, "itertuples"):
+    if hasattr(container, "itertuples") or hasattr(container, "iter_rows"):  # pandas, polars
         return _frame_rows(container, name, n_columns)
     if isinstance(container, np.ndarray):
         return _array_rows(container, name, n_columns)
@@ -233,7 +237,8 @@ def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
         raise StructureError(
             f"{name} is a DataFrame with columns {columns}; choose {wanted[n_columns - 1]}"
         )
-    rows = frame.itertuples(index=False, name=None)
+    is_pandas = hasattr(frame, "itertuples")
+    rows = frame.itertuples(index=False, name=None) if is_pandas else frame.iter_rows()
     return (row[0] for row in rows) if n_columns == 1 else rows
 
 
@@ -268,26 +273,20 @@ def _crystal(row: Any) -> Crystal:
     if isinstance(row, StructureArrays):
         return Crystal(row)
     if isinstance(row, str | os.PathLike):
-        return crystal_from_file(_path(row))
+        path = os.fsdecode(row)
+        return crystal_from_text(path) if is_text(path) else crystal_from_file(path)
+    if isinstance(row, dict):
+        part, _ = split_row(row)
+        return crystal_from_dict(plain_copy(part)) if isinstance(part, dict) else _crystal(part)
     if _is_atoms(row):
         structure = structure_from_atoms(row)
     elif isinstance(row, IStructure):
         structure = cast(Structure, row)
+    elif isinstance(part := getattr(row, "structure", None), IStructure | dict):
+        return _crystal(part)  # a document, as from pymatgen's or mp-api's MPRester
     else:
         raise StructureError(f"this row is {_describe(row)}")
     return Crystal(structure_arrays(structure), structure)
-
-
-def _path(row: str | os.PathLike[str]) -> str:
-    """The path that a row gives; text of a file is refused."""
-    path = os.fsdecode(row)
-    if "\n" in path or "\r" in path or "\0" in path:
-        raise StructureError(
-            f"this row is text ({shorten(path)!r}, {len(path):,} characters) where the path of a "
-            'file belongs; make structures of text first, with Structure.from_str(text, fmt="cif") '
-            'or fmt="poscar"'
-        )
-    return path
 
 
 def _is_atoms(value: Any) -> bool:
@@ -308,8 +307,6 @@ def _describe(row: Any) -> str:
         )
     if isinstance(row, Site):
         return f"{kind}, one site and no structure; {_ARRAY_OF_SITES}"
-    if isinstance(row, dict):
-        return f"{kind}; make it a structure first, with Structure.from_dict"
     if isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], IStructure):
         return f"{kind}, a pair; give the structure alone, sites go to the featurizers of sites"
     return f"{kind}; allowed is {_ALLOWED}"

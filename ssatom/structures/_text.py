@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     ".xz": lzma.open,
     ".lzma": lzma.open,
 }
+_CIF = re.compile(r"(?im)^[ \t]*(data_|loop_|_cell)")
+_POSCAR = re.compile(r"[^\n\r]*\r?[\n\r][ \t]*[-+.\d]")  # a comment, and a number below it
+_LONGEST_PATH = 4096
 _SHOWN = 120  # characters of a text in a message
 
 
@@ -59,3 +63,27 @@ def decode(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def is_text(value: str) -> bool:
+    """Whether a string is the text of a structure file, good or bad, and no path."""
+    stripped = value.strip()
+    lines = any(sign in stripped for sign in "\n\r\0")
+    return lines or len(value) > _LONGEST_PATH or text_kind(value) == "json"
+
+
+def text_kind(text: str) -> str:
+    """What a text is: "json" (or a dict as Python prints it), "cif", "poscar", or else ""."""
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return "json" if "lattice" in text else ""
+    if not any(sign in text for sign in "\n\r"):
+        return ""
+    if _CIF.search(text):
+        return "cif"
+    return "poscar" if _POSCAR.match(text) else ""
+
+
+def first_line(text: str) -> str:
+    """The first line that says something, for messages, at most 80 characters of it."""
+    lines = (line.strip() for line in text[:10_000].splitlines())
+    return next((line for line in lines if line and line[0] != "#"), "")[:80]
