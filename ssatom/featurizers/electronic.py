@@ -44,7 +44,8 @@ class ElectronicFeaturizer(CrystalFeaturizer):
     them [1]_. Of the composition: what guessed oxidation states tell. The columns serve best for
     properties that electrons decide, such as band gaps, beside those of
     `GraphEmbeddingFeaturizer`. In a kernel of one width over both they count little;
-    `KernelRidgeCV` chooses weights for them where columns have names (``set_output(transform="pandas")``).
+    `KernelRidgeCV` chooses weights for them where columns have names
+    (``set_output(transform="pandas")``).
 
     Parameters
     ----------
