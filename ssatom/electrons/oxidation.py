@@ -25,8 +25,8 @@ COMPOSITION_NAMES = (
     "anion_ionization", "cation_ionization", "anion_affinity", "cation_affinity",
     "anion_electronegativity", "cation_electronegativity",
     "least_anion_ionization", "largest_cation_affinity", "transfer_energy",
-    "electronegativity_step", "open_d", "closed_d", "lone_pair", "f_cations", "mean_charge", "largest_charge",
-    "smallest_charge", "cation_electrons", "octet_surplus", "octets_filled",
+    "electronegativity_step", "open_d", "closed_d", "lone_pair", "f_cations", "mean_charge",
+    "largest_charge", "smallest_charge", "cation_electrons", "octet_surplus", "octets_filled",
 )  # fmt: skip
 """Names of the columns of compositions."""
 
