@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import count, islice
 from typing import Any, NamedTuple, cast
 
@@ -150,7 +151,12 @@ class _Engine:
         kind = pooling_key(self.cached_pooling or ("sites",))
         self.prefix = hashlib.sha256(made_by).digest()[:16] + kind
         self.converter = CrystalGraphConverter(weights.graph_config)
-        self.states = SiteStates(weights, device)
+        self.weights = weights
+
+    @cached_property
+    def states(self) -> SiteStates:
+        """Made when something is computed, which takes long beside looking up a few rows."""
+        return SiteStates(self.weights, self.device)
 
     def run(
         self,
