@@ -22,7 +22,9 @@ from ssatom.structures._seen import SeenStructures, look_at
 
 def rutile() -> Structure:
     lattice = Lattice.tetragonal(4.594, 2.959)
-    return Structure.from_spacegroup("P4_2/mnm", lattice, ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]])
+    return Structure.from_spacegroup(
+        "P4_2/mnm", lattice, ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+    )
 
 
 def assert_current(structure: IStructure) -> None:
@@ -54,9 +56,7 @@ CHANGES: dict[str, Callable[[Structure], object]] = {
     "species": lambda s: setattr(s[0], "species", "Fe"),
     "sites translated": lambda s: s.translate_sites([0], [0.1, 0, 0]),
     "coordinates in place": lambda s: s[0].frac_coords.__iadd__(0.01),
-    "one bit of a coordinate": lambda s: np.nextafter(
-        s[2].frac_coords, 1, out=s[2].frac_coords
-    ),
+    "one bit of a coordinate": lambda s: np.nextafter(s[2].frac_coords, 1, out=s[2].frac_coords),
     "coordinates set": lambda s: setattr(s[0], "frac_coords", [0.1, 0, 0]),
     "Cartesian coordinates set": lambda s: setattr(s[0], "coords", [0.1, 0, 0]),
     "a": lambda s: setattr(s[0], "a", 0.1),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 
 from ssatom.exceptions import ParameterError, SsatomError
 
@@ -49,38 +49,28 @@ class MemoryCache(Generic[_Value]):
     """
 
     def __init__(self, max_bytes: int, n_bytes: Callable[[_Value], int]) -> None:
-        self.max_bytes = max_bytes
-        self.n_bytes = 0  # of all values
-        self._n_bytes_of = n_bytes
-        self._values: OrderedDict[Any, _Value] = OrderedDict()  # the least recently used first
+        self._values: LRUCache[Any, _Value] = LRUCache(max_bytes, n_bytes)
         self._lock = Lock()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all values."""
+        return int(self._values.currsize)
 
     def get(self, key: Any) -> _Value | None:
         """The value of `key`, or None."""
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
+            return self._values.get(key)
 
     def put(self, key: Any, value: _Value) -> None:
         """Store a value, which callers share, unless it is larger than the bound."""
-        size = self._n_bytes_of(value)
-        if size > self.max_bytes:
-            return
-        with self._lock:
-            old = self._values.pop(key, None)
+        with self._lock, suppress(ValueError):
             self._values[key] = value
-            self.n_bytes += size - (0 if old is None else self._n_bytes_of(old))
-            while self.n_bytes > self.max_bytes:
-                _, dropped = self._values.popitem(last=False)
-                self.n_bytes -= self._n_bytes_of(dropped)
 
     def clear(self) -> None:
         """Drop all values."""
         with self._lock:
             self._values.clear()
-            self.n_bytes = 0
 
 
 CACHE: MemoryCache[CachedRow] = MemoryCache(MAX_BYTES, lambda row: row.states.nbytes)

@@ -228,10 +228,11 @@ class _Engine:
         return _Searched(arrays, pairs, remarks, n_edges)
 
     def _look_up(self, keys: list[bytes]) -> dict[bytes, CachedRow]:
-        wanted = dict.fromkeys(key for key in keys if key)
+        wanted = dict.fromkeys(keys)
+        wanted.pop(b"", None)  # of errors
         known = {key: found for key in wanted if (found := CACHE.get(key)) is not None}
-        missing = [key for key in wanted if key not in known]
-        if self.disk is not None and missing:
+        if self.disk is not None and len(known) < len(wanted):
+            missing = [key for key in wanted if key not in known]
             for key, found in self.disk.get(missing, self.n_columns).items():
                 CACHE.put(key, found)
                 known[key] = found

@@ -92,20 +92,21 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
     arrays = SEEN.get(structure, look)
     if arrays is not None:
         return arrays
-    if not look.species:
+    coords, lattice, pbc, species = look
+    if not species:
         raise StructureError(NO_SITES)
-    numbers = [_atomic_number(species) for species in look.species]
+    numbers = [_atomic_number(one) for one in species]
     if not 1 <= min(numbers) <= max(numbers) <= MAX_ATOMIC_NUMBER:
         bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= MAX_ATOMIC_NUMBER)
-        reason = f"site {bad} {_species_problem(look.species[bad])}"
+        reason = f"site {bad} {_species_problem(species[bad])}"
         raise StructureError(reason, formula=formula_of(structure))
     # Arrays of bytes, unlike others, cannot be made writeable again.
     arrays = FixedArrays(
-        np.frombuffer(look.lattice).reshape(3, 3),
+        np.frombuffer(lattice).reshape(3, 3),
         np.frombuffer(np.array(numbers, dtype=np.int64).tobytes(), dtype=np.int64),
-        np.frombuffer(look.coords).reshape(-1, 3),
+        np.frombuffer(coords).reshape(-1, 3),
     )
-    checked(arrays, look.pbc)
+    checked(arrays, pbc)
     SEEN.put(structure, look, arrays)
     return arrays
 

@@ -11,7 +11,7 @@ from collections import deque
 from functools import partial
 from operator import attrgetter
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from pymatgen.core import Composition, IStructure
@@ -30,17 +30,12 @@ _species = attrgetter("_species")
 _frac_coords = attrgetter("_frac_coords")
 
 
-class Look(NamedTuple):
-    """All that the arrays of a structure are made of, as it is now.
+Look: TypeAlias = tuple[bytes, bytes, tuple[bool, bool, bool], list[Composition]]
+"""All that the arrays of a structure are made of, as it is now: the bytes of its coordinates and of
+its lattice, which axes are periodic, and the species of its sites.
 
-    The bytes come first, since they are the fastest to compare. Species are compared by identity,
-    and by pymatgen's `==` where they are other objects, which tells elements apart.
-    """
-
-    coords: bytes
-    lattice: bytes
-    pbc: tuple[bool, bool, bool]
-    species: list[Composition]
+The bytes come first, since they are the fastest to compare. Species are compared by identity, and
+by pymatgen's `==` where they are other objects, which tells elements apart."""
 
 
 class _Entry(NamedTuple):
@@ -50,7 +45,7 @@ class _Entry(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        return _OVERHEAD + _PER_SITE * len(self.look.species)
+        return _OVERHEAD + _PER_SITE * len(self.arrays.numbers)
 
 
 def look_at(structure: IStructure) -> Look:
@@ -58,10 +53,10 @@ def look_at(structure: IStructure) -> Look:
     sites, lattice = structure.sites, structure.lattice
     try:
         coords = b"".join(map(_frac_coords, sites))
-    except BufferError:  # strided views
+    except TypeError:  # of a view that is not contiguous
         coords = np.concatenate([site.frac_coords for site in sites]).tobytes()
     species = list(map(_species, sites))
-    return Look(coords, lattice.matrix.tobytes(), lattice.pbc, species)
+    return coords, lattice.matrix.tobytes(), lattice.pbc, species
 
 
 class SeenStructures:
