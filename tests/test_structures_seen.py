@@ -1,4 +1,4 @@
-"""A second look at a structure: the same arrays as long as nothing has changed, never stale ones."""
+"""A second look at a structure: the same arrays as long as nothing has changed."""
 
 from __future__ import annotations
 

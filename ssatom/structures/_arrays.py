@@ -50,7 +50,8 @@ class StructureArrays(NamedTuple):
 class FixedArrays(StructureArrays):
     """Arrays that nobody can write to, so that their key is computed once."""
 
-    _make = StructureArrays._make  # of `_replace`, which may be given other arrays
+    # `_replace` may be given other arrays, so it makes none of these.
+    _make = StructureArrays._make  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:  # unpickled arrays can be written to
         return StructureArrays, tuple(self)
