@@ -64,9 +64,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     blocks : {"auto"}, None, or sequence or mapping of array-like of int, default="auto"
         Groups of columns that get a weight each; see Notes. "auto" takes them from the names of
         the columns of a DataFrame: each layer and pooling of this package's featurizers is a
-        block, and so are its coordination numbers, and all other columns together. Arrays have
-        no names and are one block, and so are all columns with None. A sequence or mapping
-        holds the numbers of all columns, block by block.
+        block, and so are its coordination numbers, those of electrons, and all other columns
+        together. Arrays have no names and are one block, and so are all columns with None. A
+        sequence or mapping holds the numbers of all columns, block by block.
     n_jobs : int, default=None
         Threads that compute distances; None is one, -1 all. The decompositions use the threads
         of the linear algebra library.
