@@ -76,7 +76,7 @@ def test_second_look_over_the_first(crystals: list[Structure]) -> None:
 
     graph_embeddings(crystals)
     first, second = seconds(embed, lambda: graph_embeddings(crystals))
-    assert second < 0.09 * first
+    assert second < 0.035 * first
 
 
 def test_loops_over_torch(crystals: list[Structure], monkeypatch: pytest.MonkeyPatch) -> None:
