@@ -92,7 +92,9 @@ def _options() -> Iterator[inspect.Parameter]:
         kind, optional = value_type(name)
         more: dict[str, Any] = {}
         if kind in (int, float) and name != "time_budget":
-            more["min"] = setting.least if setting.above is None else setting.above
+            more["min"] = (
+                setting.least if kind is int else float(setting.interval[1:].split(",")[0])
+            )
             more["max"] = setting.most if setting.below is None else setting.below
         more |= _SPECIAL.get(name, {})
         kind = more.pop("kind", kind)

@@ -8,29 +8,37 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.validation import number
 
 __all__ = ["DenoiseTask", "DistanceTask"]
 
 
 class _PairHead(nn.Module):
-    """Classes of pairs of sites, the same in either order."""
+    """Predictions for the two sites of edges, in either order alike; `distances` is optional."""
 
-    def __init__(self, hidden_dim: int, graph_config: GraphConfig) -> None:
+    def __init__(
+        self, hidden_dim: int, config: GraphConfig, n_outputs: int, *, distances: bool = False
+    ) -> None:
         super().__init__()
-        self.basis = GaussianDistanceBasis(graph_config)
+        self.basis = GaussianDistanceBasis(config)
         self.layers = nn.Sequential(
-            Linear(2 * hidden_dim, hidden_dim),
+            Linear(2 * hidden_dim + distances * config.edge_dim, hidden_dim),
             nn.ReLU(),
-            Linear(hidden_dim, graph_config.edge_dim),
+            Linear(hidden_dim, n_outputs),
         )
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.layers(torch.cat([first + second, first * second], dim=1))
+    def forward(
+        self, states: Tensor, edge_index: Tensor, distances: Tensor | None = None
+    ) -> Tensor:
+        first, second = (states.index_select(0, sites) for sites in edge_index)
+        pair = [first + second, first * second]
+        if distances is not None:
+            pair.append(self.basis(distances))
+        return self.layers(torch.cat(pair, dim=1))
 
 
 class DistanceTask(PretrainingTask, name="distance"):
@@ -51,35 +59,15 @@ class DistanceTask(PretrainingTask, name="distance"):
     """
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        return _PairHead(hidden_dim, graph_config)
+        return _PairHead(hidden_dim, graph_config, graph_config.edge_dim)
 
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
-        first, second = (
-            hidden[-1].index_select(0, sites)
-            for sites in masked.graphs.edge_index.index_select(1, masked.hidden_edges)
-        )
-        bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[masked.hidden_edges])
-        return classify(head(first, second), bins)
+        edges = masked.hidden_edges
+        bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[edges])
+        return classify(head(hidden[-1], masked.graphs.edge_index.index_select(1, edges)), bins)
 
 
-_MAX_EDGES = 4096  # scored in one batch; the head would else cost as much as a convolution
-
-
-class _NoiseHead(nn.Module):
-    """What noise did to the distance of two sites, the same in either order."""
-
-    def __init__(self, hidden_dim: int, graph_config: GraphConfig) -> None:
-        super().__init__()
-        self.basis = GaussianDistanceBasis(graph_config)
-        self.layers = nn.Sequential(
-            Linear(2 * hidden_dim + graph_config.edge_dim, hidden_dim),
-            nn.ReLU(),
-            Linear(hidden_dim, 1),
-        )
-
-    def forward(self, first: Tensor, second: Tensor, distances: Tensor) -> Tensor:
-        pair = [first + second, first * second, self.basis(distances)]
-        return self.layers(torch.cat(pair, dim=1))
+_MAX_EDGES = 4096  # scored in one batch; for more the head would cost as much as a convolution
 
 
 class DenoiseTask(PretrainingTask, name="denoise"):
@@ -118,8 +106,7 @@ class DenoiseTask(PretrainingTask, name="denoise"):
 
     def __init__(self, noise: float = 0.2, *, weight: float = 1.0) -> None:
         super().__init__(weight=weight)
-        if not noise > 0:
-            raise ParameterError(f"task denoise: noise={noise!r} must be positive, in Å")
+        number("task denoise: noise", noise, "(0, inf)")
         self.noise = noise
 
     def corrupt(self, masked: MaskedBatch, generator: torch.Generator) -> MaskedBatch:
@@ -142,16 +129,13 @@ class DenoiseTask(PretrainingTask, name="denoise"):
         )
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        return _NoiseHead(hidden_dim, graph_config)
+        return _PairHead(hidden_dim, graph_config, 1, distances=True)
 
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         edges = masked.drawn_edges
         if edges is None:
             edges = masked.hidden_edges[:0]
-        first, second = (
-            hidden[-1].index_select(0, sites)
-            for sites in masked.graphs.edge_index.index_select(1, edges)
-        )
+        pairs = masked.graphs.edge_index.index_select(1, edges)
         seen = masked.visible_distances[edges]
         off = (seen - masked.graphs.distances[edges]) / self.noise
-        return regress(head(first, second, seen), off[:, None])
+        return regress(head(hidden[-1], pairs, seen), off[:, None])

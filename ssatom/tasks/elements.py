@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.elements import (
@@ -28,16 +25,7 @@ class _ElementTask(PretrainingTask):
     """Class of the hidden element of each masked site, from the last hidden state."""
 
     n_classes: int
-
-    def __init__(self, *, weight: float = 1.0) -> None:
-        super().__init__(weight=weight)
-        # Class of each atomic number, with a place for the mask that is never looked up.
-        self._classes = F.pad(torch.from_numpy(self._class_table()), (1, 0))
-
-    @staticmethod
-    @abstractmethod
-    def _class_table() -> np.ndarray:
-        """Classes of the elements from hydrogen on, counted from 0."""
+    _classes: np.ndarray  # of the elements from hydrogen on, counted from 0
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return Linear(hidden_dim, self.n_classes)
@@ -45,7 +33,7 @@ class _ElementTask(PretrainingTask):
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         numbers = masked.graphs.numbers[masked.masked_sites]
         logits = head(hidden[-1].index_select(0, masked.masked_sites))
-        return classify(logits, self._classes.to(numbers.device)[numbers])
+        return classify(logits, torch.from_numpy(self._classes).to(numbers.device)[numbers - 1])
 
 
 _ELEMENTS = np.arange(1, MAX_ATOMIC_NUMBER + 1)
@@ -67,10 +55,7 @@ class ElementTask(_ElementTask, name="element"):
     """
 
     n_classes = MAX_ATOMIC_NUMBER
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return _ELEMENTS - 1
+    _classes = _ELEMENTS - 1
 
 
 class PeriodTask(_ElementTask, name="period"):
@@ -91,10 +76,7 @@ class PeriodTask(_ElementTask, name="period"):
     """
 
     n_classes = N_PERIODS
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return period_numbers(_ELEMENTS) - 1
+    _classes = period_numbers(_ELEMENTS) - 1
 
 
 class GroupTask(_ElementTask, name="group"):
@@ -113,7 +95,4 @@ class GroupTask(_ElementTask, name="group"):
     """
 
     n_classes = N_GROUPS
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return group_numbers(_ELEMENTS) - 1
+    _classes = group_numbers(_ELEMENTS) - 1
