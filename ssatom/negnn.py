@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.repeatable import Dropout, Linear
+from ssatom.validation import whole_number
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ssatom.validation import number, one_of, whole_number
 RECIPE_FILE = "recipe.toml"
 """Name of the recipe in a folder of weights."""
 
+_POSITIVE = "(0, inf)"
 _NEAREST_ALONE = ("max_neighbors", "shell_tolerance")  # settings without a meaning for "smooth"
 
 
@@ -86,14 +87,12 @@ class Recipe:
         "Number of coordination numbers that are given beside the hidden states. Each counts the "
         "neighbours within one of the last distances of an edge vector; nothing is learned from "
         "them.",
-        least=0,
     )
     directional_channels: int = _setting(
         0,
         "Channels of the directional units that are given beside the hidden states and enter the "
         "third and later convolutions. Each gives five units, which tell how neighbours are "
         "arranged around a site.",
-        least=0,
     )
     element_features: str = _setting(
         "cgcnn",
@@ -120,35 +119,32 @@ class Recipe:
         12, 'Number of neighbours of a site, for "nearest".', group="graphs", least=1
     )
     cutoff: float = _setting(
-        8.0, "Largest distance of a neighbour, Å.", group="graphs", interval="(0, inf)"
+        8.0, "Largest distance of a neighbour, Å.", group="graphs", interval=_POSITIVE
     )
     shell_tolerance: float = _setting(
         0.01,
         'Neighbours whose distances differ by no more than this, Å, are one shell, for "nearest".',
         group="graphs",
-        interval="(0, inf)",
+        interval=_POSITIVE,
     )
     basis_step: float = _setting(
         0.2,
         "Spacing of the Gaussians that describe a distance, Å.",
         group="graphs",
-        interval="(0, inf)",
+        interval=_POSITIVE,
     )
     basis_width: float = _setting(
-        0.2, "Width of the Gaussians, Å.", group="graphs", interval="(0, inf)"
+        0.2, "Width of the Gaussians, Å.", group="graphs", interval=_POSITIVE
     )
     max_epochs: int = _setting(100, "Largest number of epochs.", least=1)
     patience: int | None = _setting(
         10,
         "Stop after this number of epochs without a fall of the validation loss; 0 never stops "
         "early. None is 0.",
-        least=0,
     )
-    min_delta: float = _setting(
-        0.001, "Smallest fall of the validation loss that counts as one.", least=0
-    )
+    min_delta: float = _setting(0.001, "Smallest fall of the validation loss that counts as one.")
     batch_size: int = _setting(64, "Number of structures in a training step.", least=1)
-    learning_rate: float = _setting(0.001, "Learning rate of Adam.", interval="(0, inf)")
+    learning_rate: float = _setting(0.001, "Learning rate of Adam.", interval=_POSITIVE)
     decay_fraction: float = _setting(
         0.3,
         "Fraction of `max_epochs`, the last ones, in which the learning rate falls linearly to "
@@ -168,10 +164,10 @@ class Recipe:
         1, "Number of GPUs, or of processes on a CPU, that train in parallel.", least=1
     )
     random_state: int = _setting(
-        0, "Seed of the draw, the first weights, the split, the order and the masks.", least=0
+        0, "Seed of the draw, the first weights, the split, the order and the masks."
     )
     time_budget: float | None = _setting(
-        None, "Seconds after which no new epoch begins; None sets no limit.", group="run", least=0
+        None, "Seconds after which no new epoch begins; None sets no limit.", group="run"
     )
     device: str = _setting("auto", 'Where to train: "auto", "cpu" or "cuda".', group="run")
     checkpoint_dir: str | Path | None = _setting(  # noqa: RUF009

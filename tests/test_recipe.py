@@ -112,7 +112,7 @@ NUMBERS = [name for name in SETTINGS if value_type(name)[0] in (int, float)]
 @pytest.mark.parametrize("value", ["3", True, float("nan"), float("inf"), -1, [1], 1j])
 @pytest.mark.parametrize("name", NUMBERS)
 def test_wrong_numbers(name: str, value: object) -> None:
-    with pytest.raises(ParameterError, match=f"{name}=.* must be a (whole |positive )?number "):
+    with pytest.raises(ParameterError, match=f"{name}=.* must be a (whole |positive )?number( |$)"):
         Recipe(**{name: value}).check()
 
 

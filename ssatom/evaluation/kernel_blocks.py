@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from ssatom.evaluation.kernel_algebra import KERNELS, Kernel, pairwise_distances
+from ssatom.evaluation.kernel_algebra import KERNELS, Kernel, pairwise_distances, solve_and_invert
 from ssatom.exceptions import ParameterError
 
 Blocks = dict[Any, np.ndarray]
@@ -81,8 +80,8 @@ def choose_weights(
 ) -> np.ndarray:
     """Weight of each block with the least mean absolute error over folds, for one kernel.
 
-    They are factors of the blocks' distances, about 1 on average over columns, such that one of
-    `gammas` is the best kernel width.
+    They are factors of the blocks' distances, about 1 on average over columns, and scaled so that
+    one of `gammas` is the best kernel width.
     """
     metric = KERNELS[kernel].metric
     distances = np.array([pairwise_distances(X[:, b], metric) for b in blocks.values()])
@@ -94,14 +93,8 @@ def choose_weights(
         start = sizes[useful] / sizes[useful].sum() / means[useful]
         error = CrossValidation(KERNELS[kernel], distances[useful], y, folds)
         bounds = [(at - 9, at + 5) for at in np.log(start)] + [(np.log(1e-8), np.log(10))]
-        found = minimize(
-            error,
-            np.log([*start, _START]),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": _ITERATIONS},
-        )
+        settings = {"jac": True, "method": "L-BFGS-B", "options": {"maxiter": _ITERATIONS}}
+        found = minimize(error, np.log([*start, _START]), bounds=bounds, **settings)
         weights[useful] = np.exp(found.x[:-1])
         width = np.log(np.average(weights[useful], weights=sizes[useful]))
         weights[useful] /= min(gammas, key=lambda gamma: abs(np.log(gamma) - width))
@@ -121,8 +114,8 @@ class CrossValidation:
         weights, alpha = np.exp(place[:-1]), np.exp(place[-1])
         total = np.tensordot(weights, self.distances, 1)
         try:
-            inverse = _inverse(self.kernel.of(total), alpha)
-            error, slope = self._slope(inverse)
+            _, lower = solve_and_invert(self.kernel.of(total), alpha, self.y)
+            error, slope = self._slope(lower + np.tril(lower, -1).T)
         except LinAlgError:  # the line search turns back
             return 1e9, np.zeros_like(place)
         of_alpha = alpha * np.trace(slope)
@@ -150,11 +143,3 @@ class CrossValidation:
             left[:, k] = columns @ residuals[k]
             right[:, k] = columns @ cho_solve(factors[k], slope, check_finite=False)
         return float(np.log(total)), left @ right.T - np.outer(right.sum(axis=1), dual)
-
-
-def _inverse(kernel: np.ndarray, alpha: float) -> np.ndarray:
-    matrix = kernel.copy()
-    matrix[np.diag_indices_from(matrix)] += alpha
-    factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    return inverse + np.tril(inverse, -1).T
