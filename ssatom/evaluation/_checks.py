@@ -1,4 +1,4 @@
-"""What a column of labels has to be before anything is fitted to it."""
+"""The check of labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ssatom.exceptions import ParameterError
 
 
 def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
-    """Labels as a new float64 array; refused where nothing could be learned from them."""
+    """Labels as a new float64 array: finite, one a row, and not all equal."""
     if np.iscomplexobj(y):
         raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
     try:

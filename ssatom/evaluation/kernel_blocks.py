@@ -1,9 +1,8 @@
 """A weight for each block of columns of a kernel, chosen by cross-validation.
 
-Columns of equal weight dilute each other: where the elements decide, a hundred columns of
-distances hide them. The distance of a kernel becomes the weighted sum of those of the blocks.
-The weights minimize the cross-validated error along its gradient, which costs the same for any
-number of blocks.
+The distance of a kernel is the weighted sum of the distances of the blocks, so that a block that
+decides a property counts more than many columns that do not. The weights minimize the error of
+cross-validation by gradient descent; the gradient takes the same time for any number of blocks.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def _items(blocks: Any) -> Any:
 
 
 def n_weighed(n_rows: int) -> int:
-    """Rows to choose weights from, few enough to take at most three times as long."""
+    """Number of rows from which weights are chosen; they bound the time."""
     return min(n_rows, max(300, min(2 * n_rows // 3, 1000)))
 
 

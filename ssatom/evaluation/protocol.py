@@ -1,4 +1,4 @@
-"""The paper's protocol: splits, scaling, hyper-parameters, metrics, over and over."""
+"""The paper's protocol: repeated splits with scaling, choice of hyper-parameters and scores."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from ssatom.validation import column, number, whole_number
 
 _shared_docs = SharedDocs("""
 features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
-    Of structures or sites; the model gets the names of a DataFrame's columns, from which
-    `KernelRidgeCV` knows the blocks that it weighs; or the structures (pairs of structure
-    and site) themselves, for a `model` that takes them, such as `NEGNNRegressor`.
+    Of structures or sites. The model gets the names of a DataFrame's columns, from which
+    `KernelRidgeCV` takes its blocks. Or the structures (pairs of structure and site) themselves,
+    for a `model` that takes them, such as `NEGNNRegressor`.
 groups : array-like, shape (n_rows,)
     Such as reduced formulas. Grouped splits also keep groups together in the folds inside
     the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
@@ -55,10 +55,9 @@ scale : bool
     Shift and scale each feature to mean 0 and variance 1 over the training part; structures
     are never scaled.
 name : str
-    What the features are called, for the result file.
+    Name of the features, for the result file.
 weights : str, path or PretrainedEncoder
-    Weights that made the features, for the result file, as for the featurizers; None means
-    here that none did.
+    Weights that made the features, for the result file; None for features without weights.
 keep_predictions : bool
     Keep row numbers and predictions of the test parts.
 n_jobs : int
@@ -90,10 +89,10 @@ def evaluate(
 ) -> EvaluationResult:
     """Measure how well features predict a property, by the paper's protocol.
 
-    For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
-    by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
-    Beside random splits there are grouped ones, where no group is in both parts: rows of one
-    formula resemble each other, so that random splits underestimate the error.
+    For each seed the rows are split 8:2. A scaler and a model, which chooses its hyper-parameters
+    by cross-validation, are fitted on the training part alone, and the test part is scored [1]_.
+    In grouped splits no group is in both parts: rows of one formula are similar, so that random
+    splits underestimate the error for new formulas.
 
     Parameters
     ----------
@@ -117,9 +116,9 @@ def evaluate(
     Raises
     ------
     ParameterError
-        If labels are NaN, constant or of another length, or a parameter is not allowed; also if
-        the result file belongs to another evaluation or is something else, which is never
-        overwritten. A half-written one is done again, with a warning.
+        If labels are NaN, constant or of another length, a parameter is not allowed, or the
+        result file holds anything else than this evaluation; such a file is not overwritten. A
+        half-written one is replaced, with a warning.
 
     References
     ----------
@@ -179,8 +178,8 @@ def evaluate_columns(
 ) -> dict[str, EvaluationResult]:
     """Evaluate one set of features on several labels of the same rows.
 
-    The numbers are those of `evaluate` on each label; with `KernelRidgeCV` they take hardly
-    longer than one, since the decompositions are shared.
+    The numbers are those of `evaluate` on each label. With `KernelRidgeCV` they take hardly more
+    time than one label, since the labels share the decompositions.
 
     Parameters
     ----------
@@ -311,7 +310,7 @@ class _Run:
         }
 
     def identity(self, target: str) -> dict[str, Any]:
-        """All that decides the numbers of a split, apart from its kind and seed."""
+        """What decides the numbers of a split, apart from its kind and seed."""
         params = self.model.get_params()
         kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
         return {

@@ -31,14 +31,17 @@ class _PairHead(nn.Module):
             Linear(hidden_dim, n_outputs),
         )
 
-    def forward(
-        self, states: Tensor, edge_index: Tensor, distances: Tensor | None = None
-    ) -> Tensor:
-        first, second = (states.index_select(0, sites) for sites in edge_index)
+    def forward(self, first: Tensor, second: Tensor, distances: Tensor | None = None) -> Tensor:
         pair = [first + second, first * second]
         if distances is not None:
             pair.append(self.basis(distances))
         return self.layers(torch.cat(pair, dim=1))
+
+
+def _ends(hidden: list[Tensor], masked: MaskedBatch, edges: Tensor) -> list[Tensor]:
+    """Last hidden states of the two sites of edges."""
+    pairs = masked.graphs.edge_index.index_select(1, edges)
+    return [hidden[-1].index_select(0, sites) for sites in pairs]
 
 
 class DistanceTask(PretrainingTask, name="distance"):
@@ -64,7 +67,7 @@ class DistanceTask(PretrainingTask, name="distance"):
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         edges = masked.hidden_edges
         bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[edges])
-        return classify(head(hidden[-1], masked.graphs.edge_index.index_select(1, edges)), bins)
+        return classify(head(*_ends(hidden, masked, edges)), bins)
 
 
 _MAX_EDGES = 4096  # scored in one batch; for more the head would cost as much as a convolution
@@ -73,10 +76,10 @@ _MAX_EDGES = 4096  # scored in one batch; for more the head would cost as much a
 class DenoiseTask(PretrainingTask, name="denoise"):
     """Predict the noise in distances, with a Huber loss.
 
-    Every site is displaced, its periodic images alike, and the network sees the distances between
-    the displaced sites. From the last hidden states of two sites and their noisy distance, the
-    head predicts the noise in units of its standard deviation. Right is an error below 0.5; a
-    prediction of zero is right in 38 % of the cases.
+    Every site is displaced together with its periodic images, and the network gets the distances
+    between the displaced sites. From the last hidden states of two sites and their noisy distance,
+    the head predicts the noise in units of its standard deviation. Errors below 0.5 count as
+    right; a prediction of zero is right in 38 % of the cases.
 
     Parameters
     ----------
@@ -135,7 +138,6 @@ class DenoiseTask(PretrainingTask, name="denoise"):
         edges = masked.drawn_edges
         if edges is None:
             edges = masked.hidden_edges[:0]
-        pairs = masked.graphs.edge_index.index_select(1, edges)
         seen = masked.visible_distances[edges]
         off = (seen - masked.graphs.distances[edges]) / self.noise
-        return regress(head(hidden[-1], pairs, seen), off[:, None])
+        return regress(head(*_ends(hidden, masked, edges), seen), off[:, None])
