@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(root / "examples" / "paper"))
 sys.path.insert(0, str(root))  # the checkout is documented, whatever is installed
 
-from _gallery_figures import scrape_figures  # noqa: E402
 from _paper_pages import write_paper_pages  # noqa: E402
 from _speed_page import write_speed_page  # noqa: E402
 from _weights_page import write_weights_page  # noqa: E402
@@ -47,7 +46,7 @@ suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn point 
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "auto_examples",
-    "image_scrapers": ("matplotlib", scrape_figures),
+    "image_scrapers": ("matplotlib", "_gallery_figures.scrape_figures"),
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"make_|[/\\](paper|benchmarks)[/\\]",
     "remove_config_comments": True,

@@ -17,8 +17,15 @@ from .estimators import (
     load_estimator,
     save_estimator,
 )
-from .evaluation import KernelRidgeCV, evaluate, measure_locality, site_contributions
+from .evaluation import (
+    ConformalRegressor,
+    KernelRidgeCV,
+    evaluate,
+    measure_locality,
+    site_contributions,
+)
 from .exceptions import (
+    ExtrapolationWarning,
     GraphWarning,
     MissingFileError,
     ParameterError,
@@ -44,11 +51,13 @@ from .weights import PretrainedEncoder, list_weights, load_pretrained
 __all__ = [
     "CGCNNClassifier",
     "CGCNNRegressor",
+    "ConformalRegressor",
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
     "ElectronicFeaturizer",
     "EncoderConfig",
+    "ExtrapolationWarning",
     "GraphConfig",
     "GraphEmbeddingFeaturizer",
     "GraphWarning",

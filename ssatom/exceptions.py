@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 __all__ = [
+    "ExtrapolationWarning",
     "GraphWarning",
     "MissingFileError",
     "ParameterError",
@@ -191,6 +192,17 @@ class StructureWarning(_CrystalWarning):
     >>> warning = StructureWarning("the occupancy of Na1 is '.', read as 1", source="a.cif")
     >>> warning.source, str(warning)
     ('a.cif', "a.cif: the occupancy of Na1 is '.', read as 1")
+    """
+
+
+class ExtrapolationWarning(_CrystalWarning):
+    """Predictions for crystals that are far from all crystals of the training.
+
+    Examples
+    --------
+    >>> from ssatom import ExtrapolationWarning
+    >>> str(ExtrapolationWarning("the prediction extrapolates", [3]))
+    'structures[3]: the prediction extrapolates'
     """
 
 

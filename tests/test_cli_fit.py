@@ -80,7 +80,8 @@ def test_fit_writes_a_model_and_its_report(data: Path) -> None:
     result = fit(data, "--target", "volume", "-o", "model")
     assert result.exit_code == 0, result.output
     files = {"model.json", "networks.safetensors", "history.csv", "history.png", "parity.png"}
-    assert set(os.listdir("model")) == files | {"predictions.csv", "report.json", "report.md"}
+    files |= {"predictions.csv", "report.json", "report.md", "intervals.safetensors"}
+    assert set(os.listdir("model")) == files
     report = json.loads(Path("model/report.json").read_text())
     assert report["estimator"] == "NEGNNRegressor"
     assert report["rows"]["train"] + report["rows"]["test"] == N
@@ -89,7 +90,8 @@ def test_fit_writes_a_model_and_its_report(data: Path) -> None:
     assert report["weights"]["name"] == "random"
     assert len(report["data"][0]["sha256"]) == 64
     held = pd.read_csv("model/predictions.csv")
-    assert list(held) == ["source", "formula", "volume", "volume_predicted"]
+    names = ["source", "formula", "volume", "volume_predicted", "nearest_percentile"]
+    assert list(held) == names  # five errors give no interval
     errors = held["volume_predicted"] - held["volume"]
     spread = held["volume"] - held["volume"].mean()
     expected = {
@@ -127,14 +129,15 @@ def test_several_targets_and_members(data: Path) -> None:
     result = predict("model", data, "-o", "x.csv")
     assert result.exit_code == 0, result.output
     table = read("x.csv")
-    names = ["volume", "volume_std", "sites", "sites_std"]
+    names = ["volume", "volume_std", "sites", "sites_std", "nearest_percentile"]
     assert list(table) == ["source", "formula", *names]
     paths = [data.parent / f"cifs/{i}.cif" for i in range(N)]
     y, std = load_estimator("model").predict(paths, return_std=True)
     np.testing.assert_allclose(table[["volume", "sites"]], y, rtol=1e-5)
     np.testing.assert_allclose(table[["volume_std", "sites_std"]], std, rtol=1e-3)
     held = pd.read_csv("model/predictions.csv")
-    assert list(held)[4:] == ["volume_predicted", "volume_std", "sites_predicted", "sites_std"]
+    predicted = ["volume_predicted", "volume_std", "sites_predicted", "sites_std"]
+    assert list(held)[4:] == [*predicted, "nearest_percentile"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
@@ -154,7 +157,7 @@ def test_classes(suffix: str, data: Path) -> None:
     assert predict("model", data.parent / "cifs", "-o", f"x.{suffix}").exit_code == 0
     table = read(f"x.{suffix}")
     names = ["kind_probability_dense", "kind_probability_loose"]
-    assert list(table) == ["source", "formula", "kind", *names]
+    assert list(table) == ["source", "formula", "kind", *names, "nearest_percentile"]
     np.testing.assert_allclose(table[names].sum(axis=1), 1)
     expected = np.where(table[names[0]] >= table[names[1]], "dense", "loose")
     assert table["kind"].tolist() == expected.tolist()
@@ -254,7 +257,7 @@ def test_sites_that_the_encoder_sees_alone_are_told(
     [
         (["--weights", "random"], 1),
         (["--weights", "smooth-64x3-mp"], 2),  # once for each of the two kinds of graphs
-        (["--estimator", "cgcnn"], 1),
+        (["--estimator", "cgcnn"], 2),  # error bars look at embeddings
     ],
 )
 def test_each_crystal_is_read_and_searched_once(
@@ -457,7 +460,7 @@ def test_predictions_of_any_input(suffix: str, model: Path, data: Path) -> None:
         result = predict(model, path, "-o", f"{i}.{suffix}")
         assert result.exit_code == 0, result.output
         tables.append(read(f"{i}.{suffix}"))
-    assert list(tables[0]) == ["source", "formula", "volume"]
+    assert list(tables[0]) == ["source", "formula", "volume", "nearest_percentile"]
     np.testing.assert_allclose(tables[0]["volume"], tables[1]["volume"], rtol=1e-4)
     expected = load_estimator(model).predict(structures)
     np.testing.assert_array_equal(tables[0]["volume"], expected)
@@ -495,7 +498,8 @@ def test_predict_goes_on(
     result = predict(model, data, "-o", f"cut.{suffix}")
     assert "after 8 structures" in result.stdout
     assert Path(f"cut.{suffix}").read_bytes() == Path(f"whole.{suffix}").read_bytes()
-    assert sorted(os.listdir()) == [f"cut.{suffix}", "model", f"whole.{suffix}"]
+    left = [name for name in sorted(os.listdir()) if not name.endswith(".problems.csv")]
+    assert left == [f"cut.{suffix}", "model", f"whole.{suffix}"]
 
 
 def test_predict_with_another_model_or_changed_files_is_refused(

@@ -18,6 +18,7 @@ import pytest
 from matminer.utils.io import store_dataframe_as_json
 from monty.serialization import dumpfn
 from pymatgen.core import Structure
+from pymatgen.electronic_structure.core import Magmom
 from pymatgen.io.cif import CifWriter
 from sklearn.compose import ColumnTransformer
 from typer.testing import CliRunner
@@ -365,3 +366,30 @@ def test_files_that_are_no_database_or_trajectory(tmp_path: Path) -> None:
         assert name in str(caught.value)
         assert len(str(caught.value)) < 400
     assert (tmp_path / "other.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("module", ["this", "os.path"])
+def test_dicts_import_nothing(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    body = STRUCTURES[0].as_dict()
+    hidden = [{"deep": {"@module": module, "@class": "Zen"}}]
+    body["sites"][0]["properties"] = {"a": hidden}
+    with pytest.raises(StructureError, match=f"object of the module '{module}'"):
+        check_structures([body])
+    assert not capsys.readouterr().out
+
+
+def test_moments_of_dicts_are_kept() -> None:
+    magnetic = STRUCTURES[0].copy()
+    magnetic.add_site_property("magmom", [Magmom([0, 0, 1.5])] * len(magnetic))
+    [found] = check_structures([magnetic.as_dict()])
+    assert found.site_properties["magmom"][0] == Magmom([0, 0, 1.5])
+
+
+def test_dicts_that_are_no_frames(tmp_path: Path) -> None:
+    """Many columns of one row each, and printed dicts of any length, are refused in time."""
+    odd = {"structure": {"a": 1}} | {f"c{i}": {f"k{i}": 1} for i in range(20_000)}
+    write_text(tmp_path / "a.json", json.dumps(odd))
+    assert len(list(read_structures(tmp_path / "a.json", errors="keep"))) == 20_001
+    for text in ("{'lattice': " + "[" * 100_000, "{'lattice': " + "1+" * 3_000_000):
+        with pytest.raises(StructureError, match="this text is no JSON"):
+            check_structures([text])

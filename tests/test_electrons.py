@@ -12,6 +12,7 @@ from ssatom.electrons.atoms import atom_table
 from ssatom.electrons.bands import compute_bands, primitive
 from ssatom.electrons.hoppings import hopping_blocks
 from ssatom.electrons.oxidation import composition_columns, guess_charges
+from ssatom.embeddings import POOLINGS
 from ssatom.structures import StructureArrays, structure_arrays
 
 
@@ -242,6 +243,12 @@ def test_charges_of_many_elements_take_bounded_time():
     with_oxygen = (8, *many[0]), (400, *many[1])
     charges, _ = guess_charges(*with_oxygen)
     assert np.dot(charges, with_oxygen[1]) == 0
+
+
+def test_only_columns_of_sites_are_named_after_poolings():
+    """So that the blocks of a kernel can be told from names."""
+    for name in (*CRYSTAL_NAMES, *COMPOSITION_NAMES):
+        assert name.rsplit("_", 1)[-1] not in POOLINGS
 
 
 def test_columns_of_compositions():

@@ -251,6 +251,19 @@ def test_cards_of_older_formats_are_read(
     }  # fmt: skip
 
 
+def test_scaled_deviations_are_kept(structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
+    """A card of format 4 had none."""
+    model = make(n_members=2).fit(structures, volumes).scale_std(structures[:8], volumes[:8])
+    folder = save_estimator(model, tmp_path / "model")
+    std = model.predict(structures, return_std=True)[1]
+    assert_array_equal(load_estimator(folder).predict(structures, return_std=True)[1], std)
+    fitted = json.loads((folder / "model.json").read_text())["fitted"]
+    del fitted["std_scale"]
+    change_card(folder, format_version=4, fitted=fitted)
+    unscaled = load_estimator(folder).predict(structures, return_std=True)[1]
+    np.testing.assert_allclose(unscaled * model.std_scale_, std)
+
+
 def test_members_and_probabilities_one_by_one(
     fitted: dict, structures: list, volumes: np.ndarray
 ) -> None:

@@ -238,6 +238,24 @@ def test_ensemble_of_classifiers(structures: list, volumes: np.ndarray) -> None:
     assert_allclose(model.predict_proba(structures).sum(axis=1), 1)
 
 
+def test_std_is_scaled_on_rows_held_out(structures: list, volumes: np.ndarray) -> None:
+    targets = np.stack([volumes, -3 * volumes], axis=1)
+    model = make(n_members=3).fit(structures[:16], targets[:16])
+    held, y = structures[16:], targets[16:]
+    before = model.predict(structures[:4], return_std=True)[1]
+    assert model.scale_std(held, y) is model
+    predictions, std = model.predict(held, return_std=True)
+    square = np.mean(std**2, axis=0)
+    np.testing.assert_allclose(square, np.mean((y - predictions) ** 2, axis=0))
+    after = model.predict(structures[:4], return_std=True)[1]
+    np.testing.assert_allclose(after, before * model.std_scale_)
+    scale = model.std_scale_
+    np.testing.assert_allclose(model.scale_std(held, y).std_scale_, scale)
+    with pytest.raises(ParameterError, match=r"y has shape \(8,\); allowed is \(8, 2\)"):
+        model.scale_std(held, y[:, 0])
+    assert (model.fit(structures[:16], targets[:16]).std_scale_ == 1).all()
+
+
 def test_std_needs_an_ensemble(fitted: dict, structures: list) -> None:
     with pytest.raises(ParameterError, match="n_members=1; fit with n_members=5"):
         fitted[NEGNNRegressor].predict(structures, return_std=True)

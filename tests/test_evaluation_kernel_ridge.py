@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from ssatom.evaluation import KernelRidgeCV
 from ssatom.evaluation.kernel_algebra import KERNELS, grid_line, pairwise_distances
-from ssatom.evaluation.kernel_blocks import CrossValidation
+from ssatom.evaluation.kernel_blocks import CrossValidation, blocks_of_names
 from ssatom.evaluation.kernel_ridge import DECADES
 from ssatom.exceptions import ParameterError
 
@@ -340,3 +340,18 @@ def test_labels_and_groups_that_cannot_be_used(data):
         model.fit(X, y, groups=[1, 2])
     with pytest.raises(ParameterError, match="cv=10 with 3 groups"):
         model.fit(X, y, groups=np.arange(83) % 3)
+
+
+def test_blocks_follow_from_names() -> None:
+    names = [
+        "ssatom_L0_mean_000", "ssatom_L0_mean_001", "ssatom_L0_std_000", "ssatom_radial_mean_000",
+        "ssatom_directional_000", "ge__ssatom_mine_L2_007", "ssatom_electrons_charge_std",
+        "ssatom_electrons_d_width_mean", "ssatom_electrons_gap", "ssatom_electrons_odd_electrons",
+        "density",
+    ]  # fmt: skip
+    found = {name: places.tolist() for name, places in blocks_of_names(names).items()}
+    assert found == {
+        "ssatom_L0_mean": [0, 1], "ssatom_L0_std": [2], "ssatom_radial_mean": [3],
+        "ssatom_directional": [4], "ge__ssatom_mine_L2": [5], "ssatom_electrons_std": [6],
+        "ssatom_electrons_mean": [7], "ssatom_electrons": [8, 9], "other columns": [10],
+    }  # fmt: skip

@@ -56,7 +56,7 @@ def test_readme_shows_the_main_job_in_ten_lines():
     assert len(code) <= 10
 
 
-@pytest.mark.parametrize("page", ["tutorial", "similar", "table"])
+@pytest.mark.parametrize("page", ["tutorial", "similar", "table", "error_bars"])
 def test_pages_are_true(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / f"{page}.rst"

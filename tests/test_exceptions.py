@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 
 from ssatom import exceptions
 from ssatom.exceptions import (
+    ExtrapolationWarning,
     GraphWarning,
     MissingFileError,
     ParameterError,
@@ -81,7 +82,7 @@ def test_errors_carry_their_place(own: type[StructureError], place: dict, text: 
     assert error.at(row=7).source == error.source
 
 
-@pytest.mark.parametrize("own", [GraphWarning, StructureWarning])
+@pytest.mark.parametrize("own", [GraphWarning, StructureWarning, ExtrapolationWarning])
 def test_warnings_carry_their_place(own: type[GraphWarning]) -> None:
     warning = own("odd", range(7), "a.cif")
     assert (warning.reason, warning.rows, warning.source) == ("odd", tuple(range(7)), "a.cif")

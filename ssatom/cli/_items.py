@@ -17,7 +17,12 @@ from pymatgen.core import Structure
 from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
 from ssatom.corpora import StructureRecord, count_structures, read_structures
 from ssatom.corpora._names import file_name, printable
-from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
+from ssatom.exceptions import (
+    ExtrapolationWarning,
+    GraphWarning,
+    StructureError,
+    StructureWarning,
+)
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
@@ -96,7 +101,7 @@ def _is_file(source: Path) -> bool:
 
 def _told(warning: Warning | str, sources: list[str]) -> list[Problem]:
     """A warning of one crystal, or of those of several whose rows it has."""
-    if isinstance(warning, GraphWarning | StructureWarning):
+    if isinstance(warning, GraphWarning | StructureWarning | ExtrapolationWarning):
         about = [sources[row] for row in warning.rows]
         reason, kind = warning.reason, WARNING
     else:

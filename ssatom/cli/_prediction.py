@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ssatom.cli._intervals import ErrorBars, bar_names, load_bars
 from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
 from ssatom.devices import resolve_device
@@ -36,7 +37,16 @@ def column_names(
     return [name for target in targets for name in (target, f"{target}_std")[: min(n_members, 2)]]
 
 
-def predict_rows(model: Any, structures: Any) -> Iterator[np.ndarray | StructureError]:
+def predict_rows(
+    model: Any, structures: list, bars: ErrorBars | None = None
+) -> list[np.ndarray | StructureError]:
+    """Numbers of each row: of the model, then its bounds and nearest percentile."""
+    rows = list(_of_model(model, structures))
+    step = 1 if hasattr(model, "classes_") else min(len(model.networks_), 2)
+    return rows if bars is None else bars.extend(structures, rows, step)
+
+
+def _of_model(model: Any, structures: list) -> Iterator[np.ndarray | StructureError]:
     """Numbers of each row: probabilities, or values, each followed by its deviation if any."""
     if hasattr(model, "classes_"):
         yield from model.iter_predict_proba(structures)
@@ -48,17 +58,17 @@ def predict_rows(model: Any, structures: Any) -> Iterator[np.ndarray | Structure
             yield np.asarray(row).reshape(min(len(model.networks_), 2), -1).T.ravel()
 
 
-def columns_of(model: Any, rows: list[np.ndarray]) -> list[pa.Array]:
-    """Columns of what `predict_rows` gave; a classifier's begin with the classes."""
+def columns_of(model: Any, rows: list[np.ndarray], n_more: int = 0) -> list[pa.Array]:
+    """Columns of what `predict_rows` gave, `n_more` of error bars; a classifier's have classes."""
     classes = getattr(model, "classes_", None)
     if classes is None:
         n = np.prod(model.target_shape_, dtype=int) * min(len(model.networks_), 2)
     else:
         n = len(classes)
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), n)
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), n + n_more)
     columns = [pa.array(column) for column in np.ascontiguousarray(values.T)]
     if classes is not None:
-        best = values.argmax(axis=1) if len(rows) else np.zeros(0, int)
+        best = values[:, :n].argmax(axis=1) if len(rows) else np.zeros(0, int)
         is_text = classes.dtype.kind in "OU"
         kind = pa.string() if is_text else pa.from_numpy_dtype(classes.dtype)
         columns.insert(0, pa.array(classes[best].tolist(), type=kind))
@@ -81,16 +91,19 @@ def prepare(
         shape = getattr(model, "target_shape_", ())
         targets = [f"target_{i}" for i in range(shape[0])] if shape else ["target"]
     names = column_names(targets, len(model.networks_), getattr(model, "classes_", ()))
-    types = [column.type for column in columns_of(model, [])]
+    bars = load_bars(folder, model)
+    more = [] if bars is None else bar_names(targets[: bars.n_targets])
+    names += more
+    types = [column.type for column in columns_of(model, [], len(more))]
     schema = pa.schema([*LABELS, *zip(names, types, strict=True)])
 
     def table(records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
         labels = [labels_of(record) for record in records]
         texts = [[label[i] for label in labels] for i in range(len(LABELS))]
-        return pa.table([*texts, *columns_of(model, rows)], schema=schema)
+        return pa.table([*texts, *columns_of(model, rows, len(more))], schema=schema)
 
     digest = file_sha256(folder / CARD)
     about = {"model": folder.resolve().name, "model_sha256": digest}
-    rows = partial(predict_rows, model)
+    rows = partial(predict_rows, model, bars=bars)
     settings = {"model": digest[:12]}
     return Job(paths, structure_column, settings, about, names, schema, rows, table)

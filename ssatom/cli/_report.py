@@ -13,10 +13,12 @@ import pandas as pd
 from sklearn import metrics
 
 import ssatom
+from ssatom.cli import _intervals
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.cli._screen import write_problems
 from ssatom.corpora._names import printable
+from ssatom.estimators import save_estimator
 from ssatom.exceptions import GraphWarning, unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
@@ -26,7 +28,7 @@ PROBLEMS = "problems.csv"
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
-    *("report.json", "report.md", "predictions.csv", "history.png", PROBLEMS),
+    *("report.json", "report.md", "predictions.csv", "history.png", PROBLEMS, _intervals.FILE),
     *_FIGURES.values(),
 )
 """All that a report may have."""
@@ -55,7 +57,9 @@ def write_report(
 ) -> dict[str, Any]:
     """Test a saved model on rows that were held out, write its report beside it, and return it."""
     started = time.perf_counter()
+    _scale_std(folder, model, rows, test)
     held = predict_held(model, rows, test)
+    bars = _error_bars(folder, model, rows, train, test, held)
     trained = rows.table["formula"].iloc[train]
     weights = None
     if hasattr(model, "weights_sha256_"):
@@ -64,6 +68,7 @@ def write_report(
         "settings": {"targets": rows.targets, **settings},
         "estimator": type(model).__name__,
         "metrics": _metrics(held, model, rows, train),
+        "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),
@@ -88,6 +93,33 @@ def write_report(
     }
     _write_files(folder, report, held, model, rows)
     return report
+
+
+def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
+    """Scale the deviations of an ensemble, and write the model with them."""
+    if not rows.classify and len(model.networks_) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphWarning)
+            model.scale_std([rows.structures[i] for i in test], rows.y[test])
+        save_estimator(model, folder, target_names=rows.targets)
+
+
+def _error_bars(
+    folder: Path,
+    model: Any,
+    rows: Rows,
+    train: np.ndarray,
+    test: np.ndarray,
+    held: pd.DataFrame,
+) -> _intervals.ErrorBars:
+    """Error bars of the model, written beside it and added to the table."""
+    targets = [] if rows.classify else rows.targets
+    true, predicted = (held[[t + end for t in targets]].to_numpy() for end in ("", "_predicted"))
+    learned, tested = ([rows.structures[i] for i in part] for part in (train, test))
+    bars = _intervals.calibrate(model, learned, tested, true, predicted)
+    bars.save(folder)
+    _intervals.add_columns(held, targets, bars, tested)
+    return bars
 
 
 def _write_files(
@@ -192,6 +224,7 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
     for key in keys:
         cells = [_text(values[key]) for values in scores.values()]
         lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
+    lines += _intervals.markdown(report["intervals"])
     lines += ["", f"![held out]({figure})", "", "![training](history.png)", "", "## Settings", ""]
     data = [
         f"{one['path']} (sha256 {one['sha256'][:12]})" if one["sha256"] else one["path"]

@@ -113,7 +113,8 @@ def fit(
 
     Writes FOLDER: the model (`model.json`, `networks.safetensors`), `report.md` and `report.json`,
     `parity.png` (or `confusion.png`), `predictions.csv` of the rows held out, and the course of
-    training as `history.csv` and `history.png`; `problems.csv` if there is anything to say of rows.
+    training as `history.csv` and `history.png`; `intervals.safetensors`, the error bars, by the
+    errors on the rows held out; `problems.csv` if there is anything to say of rows.
 
     A table without a first line of names has the columns structure, column_1, column_2, …: give
     `--target column_1` for an `id_prop.csv` of CGCNN or ALIGNN.
@@ -169,11 +170,13 @@ def _check(
         raise ParameterError("--classify takes one --target; fit one model for each")
     number("--test-size", test_size, "(0, 1)")
     one_of("--errors", errors, ("raise", "skip"))
+    from ssatom.cli._intervals import bar_names
     from ssatom.cli._prediction import column_names
     from ssatom.estimators.storage import check_folder
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
+    taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
     if check_folder(output) and not overwrite:

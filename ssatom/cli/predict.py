@@ -38,8 +38,12 @@ def predict(
 
     A row for each crystal, in the order of the files: `source` (its id, or its file, with the line
     or frame in it), `formula`, and each target by its name. Models of several members add
-    `<target>_std`, the standard deviation over the members; models of classes add
-    `<target>_probability_<class>`.
+    `<target>_std`, the standard deviation over the members, scaled to the errors on the rows that
+    `ssatom fit` held out; models of classes add `<target>_probability_<class>`.
+
+    `<target>_lower` and `<target>_upper` bound an interval for 90 % of the values (if ten rows or
+    more were held out). `nearest_percentile` is how near the nearest crystal trained on is: 0 for a
+    copy, 50 for an ordinary distance; above 99 the prediction extrapolates, and a warning tells.
 
     Structures are streamed: memory does not grow with their number.
     """

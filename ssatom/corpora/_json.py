@@ -86,7 +86,8 @@ def _rows(content: Any) -> Iterator[_Named] | None:
 
 def _is_by_row(content: dict[str, dict[str, Any]]) -> bool:
     """Whether the outer keys of nested dicts are ids, and not names of columns."""
-    if all(map(is_cell, content.values())):
+    keys = next(iter(content.values())).keys()
+    if all(map(is_cell, content.values())) or any(r.keys() != keys for r in content.values()):
         return True
     columns = {*PATH_COLUMNS} - {"path", "file"}
     if columns & {key.lower() for key in content}:

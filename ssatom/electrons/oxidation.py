@@ -21,12 +21,12 @@ _NONMETAL = 2.1  # electronegativity from which an element fills its octet
 
 COMPOSITION_NAMES = (
     "odd_formula", "unbalanced", "charge_cost", "valence_electrons",
-    "ionization_mean", "ionization_min", "ionization_max",
+    "mean_ionization", "least_ionization", "largest_ionization",
     "anion_ionization", "cation_ionization", "anion_affinity", "cation_affinity",
     "anion_electronegativity", "cation_electronegativity",
-    "anion_ionization_min", "cation_affinity_max", "transfer_energy", "electronegativity_step",
-    "open_d", "closed_d", "lone_pair", "f_cations", "mean_charge", "largest_charge",
-    "smallest_charge", "cation_electrons", "octet_surplus", "octets_filled",
+    "least_anion_ionization", "largest_cation_affinity", "transfer_energy",
+    "electronegativity_step", "open_d", "closed_d", "lone_pair", "f_cations", "mean_charge",
+    "largest_charge", "smallest_charge", "cation_electrons", "octet_surplus", "octets_filled",
 )  # fmt: skip
 """Names of the columns of compositions."""
 

@@ -82,6 +82,8 @@ _TEXT = """
         Time of the training, in seconds.
     target_scaler_ : StandardScaler
         Mean and standard deviation of the targets.
+    std_scale_ : ndarray of float64, shape (n_targets,)
+        Factor of the standard deviations of predictions; 1 until `scale_std` is called.
     classes_ : ndarray
         Classes, in the order of the columns of `predict_proba`.
     weights_ : str or PretrainedEncoder
@@ -98,7 +100,7 @@ _TEXT = """
         Weight of each row in the scaling of targets, the loss and early stopping; None for 1. Rows
         of weight 0 are left out.
     return_std : bool
-        Whether to give the standard deviation over the members too.
+        Whether to give the standard deviation over the members too, times `std_scale_`.
 
     NotFittedError
         If `fit` was not called.

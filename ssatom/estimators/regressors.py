@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
     loss: str
     target_scaler_: StandardScaler
     target_shape_: tuple[int, ...]
+    std_scale_: np.ndarray
 
     def _encode(self, y: Any, sample_weight: Any) -> tuple:
         targets = check_continuous(y)
@@ -56,7 +57,11 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         scaled = ((columns - scaler.mean_) / scaler.scale_).astype(np.float32)
         metric = partial(_absolute, scale=torch.from_numpy(scaler.scale_.astype(np.float32)))
         objective = Objective(columns.shape[1], _LOSSES[self.loss], "mae", metric)
-        found = {"target_scaler_": scaler, "target_shape_": targets.shape[1:]}
+        found = {
+            "target_scaler_": scaler,
+            "target_shape_": targets.shape[1:],
+            "std_scale_": np.ones(columns.shape[1]),
+        }
         return scaled, weights, objective, found
 
     @shared_docs
@@ -124,9 +129,52 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             y = (outputs.mean(axis=1) * scaler.scale_ + scaler.mean_).reshape(shape)
             if not return_std:
                 return y
-            return y, (outputs.std(axis=1, ddof=1) * scaler.scale_).reshape(shape)
+            std = outputs.std(axis=1, ddof=1) * scaler.scale_ * self.std_scale_
+            return y, std.reshape(shape)
 
         return convert
+
+    @shared_docs
+    def scale_std(self, X: Any, y: Any) -> Self:
+        """Scale the standard deviations of the ensemble on rows that it was not fitted to.
+
+        The spread of the members is no error. From now on `return_std` gives it times
+        `std_scale_`, chosen for each target so that on these rows the root mean squares of
+        standard deviation and of error agree [1]_. Fitting again forgets the scale.
+
+        Parameters
+        ----------
+        {X}
+        y : array-like, shape (n_rows,) or (n_rows, n_targets)
+            Their targets.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        {NotFittedError, StructureError}
+        ParameterError
+            If this is a single network, or `y` has another shape than the predictions.
+
+        References
+        ----------
+        .. [1] D. Levi et al., Evaluating and Calibrating Uncertainty Prediction in Regression
+           Tasks, Sensors 22, 5540 (2022), 10.3390/s22155540
+        """
+        predictions, std = self.predict(X, return_std=True)
+        y = check_continuous(y)
+        if y.shape != predictions.shape or not len(y):
+            raise ParameterError(
+                f"y has shape {y.shape}; allowed is {predictions.shape}, a value for each "
+                "prediction of one row or more"
+            )
+        n_targets = len(self.std_scale_)
+        errors, spread = ((y - predictions).reshape(-1, n_targets), std.reshape(-1, n_targets))
+        squares = (errors**2).mean(axis=0) / np.maximum((spread**2).mean(axis=0), 1e-300)
+        self.std_scale_ = self.std_scale_ * np.sqrt(squares)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -149,6 +197,7 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
     Attributes
     ----------
     {networks_, history_, best_epochs_, n_structures_, precision_, seconds_, target_scaler_}
+    {std_scale_}
     {weights_, weights_sha256_, layers_}
 
     See Also
@@ -215,6 +264,7 @@ class CGCNNRegressor(RawFeatures, CrystalRegressor):
     Attributes
     ----------
     {networks_, history_, best_epochs_, n_structures_, precision_, seconds_, target_scaler_}
+    {std_scale_}
 
     See Also
     --------

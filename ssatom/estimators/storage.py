@@ -30,7 +30,7 @@ from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the folder's format; raise it with every change of files or fields."""
 
 
@@ -49,6 +49,14 @@ def _add_directions(card: dict[str, Any]) -> dict[str, Any]:
     return _with_encoder_setting(card, 4, {"directional_channels": 0})
 
 
+def _add_std_scale(card: dict[str, Any]) -> dict[str, Any]:
+    """4 to 5: standard deviations of ensembles may be scaled."""
+    fitted = dict(card["fitted"])
+    if "scaler" in fitted:
+        fitted["std_scale"] = [1.0] * len(fitted["scaler"]["mean"])
+    return {**card, "format_version": 5, "fitted": fitted}
+
+
 def _with_encoder_setting(
     card: dict[str, Any], version: int, setting: dict[str, Any]
 ) -> dict[str, Any]:
@@ -62,6 +70,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_residual,
     2: _add_radial_units,
     3: _add_directions,
+    4: _add_std_scale,
 }
 """One named step from each older version to the next, by the version it starts from."""
 
@@ -258,6 +267,7 @@ def _fitted_values(model: Any) -> dict[str, Any]:
         scaler = model.target_scaler_
         fitted["target_shape"] = list(model.target_shape_)
         fitted["scaler"] = {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()}
+        fitted["std_scale"] = model.std_scale_.tolist()
     if isinstance(model, RawFeatures):
         fitted["element_table_sha256"] = element_table_hash(atomic_features())
     else:
@@ -317,6 +327,7 @@ def _build(card: dict[str, Any], folder: Path) -> Any:
         scaler.scale_ = np.array(fitted["scaler"]["scale"])
         scaler.var_, scaler.n_features_in_ = scaler.scale_**2, len(scaler.scale_)
         model.target_shape_ = tuple(fitted["target_shape"])
+        model.std_scale_ = np.array(fitted["std_scale"])
     if weights is not None:
         model.layers_ = tuple(fitted["layers"])
         model.weights_, model._weights_seed = weights, fitted["weights_seed"]

@@ -1,6 +1,7 @@
 """How well features predict a property: splits, kernel ridge, scores, and a property's range."""
 
 from ssatom.evaluation.contributions import site_contributions
+from ssatom.evaluation.intervals import ConformalRegressor
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.locality import Locality, measure_locality
 from ssatom.evaluation.protocol import evaluate, evaluate_columns
@@ -13,6 +14,7 @@ from ssatom.evaluation.results import (
 from ssatom.splits import split_rows
 
 __all__ = [
+    "ConformalRegressor",
     "EvaluationResult",
     "KernelRidgeCV",
     "Locality",

@@ -1,4 +1,4 @@
-"""The check of labels."""
+"""Checks of labels and of predictions."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
             "is this the right column?"
         )
     return target
+
+
+def one_a_row(predictions: Any, n_rows: int) -> np.ndarray:
+    """Predictions of one number a row, shape (n_rows,), also from models that give a column."""
+    found = np.asarray(predictions, dtype=np.float64).reshape(n_rows, -1)
+    if found.shape[1] != 1:
+        raise ParameterError(f"model predicts {found.shape[1]} numbers; fit one for each")
+    return found[:, 0]

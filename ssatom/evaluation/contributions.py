@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
 from ssatom.embeddings.pooling import pool
+from ssatom.evaluation._checks import one_a_row
 from ssatom.exceptions import ParameterError, unwrap
 from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.structures import StructureLike, check_structures, structure_arrays
@@ -121,10 +122,7 @@ def _parts(model: Any) -> tuple[GraphEmbeddingFeaturizer, list[Any]]:
 
 
 def _predict(regressor: Any, X: Any) -> np.ndarray:
-    predicted = np.asarray(regressor.predict(X), dtype=float).reshape(len(X), -1)
-    if predicted.shape[1] != 1:
-        raise ParameterError(f"model predicts {predicted.shape[1]} numbers; fit one for each")
-    return predicted[:, 0]
+    return one_a_row(regressor.predict(X), len(X))
 
 
 def _linear_terms(regressor: Any, X: Any) -> tuple[np.ndarray, float] | None:

@@ -24,18 +24,23 @@ Blocks = dict[Any, np.ndarray]
 OTHERS = "other columns"
 """Name of the block of all columns that no featurizer of this package made."""
 
-_OURS = re.compile(r"(.*ssatom_.+)_\d+")
+_LEARNED = re.compile(r"(.*ssatom_.+)_\d+")
+_ELECTRONS = re.compile(r"(.*ssatom_electrons)_.+?(_mean|_std|_sum|_max|_min|_anion|_cation)?")
 _ITERATIONS = 30
 _SMOOTH = 0.1  # in standard deviations of the labels: |r| is √(r² + ε²), which has a gradient
 _START = 1e-2  # α
 
 
 def blocks_of_names(names: Sequence[str]) -> Blocks:
-    """Columns of each layer (or "radial") and pooling, as "ssatom_L1_mean", and all others."""
+    """Columns of each kind and pooling, as "ssatom_L1_mean", and all others."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
-        ours = _OURS.fullmatch(name)
-        block = ours[1] if ours else OTHERS
+        if ours := _LEARNED.fullmatch(name):
+            block = ours[1]
+        elif ours := _ELECTRONS.fullmatch(name):
+            block = ours[1] + (ours[2] or "")
+        else:
+            block = OTHERS
         found.setdefault(block, []).append(place)
     return {block: np.array(places) for block, places in found.items()}
 

@@ -43,8 +43,9 @@ class ElectronicFeaturizer(CrystalFeaturizer):
     density of states, pooled over the sites. Of the crystal: gaps, band edges and what stands at
     them [1]_. Of the composition: what guessed oxidation states tell. The columns serve best for
     properties that electrons decide, such as band gaps, beside those of
-    `GraphEmbeddingFeaturizer`. A kernel of one width over both needs them on a scale of their own;
-    a kernel with one width for each block chooses it.
+    `GraphEmbeddingFeaturizer`. In a kernel of one width over both they count little;
+    `KernelRidgeCV` chooses weights for them where columns have names
+    (``set_output(transform="pandas")``).
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class ElectronicFeaturizer(CrystalFeaturizer):
     See Also
     --------
     GraphEmbeddingFeaturizer : Learned features of structures.
+    KernelRidgeCV : Kernel ridge regression with a weight for each block of columns.
 
     Notes
     -----

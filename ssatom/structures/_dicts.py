@@ -152,9 +152,21 @@ def _from_pymatgen(body: dict[str, Any]) -> Structure:
     for number, site in enumerate(body["sites"]):
         if "abc" in site:
             _floats(f"sites[{number}]['abc']", site["abc"], (3,))
+        if properties := site.get("properties"):
+            _check_modules(properties)
         for share in site["species"]:
             _check_number(f"sites[{number}]: occu", share["occu"])
     return Structure.from_dict(body)
+
+
+def _check_modules(value: Any) -> None:
+    """Refuse objects of other modules than these, since pymatgen imports what a dict names."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    module = value.get("@module") if isinstance(value, dict) else None
+    if module is not None and str(module).split(".")[0] not in ("pymatgen", "numpy"):
+        raise ValueError(f"a site property is an object of the module {str(module)[:60]!r}")
+    for one in inner:
+        _check_modules(one)
 
 
 def _from_plain(body: dict[str, Any]) -> Structure:

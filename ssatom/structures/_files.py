@@ -33,6 +33,7 @@ from ssatom.structures._text import (
 )
 from ssatom.warn import warn_user
 
+_LONGEST_PRINTED = 2**22  # characters; Python takes some hundred times as many bytes
 _VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
 
 
@@ -157,7 +158,7 @@ def _load(text: str) -> dict[str, Any]:
     except ValueError as error:
         reason = str(error)
     try:
-        return ast.literal_eval(text.strip())
+        return ast.literal_eval(text.strip() if len(text) < _LONGEST_PRINTED else "")
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise StructureFileError(f"this text is no JSON ({shorten(reason)})") from None
 
