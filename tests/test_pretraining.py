@@ -366,7 +366,7 @@ def test_split_is_a_partition() -> None:
         ({"max_epochs": 0}, "max_epochs=0"),
         ({"patience": -1}, "patience=-1"),
         ({"n_structures": 3}, "n_structures=3 needs the number of all structures"),
-        ({"cutoff": float("nan")}, "cutoff=nan must be a number above 0"),
+        ({"cutoff": float("nan")}, "cutoff=nan must be a positive number"),
         ({"batch_size": 2.5}, "batch_size=2.5 must be a whole number of at least 1"),
         ({"residual": "yes"}, "residual='yes' is unknown; allowed: True, False"),
         ({"max_neighbors": 20, "neighbors": "smooth"}, "no meaning"),

@@ -14,11 +14,19 @@ from torch import Tensor, nn
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.shared_docs import SharedDocs
 from ssatom.structures import StructureArrays
 from ssatom.validation import number
 
 TASKS: dict[str, type[PretrainingTask]] = {}
 """Every task that can be asked for by its name."""
+
+shared_docs = SharedDocs()
+# The section of tasks without other settings.
+shared_docs.entries["parameters_section"] = """Parameters
+----------
+weight : float, default=1.0
+    Factor of the loss in the sum over tasks."""
 
 _LARGEST = float(np.finfo(np.float16).max)  # targets are kept to half precision
 

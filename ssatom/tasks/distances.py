@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress, shared_docs
 from ssatom.validation import number
 
 __all__ = ["DenoiseTask", "DistanceTask"]
@@ -44,15 +44,13 @@ def _ends(hidden: list[Tensor], masked: MaskedBatch, edges: Tensor) -> list[Tens
     return [hidden[-1].index_select(0, sites) for sites in pairs]
 
 
+@shared_docs
 class DistanceTask(PretrainingTask, name="distance"):
     """Recover the bin of hidden distances, one class a Gaussian centre, with cross-entropy.
 
     The head sees the last hidden states of the two sites, in either order alike.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------

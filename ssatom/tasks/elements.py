@@ -16,7 +16,7 @@ from ssatom.elements import (
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, shared_docs
 
 __all__ = ["ElementTask", "GroupTask", "PeriodTask"]
 
@@ -39,13 +39,11 @@ class _ElementTask(PretrainingTask):
 _ELEMENTS = np.arange(1, MAX_ATOMIC_NUMBER + 1)
 
 
+@shared_docs
 class ElementTask(_ElementTask, name="element"):
     """Recover masked elements themselves, 100 classes, with cross-entropy.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -58,15 +56,13 @@ class ElementTask(_ElementTask, name="element"):
     _classes = _ELEMENTS - 1
 
 
+@shared_docs
 class PeriodTask(_ElementTask, name="period"):
     """Recover the period of masked sites, 9 classes, with cross-entropy.
 
     Lanthanides and actinides count as periods of their own.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -79,13 +75,11 @@ class PeriodTask(_ElementTask, name="period"):
     _classes = period_numbers(_ELEMENTS) - 1
 
 
+@shared_docs
 class GroupTask(_ElementTask, name="group"):
     """Recover the group of masked sites, 18 classes, with cross-entropy.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
-from ssatom.tasks.base import PretrainingTask, TaskResult
+from ssatom.tasks.base import PretrainingTask, TaskResult, shared_docs
 
 __all__ = ["RedundancyTask"]
 
 _HIGH = 0.3  # correlation from which two units count as redundant
 
 
+@shared_docs
 class RedundancyTask(PretrainingTask, name="redundancy"):
     """Make the units of every layer uncorrelated over the sites.
 
@@ -21,10 +22,7 @@ class RedundancyTask(PretrainingTask, name="redundancy"):
     one property several times in the distances that kernels are made of. Pairs of units with a
     correlation below 0.3 count as right.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     References
     ----------

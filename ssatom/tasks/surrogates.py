@@ -17,7 +17,7 @@ from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
 from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress, shared_docs
 from ssatom.validation import number
 from ssatom.warn import ignore_for_good
 
@@ -120,16 +120,14 @@ class RadialTask(SurrogateTask, name="radial"):
         return (found / self._gas).reshape(len(found), -1)
 
 
+@shared_docs
 class AnglesTask(SurrogateTask, name="angles"):
     """Predict coordination number and bond angles of each site from every layer.
 
     The targets are those of `ssatom.surroundings.bond_angles`, the number divided by 4 and the
     shares times 3. Huber loss; right where the root of the mean squared error is below 0.5.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -148,6 +146,7 @@ class AnglesTask(SurrogateTask, name="angles"):
         return found
 
 
+@shared_docs
 class PotentialTask(SurrogateTask, name="potential"):
     """Predict charge, electrostatic potential and energy of each site from every layer.
 
@@ -155,10 +154,7 @@ class PotentialTask(SurrogateTask, name="potential"):
     spread over the elements, so that crystals are neutral; the potential is Wolf's damped sum to
     9 Å [1]_, times 3 Å. Huber loss; right where the root of the mean squared error is below 0.5.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     References
     ----------
@@ -192,16 +188,14 @@ class PotentialTask(SurrogateTask, name="potential"):
         return np.column_stack([charges, 3 * potentials, charges * potentials])
 
 
+@shared_docs
 class DensityTask(SurrogateTask, name="density"):
     """Predict volume per atom and mass density from the mean state of every layer.
 
     Logarithms, in units of 0.5; Huber loss. Right where the root of the mean squared error is
     below 0.5.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -227,16 +221,14 @@ class DensityTask(SurrogateTask, name="density"):
         return (values - self._center)[None] / 0.5
 
 
+@shared_docs
 class CrystalSystemTask(SurrogateTask, name="crystal_system"):
     """Predict the crystal system from the mean state of every layer, 7 classes, cross-entropy.
 
     Spglib finds it with a tolerance of 0.01 Å, which takes milliseconds for a structure of tens
     of sites; structures whose symmetry cannot be found do not count.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     References
     ----------
