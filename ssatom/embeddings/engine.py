@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import count, islice
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,7 @@ from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
-from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
+from ssatom.structures import SEEN, StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
@@ -116,7 +117,7 @@ def embed(
 
 
 def clear_cache() -> None:
-    """Forget all embeddings and graphs kept in this process.
+    """Forget all embeddings, graphs and arrays of structures kept in this process.
 
     Examples
     --------
@@ -125,6 +126,7 @@ def clear_cache() -> None:
     """
     CACHE.clear()
     clear_graphs()
+    SEEN.clear()
 
 
 class _Engine:
@@ -149,7 +151,12 @@ class _Engine:
         kind = pooling_key(self.cached_pooling or ("sites",))
         self.prefix = hashlib.sha256(made_by).digest()[:16] + kind
         self.converter = CrystalGraphConverter(weights.graph_config)
-        self.states = SiteStates(weights, device)
+        self.weights = weights
+
+    @cached_property
+    def states(self) -> SiteStates:
+        """Made when something is computed, which takes long beside looking up a few rows."""
+        return SiteStates(self.weights, self.device)
 
     def run(
         self,
@@ -164,15 +171,18 @@ class _Engine:
             for place, source, row in zip(places, chunk, rows_of_chunk, strict=True):
                 if isinstance(row, StructureError):
                     yield row
-                else:
+                    continue
+                if row.remarks:
                     told.note(place, row.remarks)
+                if self.late_pooling is None:
+                    yield row.states
+                else:
                     yield self._pooled(row.states, cast(StructureArrays, source), place)
         if remarks is None:
             told.warn()
 
     def _pooled(self, states: np.ndarray, arrays: StructureArrays, place: int) -> np.ndarray:
-        if self.late_pooling is None:
-            return states
+        assert self.late_pooling is not None
         count = np.array([len(states)])
         try:
             return pool(states, arrays.numbers, count, self.late_pooling)[0]
@@ -183,14 +193,19 @@ class _Engine:
     def _chunk(
         self, rows: list[StructureArrays | StructureError], places: list[int]
     ) -> list[CachedRow | StructureError]:
-        keys = [b"" if isinstance(r, StructureError) else self._key(r) for r in rows]
+        prefix = self.prefix
+        keys = [b"" if isinstance(r, StructureError) else prefix + structure_key(r) for r in rows]
         known = self._look_up(keys)
+        unknown = [i for i, key in enumerate(keys) if key not in known]
+        if not unknown:
+            return [known[key] for key in keys]
         new: dict[bytes, _New] = {}
         errors: dict[int, StructureError] = {}
-        for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
+        for i in unknown:
+            key, row = keys[i], rows[i]
             if isinstance(row, StructureError):
                 errors[i] = row
-            elif key not in known and key not in new:
+            elif key not in new:
                 fresh = attempt(self._neighbors, row, row=places[i])
                 if isinstance(fresh, StructureError):  # each row has an error of its own
                     errors[i] = fresh
@@ -212,14 +227,12 @@ class _Engine:
         n_edges = self.converter.expected_edges(arrays, pairs)
         return _Searched(arrays, pairs, remarks, n_edges)
 
-    def _key(self, arrays: StructureArrays) -> bytes:
-        return self.prefix + structure_key(arrays)
-
     def _look_up(self, keys: list[bytes]) -> dict[bytes, CachedRow]:
-        wanted = dict.fromkeys(key for key in keys if key)
+        wanted = dict.fromkeys(keys)
+        wanted.pop(b"", None)  # of errors
         known = {key: found for key in wanted if (found := CACHE.get(key)) is not None}
-        missing = [key for key in wanted if key not in known]
-        if self.disk is not None and missing:
+        if self.disk is not None and len(known) < len(wanted):
+            missing = [key for key in wanted if key not in known]
             for key, found in self.disk.get(missing, self.n_columns).items():
                 CACHE.put(key, found)
                 known[key] = found

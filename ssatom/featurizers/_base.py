@@ -75,6 +75,9 @@ class CrystalFeaturizer(BaseFeaturizer):
     def feature_labels(self) -> list[str]:
         """Names of the features; a new list at each call, since matminer appends to it."""
 
+    def _n_features(self) -> int:
+        return len(self.feature_labels())
+
     def implementors(self) -> list[str]:
         """Authors of the featurizer."""
         return ["The ssatom developers"]
@@ -111,7 +114,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         ParameterError, WeightsError
             If a parameter is not allowed.
         """
-        row_type = np.dtype((np.float32, (len(self.feature_labels()),)))
+        row_type = np.dtype((np.float32, (self._n_features(),)))
         rows = self._rows(X, ignore_errors=False)
         return np.fromiter((features for features, _ in rows), dtype=row_type)
 
@@ -212,7 +215,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             if not ignore_errors and self.errors == "raise":
                 raise features
             failed[i] = features
-            yield np.full(len(self.feature_labels()), np.nan, dtype=np.float32), features
+            yield np.full(self._n_features(), np.nan, dtype=np.float32), features
         if failed and not ignore_errors:
             warn_user(UserWarning(_summary(failed, type(self).__name__)))
 

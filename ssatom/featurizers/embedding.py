@@ -72,6 +72,9 @@ class _EmbeddingFeaturizer(CrystalFeaturizer):
         """
         return self._columns().names
 
+    def _n_features(self) -> int:
+        return len(self._columns())  # the names take longer to make than the rows of a small table
+
     def citations(self) -> list[str]:
         """BibTeX of the method, of the graph convolution, and of the pretraining data."""
         card = self._columns().weights.card

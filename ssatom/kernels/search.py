@@ -32,7 +32,8 @@ class Pairs(NamedTuple):
 
 
 def _cell(lattice: np.ndarray) -> np.ndarray:
-    cell = np.ascontiguousarray(lattice, dtype=np.float64)
+    # A copy: numba would compile the loops once more for arrays that are read-only.
+    cell = np.array(lattice, dtype=np.float64, order="C")
     if cell.shape != (3, 3):
         raise ParameterError(f"lattice has the shape {cell.shape}, not (3, 3)")
     return cell
@@ -147,7 +148,7 @@ def find_pairs(
 
     _check_radius(radius)
     cell = _cell(lattice)
-    frac = np.ascontiguousarray(frac_coords, dtype=np.float64).reshape(-1, 3)
+    frac = np.array(frac_coords, dtype=np.float64, order="C").reshape(-1, 3)  # as in _cell
     chosen = np.arange(len(frac)) if centers is None else np.asarray(centers, dtype=np.int64)
     most = _NO_BOUND if max_pairs is None else int(max_pairs)
     status, counts, neighbors, distances, flat = loops.search(

@@ -26,8 +26,10 @@ from ssatom.structures._rows import (
     iter_sites,
     iter_structures,
 )
+from ssatom.structures._seen import SEEN
 
 __all__ = [
+    "SEEN",
     "StructureArrays",
     "StructureLike",
     "check_sites",

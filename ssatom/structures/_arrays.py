@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, Structure
 
 from ssatom.exceptions import StructureError
+from ssatom.structures._seen import SEEN, look_at
 from ssatom.warn import ignore_for_good
 
 MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
@@ -46,6 +47,21 @@ class StructureArrays(NamedTuple):
         return f"<StructureArrays: {len(self.numbers)} sites>"
 
 
+class FixedArrays(StructureArrays):
+    """Arrays that nobody can write to, so that their key is computed once."""
+
+    # `_replace` may be given other arrays, so it makes none of these.
+    _make = StructureArrays._make  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:  # unpickled arrays can be written to
+        return StructureArrays, tuple(self)
+
+    @cached_property
+    def key(self) -> bytes:
+        """As from `structure_key`."""
+        return _content_key(self)
+
+
 def structure_arrays(structure: IStructure) -> StructureArrays:
     """Lattice, atomic numbers and fractional coordinates of a structure, checked.
 
@@ -58,7 +74,7 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
     Returns
     -------
     StructureArrays
-        New C-contiguous arrays.
+        C-contiguous and read-only. A structure that has not changed since gives the same ones.
 
     Raises
     ------
@@ -73,21 +89,27 @@ def structure_arrays(structure: IStructure) -> StructureArrays:
     >>> structure_arrays(Structure(Lattice.cubic(3.35), ["Po2-"], [[0, 0, 0]])).numbers
     array([84])
     """
-    sites = structure.sites
-    if not sites:
+    look = look_at(structure)
+    arrays = SEEN.get(structure, look)
+    if arrays is not None:
+        return arrays
+    coords, lattice, pbc, species = look
+    if not species:
         raise StructureError(NO_SITES)
-    numbers = [_atomic_number(site.species) for site in sites]
+    numbers = [_atomic_number(one) for one in species]
     if not 1 <= min(numbers) <= max(numbers) <= MAX_ATOMIC_NUMBER:
         bad = next(i for i, z in enumerate(numbers) if not 1 <= z <= MAX_ATOMIC_NUMBER)
-        reason = f"site {bad} {_species_problem(sites[bad].species)}"
+        reason = f"site {bad} {_species_problem(species[bad])}"
         raise StructureError(reason, formula=formula_of(structure))
-    arrays = StructureArrays(
-        np.array(structure.lattice.matrix, dtype=np.float64, order="C"),
-        np.array(numbers, dtype=np.int64),
-        # Several times faster than an array of arrays.
-        np.concatenate([site.frac_coords for site in sites]).astype(np.float64).reshape(-1, 3),
+    # Arrays of bytes, unlike others, cannot be made writeable again.
+    arrays = FixedArrays(
+        np.frombuffer(lattice).reshape(3, 3),
+        np.frombuffer(np.array(numbers, dtype=np.int64).tobytes(), dtype=np.int64),
+        np.frombuffer(coords).reshape(-1, 3),
     )
-    return checked(arrays, structure.lattice.pbc)
+    checked(arrays, pbc)
+    SEEN.put(structure, look, arrays)
+    return arrays
 
 
 def checked(arrays: StructureArrays, pbc: Sequence[bool] = (True, True, True)) -> StructureArrays:
@@ -180,6 +202,10 @@ def structure_key(structure: IStructure | StructureArrays) -> bytes:
     True
     """
     arrays = structure if isinstance(structure, StructureArrays) else structure_arrays(structure)
+    return arrays.key if isinstance(arrays, FixedArrays) else _content_key(arrays)
+
+
+def _content_key(arrays: StructureArrays) -> bytes:
     parts = [arrays.numbers.astype("<i8", copy=False)]
     for floats in (arrays.lattice, arrays.frac_coords):
         parts.append((floats + 0.0).astype("<f8", copy=False))  # -0.0 becomes 0.0

@@ -101,7 +101,7 @@ def iter_arrays(
     iterator of StructureArrays or StructureError
         One for each row, in order.
     """
-    return _each(structures, "structures", lambda crystal, _: crystal.arrays)
+    return _each(structures, "structures", lambda crystal, _: crystal.arrays, structure_arrays)
 
 
 def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
@@ -153,9 +153,15 @@ def iter_sites(
 
 
 def _each(
-    container: Any, name: str, take: Callable[[Crystal, Any], _Taken]
+    container: Any,
+    name: str,
+    take: Callable[[Crystal, Any], _Taken],
+    of_structure: Callable[[Structure], _Taken] | None = None,
 ) -> Iterator[_Taken | StructureError]:
-    """What is taken of each row, or its error; this adds the row to errors and warnings."""
+    """What is taken of each row, or its error; this adds the row to errors and warnings.
+
+    `of_structure` takes the same of a pymatgen structure, without the detour.
+    """
     rows = _rows(container, name, 2 if name == "sites" else 1)  # refuses a wrong container at once
 
     def read(row: Any) -> tuple[Crystal, _Taken]:
@@ -165,6 +171,9 @@ def _each(
 
     def stream() -> Iterator[_Taken | StructureError]:
         for i, row in enumerate(rows):
+            if of_structure is not None and type(row) is Structure:
+                yield attempt(of_structure, row, row=i, collection=name)
+                continue
             known = isinstance(row, StructureError)
             found = row if known else attempt(read, row, row=i, collection=name)
             if isinstance(found, StructureError):
