@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssatom.encoder import CrystalGraphEncoder, EncoderConfig, whole_number
+from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.repeatable import Dropout, Linear
+from ssatom.validation import whole_number
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class NEGNNConfig:
     def __post_init__(self) -> None:
         self.encoder_config()  # checks what the two have in common
         for name in ("n_hidden", "n_outputs"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least=1))
 
     def encoder_config(self) -> EncoderConfig:
         """Sizes of the convolutions."""

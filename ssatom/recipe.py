@@ -1,25 +1,24 @@
 """The recipe of a pretraining: each setting once, with its default, its range and its meaning.
 
 It gives `MaskedPretrainer` its parameters, ``recipe.toml`` and the card of weights their entries,
-and ``ssatom pretrain`` its options. It imports no other library, so that the command line starts
-at once.
+and ``ssatom pretrain`` its options. It imports no library, so that the command line starts fast.
 """
 
 import json
-import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
 from ssatom.exceptions import ParameterError
+from ssatom.validation import number, one_of, whole_number
 
 RECIPE_FILE = "recipe.toml"
 """Name of the recipe in a folder of weights."""
 
+_POSITIVE = "(0, inf)"
 _NEAREST_ALONE = ("max_neighbors", "shell_tolerance")  # settings without a meaning for "smooth"
 
 
@@ -37,35 +36,18 @@ class Setting:
         Its type in words, where the annotation does not say it.
     choices : tuple of str
         Allowed values; empty for any.
-    least, most : float or None
-        Limits that are allowed themselves.
-    above, below : float or None
-        Limits that are not allowed themselves.
+    least : int
+        Smallest value of a whole number.
+    interval : str
+        Allowed numbers, such as "[0, 1)".
     """
 
     text: str
     group: str = "recipe"
     kind: str = ""
     choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
-
-    def holds(self, value: Any) -> bool:
-        """Whether a number is within the limits."""
-        return math.isfinite(value) and (
-            (self.least is None or value >= self.least)
-            and (self.most is None or value <= self.most)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
-
-    def limits(self) -> str:
-        """The limits in words."""
-        words = {"at least": self.least, "above": self.above, "at most": self.most,
-                 "below": self.below}  # fmt: skip
-        return " and ".join(f"{word} {n}" for word, n in words.items() if n is not None)
+    least: int = 0
+    interval: str = "[0, inf)"
 
 
 def _setting(default: Any, text: str, **more: Any) -> Any:
@@ -85,17 +67,18 @@ class Recipe:
         None, "Number of structures drawn at random from those given, by default all.", least=2
     )
     mask_fraction: float = _setting(
-        0.15, "Probability that the element of a site is hidden.", least=0, most=1
+        0.15, "Probability that the element of a site is hidden.", interval="[0, 1]"
     )
     hidden_edge_fraction: float = _setting(
         0.5,
         "Probability that a distance is hidden, for distances of sites whose element is hidden.",
-        least=0,
-        most=1,
+        interval="[0, 1]",
     )
     hidden_dim: int = _setting(64, "Width of the hidden states.", least=1)
     n_conv: int = _setting(5, "Number of convolutions.", least=1)
-    dropout: float = _setting(0.0, "Dropout after each convolution but the last.", least=0, below=1)
+    dropout: float = _setting(
+        0.0, "Dropout after each convolution but the last.", interval="[0, 1)"
+    )
     residual: bool = _setting(
         False, "Whether a layer adds to the last hidden state instead of replacing it."
     )
@@ -104,14 +87,12 @@ class Recipe:
         "Number of coordination numbers that are given beside the hidden states. Each counts the "
         "neighbours within one of the last distances of an edge vector; nothing is learned from "
         "them.",
-        least=0,
     )
     directional_channels: int = _setting(
         0,
         "Channels of the directional units that are given beside the hidden states and enter the "
         "third and later convolutions. Each gives five units, which tell how neighbours are "
         "arranged around a site.",
-        least=0,
     )
     element_features: str = _setting(
         "cgcnn",
@@ -137,38 +118,41 @@ class Recipe:
     max_neighbors: int = _setting(
         12, 'Number of neighbours of a site, for "nearest".', group="graphs", least=1
     )
-    cutoff: float = _setting(8.0, "Largest distance of a neighbour, Å.", group="graphs", above=0)
+    cutoff: float = _setting(
+        8.0, "Largest distance of a neighbour, Å.", group="graphs", interval=_POSITIVE
+    )
     shell_tolerance: float = _setting(
         0.01,
         'Neighbours whose distances differ by no more than this, Å, are one shell, for "nearest".',
         group="graphs",
-        above=0,
+        interval=_POSITIVE,
     )
     basis_step: float = _setting(
-        0.2, "Spacing of the Gaussians that describe a distance, Å.", group="graphs", above=0
+        0.2,
+        "Spacing of the Gaussians that describe a distance, Å.",
+        group="graphs",
+        interval=_POSITIVE,
     )
-    basis_width: float = _setting(0.2, "Width of the Gaussians, Å.", group="graphs", above=0)
+    basis_width: float = _setting(
+        0.2, "Width of the Gaussians, Å.", group="graphs", interval=_POSITIVE
+    )
     max_epochs: int = _setting(100, "Largest number of epochs.", least=1)
     patience: int | None = _setting(
         10,
         "Stop after this number of epochs without a fall of the validation loss; 0 never stops "
         "early. None is 0.",
-        least=0,
     )
-    min_delta: float = _setting(
-        0.001, "Smallest fall of the validation loss that counts as one.", least=0
-    )
+    min_delta: float = _setting(0.001, "Smallest fall of the validation loss that counts as one.")
     batch_size: int = _setting(64, "Number of structures in a training step.", least=1)
-    learning_rate: float = _setting(0.001, "Learning rate of Adam.", above=0)
+    learning_rate: float = _setting(0.001, "Learning rate of Adam.", interval=_POSITIVE)
     decay_fraction: float = _setting(
         0.3,
         "Fraction of `max_epochs`, the last ones, in which the learning rate falls linearly to "
         "zero; 0 keeps it constant.",
-        least=0,
-        most=1,
+        interval="[0, 1]",
     )
     validation_fraction: float = _setting(
-        0.05, "Fraction of the structures that is held out for validation.", above=0, below=1
+        0.05, "Fraction of the structures that is held out for validation.", interval="(0, 1)"
     )
     precision: str = _setting(
         "auto",
@@ -180,10 +164,10 @@ class Recipe:
         1, "Number of GPUs, or of processes on a CPU, that train in parallel.", least=1
     )
     random_state: int = _setting(
-        0, "Seed of the draw, the first weights, the split, the order and the masks.", least=0
+        0, "Seed of the draw, the first weights, the split, the order and the masks."
     )
     time_budget: float | None = _setting(
-        None, "Seconds after which no new epoch begins; None sets no limit.", group="run", least=0
+        None, "Seconds after which no new epoch begins; None sets no limit.", group="run"
     )
     device: str = _setting("auto", 'Where to train: "auto", "cpu" or "cuda".', group="run")
     checkpoint_dir: str | Path | None = _setting(  # noqa: RUF009
@@ -206,21 +190,19 @@ class Recipe:
             value, (kind, optional) = getattr(self, name), value_type(name)
             if value is None and optional:
                 continue
-            if setting.choices:
-                holds = isinstance(value, str) and value in setting.choices
-                allowed = f"one of {', '.join(setting.choices)}"
-            elif kind is bool:
-                holds, allowed = type(value).__name__ in ("bool", "bool_"), "True or False"
-            elif kind in (int, float):
-                number = Integral if kind is int else Real
-                holds = isinstance(value, number) and not isinstance(value, bool)
-                holds = holds and setting.holds(value)
-                noun = "a whole number" if kind is int else "a number"
-                allowed = f"{noun} {setting.limits()}" + (", or None" if optional else "")
-            else:
-                continue
-            if not holds:
-                raise ParameterError(f"{name}={value!r} must be {allowed}")
+            try:
+                if setting.choices:
+                    one_of(name, value, setting.choices)
+                elif kind is bool:
+                    one_of(name, plain_number(value), (True, False))
+                elif kind is int:
+                    whole_number(name, value, setting.least)
+                elif kind is float:
+                    number(name, value, setting.interval)
+            except ParameterError as error:
+                if optional:
+                    raise ParameterError(f"{error}, or None") from None
+                raise
 
     def to_dict(self) -> dict[str, Any]:
         """Settings that decide the result.

@@ -621,7 +621,7 @@ def test_pretrain_bad_config(
         (["--tasks", "colour"], 2, "allowed:"),
         (["--neighbors", "smooth", "--max-neighbors", "20"], 2, "no meaning"),
         (["--cutoff", "-1"], 2, "--cutoff"),
-        (["--cutoff", "0"], 2, "cutoff=0.0 must be a number above 0"),
+        (["--cutoff", "0"], 2, "cutoff=0.0 must be a positive number"),
     ],
 )
 def test_pretrain_errors(options: list[str], code: int, words: str, corpus: Path) -> None:

@@ -329,7 +329,7 @@ def test_impossible_radial_units_are_refused(radial_units: int, words: str) -> N
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
 def test_dropout_out_of_range_is_refused(dropout: float) -> None:
-    with pytest.raises(ParameterError, match=r"dropout=.* must be in \[0, 1\)"):
+    with pytest.raises(ParameterError, match=r"dropout=.* must be a number in \[0, 1\)"):
         EncoderConfig(dropout=dropout)
 
 

@@ -126,7 +126,7 @@ def test_errors_must_be_known(case: Case, method: str) -> None:
     [
         ("graph", {"layers": "06"}, "no layer 6; allowed: .* 0 to 5"),
         ("graph", {"layers": "00"}, "twice"),
-        ("graph", {"layers": ""}, "digits"),
+        ("graph", {"layers": ""}, "is empty"),
         ("graph", {"layers": []}, "empty"),
         ("graph", {"pooling": "median"}, "mean, sum, max, min, std"),
         ("graph", {"batch_size": 0}, "batch_size=0"),

@@ -1,19 +1,15 @@
-"""Figures of results: what is drawn, and that nothing else happens."""
+"""Figures of representations and models: what is drawn."""
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
-from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ssatom import plots
@@ -22,104 +18,77 @@ from ssatom.plots import (
     plot_calibration,
     plot_confusion,
     plot_layer_errors,
+    plot_map,
     plot_parity,
+    plot_sites,
 )
-from ssatom.plots._style import COLORS, RED
 
 ERRORS = {
-    "random split": {"GE0": (0.30, 0.01), "GE01": (0.21, 0.02), "GE012": (0.19, 0.01)},
-    "grouped split": {"GE0": (0.35, 0.01), "GE012": 0.28, "GE01": (0.25, 0.02)},
+    "random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02), "GE012": (0.2, 0.03)},
+    "by group": {"GE0": 0.5, "GE01": float("nan"), "GE012": 0.4},
 }
-CURVES = {"CGCNN": {1000: (0.2, 0.02), 100: (0.5, 0.6)}, "NEGNN": {100: 0.4, 1000: 0.2}}
+MODEL = (np.arange(40.0), np.arange(40.0) + 0.5, np.full(40, 0.5))
 
 
-def legend_texts(figure: Figure) -> list[str]:
-    (legend,) = figure.legends
-    return [text.get_text() for text in legend.get_texts()]
+def texts(container: Any) -> list[str]:
+    """What a legend says."""
+    return [text.get_text() for text in container.get_texts()]
 
 
-def tick_texts(axes: Axes) -> list[str]:
-    return [text.get_text() for text in axes.get_xticklabels()]
+def titles(figure: Any) -> list[str]:
+    return [axes.get_title() for axes in figure.axes]
 
 
-def scatters(axes: Axes) -> dict[str, PathCollection]:
-    return {
-        str(found.get_label()): found
-        for found in axes.collections
-        if isinstance(found, PathCollection)
-    }
+def bar_ends(container: Any) -> np.ndarray:
+    """Lower and upper ends of vertical error bars."""
+    lines = container.lines[2][0] if hasattr(container, "has_yerr") else container.errorbar[2][0]
+    return np.array([segment[:, 1] for segment in lines.get_segments() if len(segment)])
 
 
-def saved(figure: Figure, kind: str = "svg") -> str:
-    """A saved figure; warnings of its layout are errors in tests."""
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=50)
-    return file.getvalue().decode("latin-1")
+# Errors over layers
 
 
-# Errors over layers ----------------------------------------------------------------------------
-
-
-def test_layer_errors_of_two_series() -> None:
-    figure = plot_layer_errors(ERRORS, ylabel="MAE (eV/atom)", references={"OFM": 0.282})
+def test_layers_are_lines_with_error_bars_and_a_circle_around_the_lowest() -> None:
+    figure = plot_layer_errors(ERRORS, ylabel="MAE (eV)", references={"OFM": 0.25})
     (axes,) = figure.axes
-    assert tick_texts(axes) == ["GE0", "GE01", "GE012"]
-    assert axes.get_ylabel() == "MAE (eV/atom)"
-    expected = ["random split", "grouped split", "lowest of a series", "OFM"]
-    assert legend_texts(figure) == expected
-    line, _, (bars,) = axes.containers[1]
-    np.testing.assert_array_equal(line.get_ydata(), [0.35, 0.25, 0.28])  # by name, not by turn
-    np.testing.assert_array_equal(np.round(np.asarray(line.get_xdata(), float)), [0, 1, 2])
-    heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments() if len(segment)]
-    np.testing.assert_allclose(heights[:1], [0.02])
-    rings = scatters(axes)["lowest of a series"]
-    np.testing.assert_allclose(rings.get_offsets()[:, 1], [0.19, 0.25])
-    np.testing.assert_allclose(np.round(rings.get_offsets()[:, 0]), [2, 1])
-    np.testing.assert_allclose(rings.get_edgecolors(), [to_rgba(RED)])
-    (reference,) = [line for line in axes.lines if line.get_label() == "OFM"]
-    assert set(reference.get_ydata()) == {0.282}
-    saved(figure)
+    assert axes.get_ylabel() == "MAE (eV)"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["GE0", "GE01", "GE012"]
+    random, group = axes.containers
+    np.testing.assert_allclose(random.lines[0].get_ydata(orig=False), [0.3, 0.1, 0.2])
+    np.testing.assert_allclose(bar_ends(random), [(0.29, 0.31), (0.08, 0.12), (0.17, 0.23)])
+    np.testing.assert_allclose(
+        group.lines[0].get_ydata(orig=False), [0.5, 0.4]
+    )  # without the missing one
+    np.testing.assert_allclose(group.lines[0].get_xdata(orig=False), [0, 2], atol=0.2)
+    assert np.ptp([line.lines[0].get_xdata()[0] for line in axes.containers]) > 0.05
+    circles = axes.collections[-1].get_offsets()
+    np.testing.assert_allclose(circles[:, 1], [0.1, 0.4])
+    np.testing.assert_array_equal(np.round(circles[:, 0]), [1, 2])
+    (reference,) = (line for line in axes.lines if line.get_label() == "OFM")
+    assert list(reference.get_ydata()) == [0.25, 0.25]
+    assert texts(figure.legends[0]) == ["random", "by group", "lowest of a series", "OFM"]
 
 
-def test_layer_errors_without_rings() -> None:
-    figure = plot_layer_errors(ERRORS, ylabel="MAE", mark_best=False)
-    assert legend_texts(figure) == list(ERRORS)
-    assert not scatters(figure.axes[0])
+def test_layers_without_circles() -> None:
+    figure = plot_layer_errors(ERRORS, ylabel="", mark_best=False)
+    assert texts(figure.legends[0]) == ["random", "by group"]
 
 
-def test_layer_errors_in_panels_of_different_units() -> None:
-    units = {"bulk modulus": "MAE (log GPa)", "Poisson ratio": "MAE"}
-    figure = plot_layer_errors(
-        dict.fromkeys(units, ERRORS), ylabel=units, references={"Poisson ratio": {"OFM": 0.03}}
+def test_panels_share_a_scale_or_have_their_own() -> None:
+    panels = {"gap": pd.DataFrame({"random": {"GE0": 1.0, "GE1": 2.0}}), "energy": ERRORS}
+    both = plot_layer_errors(panels, ylabel="MAE")
+    assert titles(both) == ["gap", "energy"]
+    assert both.axes[0].get_ylim() == both.axes[1].get_ylim()
+    assert [axes.get_ylabel() for axes in both.axes] == ["MAE", ""]
+    own = plot_layer_errors(
+        panels, ylabel={"energy": "meV", "gap": "eV"}, references={"gap": {"OFM": 1.5}}
     )
-    assert [axes.get_title() for axes in figure.axes] == list(units)
-    assert [axes.get_ylabel() for axes in figure.axes] == list(units.values())
-    assert ["OFM" in {line.get_label() for line in axes.lines} for axes in figure.axes] == [
-        False,
-        True,
-    ]
-    assert len(legend_texts(figure)) == 4  # each name once
-    left, right = figure.axes
-    assert not left.get_shared_y_axes().joined(left, right)
-
-
-def test_one_quantity_shares_its_scale() -> None:
-    figure = plot_layer_errors({"a": ERRORS, "b": ERRORS}, ylabel="MAE")
-    left, right = figure.axes
-    assert left.get_shared_y_axes().joined(left, right)
-    assert (left.get_ylabel(), right.get_ylabel()) == ("MAE", "")
-
-
-def test_a_series_keeps_its_colour_in_all_panels() -> None:
-    panels = {"a": ERRORS, "b": {"grouped split": ERRORS["grouped split"]}}
-    left, right = plot_layer_errors(panels, ylabel="MAE").axes
-    assert left.containers[1][0].get_color() == right.containers[0][0].get_color() == COLORS[1]
-
-
-def test_frames_are_mappings() -> None:
-    means = pd.DataFrame({"KRR": {"NE0": 1.0, "NE1": 0.8}, "RF": {"NE0": 1.1, "NE1": np.nan}})
-    (axes,) = plot_layer_errors({"KRR": means["KRR"]}, ylabel="MAE").axes
-    assert tick_texts(axes) == ["NE0", "NE1"]
+    assert own.axes[0].get_ylim() != own.axes[1].get_ylim()
+    assert [axes.get_ylabel() for axes in own.axes] == ["eV", "meV"]
+    labels = [[line.get_label() for line in axes.lines] for axes in own.axes]
+    assert ["OFM" in names for names in labels] == [True, False]
+    first, second = (axes.containers[0].lines[0].get_color() for axes in own.axes)
+    assert first == second  # of the same series
 
 
 def test_long_names_are_slanted() -> None:
@@ -129,72 +98,75 @@ def test_long_names_are_slanted() -> None:
         assert {text.get_rotation() for text in axes.get_xticklabels()} == {angle}
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([0.1, 0.2], "needs a mapping, got list"),
-        ({}, "is empty"),
-        ({"a": {}}, r"\['a'\] is empty"),
-        ({"a": [0.1]}, r"\['a'\] needs a mapping, got list"),
-        ({"a": {1: "low"}}, r"\['a'\]\[1\] needs a finite mean.*got 'low'"),
-        ({"a": {1: (1, -1)}}, "from 0 up"),
-        ({"a": {1: np.inf}}, "finite mean"),
-        ({"a": {1: (1, 2, 3)}}, r"got \(1, 2, 3\)"),
-        ({"a": {1: np.nan}}, r"\['a'\] has no value that is a number"),
-        ({"title": {"a": {1: "low"}}}, r"\['title'\]\['a'\]\[1\]"),
-        ({"title": {"a": {1: 1.0}}, "b": {1: 1.0}}, r"\['b'\]\[1\] needs a mapping, got float"),
-    ],
-)
-def test_bad_values(values: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_layer_errors(values, ylabel="MAE")
+# Calibration
 
 
-def test_names_of_panels_fit_together() -> None:
-    with pytest.raises(ValueError, match=r"ylabel needs an entry for each of \['a'\], got \['b'\]"):
-        plot_layer_errors({"a": ERRORS}, ylabel={"b": "MAE"})
-    with pytest.raises(ValueError, match=r"references are given for \['b'\], but the panels"):
-        plot_layer_errors({"a": ERRORS}, ylabel="MAE", references={"b": {"OFM": 1.0}})
-
-
-# Parity ----------------------------------------------------------------------------------------
-
-Y = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-PREDICTIONS = np.array([0.2, 0.8, 2.0, 3.4, 1.0])
-
-
-def test_parity_of_a_pair() -> None:
-    figure = plot_parity({"": (Y, PREDICTIONS)}, unit="eV", bounds=(0.5, 1))
-    (axes,) = figure.axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("true value (eV)", "predicted value (eV)")
-    assert axes.get_xlim() == axes.get_ylim()
-    (text,) = axes.texts
-    assert text.get_text().split("\n") == [
-        "MAE 0.76 eV",
-        "R² 0.076",
-        "80% within ±0.5",
-        "80% within ±1",
-    ]
-    assert legend_texts(figure) == ["±0.5 eV", "±1 eV"]
-    assert len(axes.lines) == 5  # the diagonal, and two for each bound
-    saved(figure)
-
-
-def test_parity_with_everything() -> None:
-    groups = ["d", "d", "f", "f", "d"]
-    panel = Parity(Y, PREDICTIONS, groups, np.full(5, 0.3), {4: "GdVO4"}, PREDICTIONS - 0.5)
-    figure = plot_parity({"NE01": (Y, PREDICTIONS, groups), "NE01+OFM": panel}, unit="µB")
+def test_calibration_counts_rows_within_intervals_and_bins_errors() -> None:
+    figure = plot_calibration({"ensemble": MODEL}, unit="eV")
     left, right = figure.axes
-    assert legend_texts(figure) == ["d", "f"]
-    np.testing.assert_array_equal(scatters(left)["f"].get_offsets(), [[2, 2], [3, 3.4]])
-    colors = [scatters(axes)["f"].get_facecolor() for axes in (left, right)]
-    np.testing.assert_array_equal(*colors)
-    assert [text.get_text() for text in left.texts] == [text.get_text() for text in right.texts[:1]]
-    label, arrow = right.texts[1:]
-    assert (label.get_text(), label.get_color()) == ("GdVO4", RED)
-    assert arrow.xy == (4, 1)
-    assert arrow.xyann == (4, 0.5)
-    saved(figure)
+    (curve,) = (line for line in left.lines if line.get_label() == "ensemble")
+    # Errors equal one standard deviation: inside from a probability of 68.3 % on.
+    np.testing.assert_allclose(curve.get_xdata(), np.arange(1, 20) / 20)
+    np.testing.assert_array_equal(curve.get_ydata(), np.arange(1, 20) / 20 > 0.683)
+    bins = right.lines[-1]
+    assert len(bins.get_xdata()) == 4  # ten rows in each
+    np.testing.assert_allclose([*bins.get_xdata(), *bins.get_ydata()], 0.5)
+    assert right.get_xlabel() == "predicted standard deviation (eV)"
+    assert texts(figure.legends[0]) == ["ensemble"]
+
+
+def test_few_rows_make_few_bins() -> None:
+    rows = np.arange(1.0, 26.0)
+    figure = plot_calibration({"": (rows, rows + 1, rows)}, unit="")
+    assert len(figure.axes[1].lines[1].get_xdata()) == 2
+    assert not figure.legends
+
+
+# Classes
+
+
+def test_confusion_shows_counts() -> None:
+    figure = plot_confusion(np.array([[3, 1], [0, 0]]), ["metal", "insulator"], "kind")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "0"]
+    assert axes.get_xlabel() == "kind, predicted"
+    with pytest.raises(ValueError, match=r"with 3 classes it must be \(3, 3\)"):
+        plot_confusion(np.zeros((2, 2), int), list("abc"))
+
+
+# Parity
+
+
+def test_parity_draws_groups_bounds_scores_and_named_rows() -> None:
+    y, predictions = np.array([0.0, 1, 2, 3]), np.array([0.1, 1, 2, 1])
+    panel = Parity(
+        y,
+        predictions,
+        groups=list("ddff"),
+        std=np.full(4, 0.2),
+        labels={3: "GdVO4"},
+        before=[0, 0, 0, -5.0],
+    )
+    figure = plot_parity({"NE01": panel, "": (y, y)}, unit="µB", bounds=(0.5,))
+    first, second = figure.axes
+    assert (first.get_xlabel(), first.get_ylabel()) == ("true value (µB)", "predicted value (µB)")
+    assert second.get_ylabel() == ""
+    assert texts(figure.legends[0]) == ["d", "f", "±0.5 µB"]
+    clouds = [points.get_offsets() for points in first.collections if points.get_label() in "df"]
+    np.testing.assert_array_equal(clouds, [[(0, 0.1), (1, 1)], [(2, 2), (3, 1)]])
+    np.testing.assert_allclose(bar_ends(first.containers[1])[:, 1], [2.2, 1.2])
+    assert [line.get_xy1() for line in first.lines if hasattr(line, "get_xy1")] == [
+        (0, 0),
+        (0, 0.5),
+        (0, -0.5),
+    ]
+    score, *named = first.texts
+    assert score.get_text() == "MAE 0.525 µB\nR² 0.198\n75% within ±0.5"
+    assert [text.get_text() for text in named] == ["GdVO4", ""]
+    arrow = named[1]
+    assert (*arrow.xyann, *arrow.xy) == (3, -5, 3, 1)  # from where it was to where it is
+    assert first.get_xlim() == first.get_ylim()
+    assert first.get_ylim()[0] < -5  # the arrow has room
 
 
 def test_names_do_not_cover_each_other() -> None:
@@ -203,7 +175,7 @@ def test_names_do_not_cover_each_other() -> None:
     predictions = [9.0, 9.1, 1.0, 1.02, 2.0, 1.9]
     labels = {i: f"outlier {i}" for i in range(6)}
     figure = plot_parity({"": Parity(y, predictions, labels=labels)}, unit="")
-    saved(figure, "png")
+    figure.draw_without_rendering()
     (axes,) = figure.axes
     texts = [Text.get_window_extent(text) for text in axes.texts[1:]]  # without the arrows
     assert len(texts) == 6
@@ -229,89 +201,83 @@ def test_parity_of_one_value_has_no_r2() -> None:
 def test_clouds_are_pictures_in_an_svg() -> None:
     for n, picture in ((500, False), (501, True)):
         y = np.linspace(0, 1, n)
-        assert ("<image" in saved(plot_parity({"": (y, y)}, unit="eV"))) == picture
+        plot_parity({"": (y, y)}, unit="eV").savefig(svg := BytesIO(), format="svg")
+        assert (b"<image" in svg.getvalue()) == picture
 
 
-@pytest.mark.parametrize(
-    ("panel", "message"),
-    [
-        (5.0, r"panels\['NE01'\] needs a Parity or a pair.*got float"),
-        ((Y,), "needs a Parity or a pair"),
-        ((Y, Y[:3]), r"predictions of panels\['NE01'\] needs 5 entries, one a row, got 3"),
-        ((Y, [0, 1, np.nan, 2, np.nan]), r"entry 2 is nan \(2 such of 5\); leave such rows out"),
-        (([], []), "needs numbers in one dimension, got list"),
-        ((["a"], ["b"]), "needs numbers in one dimension, got list"),
-        ((Y[:, None], Y), r"got ndarray of shape \(5, 1\)"),
-        (Parity(Y, Y, groups=["d"]), r"groups of .* needs 5 labels, one a row, got shape \(1,\)"),
-        (Parity(Y, Y, std=-Y), r"std of .* needs numbers from 0 up, got -4\.0"),
-        (Parity(Y, Y, labels={5: "Gd"}), r"name rows \[5\]; there are rows 0 to 4"),
-        (Parity(Y, Y, before=[1.0]), "before of .* needs 5 entries"),
-    ],
-)
-def test_bad_parity(panel: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_parity({"NE01": panel}, unit="eV")
+# Maps
+
+POINTS = np.random.default_rng(0).normal(size=(60, 2))
 
 
-def test_bad_bounds() -> None:
-    with pytest.raises(ValueError, match=r"bounds need to be positive errors, got \(0,\)"):
-        plot_parity({"": (Y, Y)}, unit="eV", bounds=(0,))
+def test_map_of_numbers_has_a_colour_bar_and_grey_points_without_value() -> None:
+    gaps = np.arange(60.0)
+    gaps[[3, 5]] = np.nan
+    figure = plot_map(POINTS, pd.Series(gaps), label="band gap (eV)")
+    axes, bar = figure.axes
+    known, unknown = axes.collections
+    np.testing.assert_array_equal(known.get_array(), gaps[np.isfinite(gaps)])
+    np.testing.assert_array_equal(unknown.get_offsets(), POINTS[[3, 5]])
+    assert bar.get_ylabel() == "band gap (eV)"
+    assert bar.get_ylim() == (0, 59)
+    assert texts(figure.legends[0]) == ["no value"]
 
 
-# Calibration -----------------------------------------------------------------------------------
+def test_map_of_texts_names_the_twenty_most_frequent_classes() -> None:
+    classes = [f"class {i % 23}" for i in range(60)]  # 0 to 13 occur three times, others twice
+    figure = plot_map(POINTS, pd.Series(classes), label="family")
+    assert len(figure.axes) == 1
+    assert texts(figure.legends[0]) == [*(f"class {i}" for i in range(20)), "3 others"]
+    *_, last, rest = figure.axes[0].collections
+    np.testing.assert_array_equal(last.get_offsets(), POINTS[[19, 42]])
+    np.testing.assert_array_equal(rest.get_offsets(), POINTS[[20, 21, 22, 43, 44, 45]])
+    looks = [
+        (one.get_facecolor().tobytes(), one.get_paths()[0].vertices.tobytes())
+        for one in figure.axes[0].collections
+    ]
+    assert len(set(looks)) == 21
 
 
-def test_calibration() -> None:
-    rng = np.random.default_rng(0)
-    std = rng.uniform(0.1, 1, 4000)
-    y = rng.normal(size=4000)
-    right_ones, small = (y, y + std * rng.normal(size=4000), std), (y, y + std, std / 10)
-    figure = plot_calibration({"right": right_ones, "too small": small}, unit="eV")
-    fractions, errors = figure.axes
-    (_, line, line_of_small), (_, bins, bins_of_small) = fractions.lines, errors.lines
-    np.testing.assert_allclose(line.get_ydata(), line.get_xdata(), atol=0.03)
-    assert not np.any(line_of_small.get_ydata())
-    assert len(bins.get_xdata()) == 10
-    np.testing.assert_allclose(bins.get_ydata(), bins.get_xdata(), rtol=0.15)
-    np.testing.assert_allclose(bins_of_small.get_ydata(), 10 * bins_of_small.get_xdata())
-    assert legend_texts(figure) == ["right", "too small"]
-    assert errors.get_xlabel() == "predicted standard deviation (eV)"
-    saved(figure)
+# Values of sites
+
+SITES = ([[0, 0, 0], [2, 2, 2]], ["Cs", "Cl"], [0.2, -0.4])
 
 
-def test_few_rows_make_few_bins() -> None:
-    rows = np.arange(1.0, 26.0)
-    figure = plot_calibration({"": (rows, rows + 1, rows)}, unit="")
-    assert len(figure.axes[1].lines[1].get_xdata()) == 2
-    assert not figure.legends
+def test_sites_are_named_in_the_cell_and_zero_is_the_middle_of_the_colours() -> None:
+    figure = plot_sites(*SITES, cell=4 * np.eye(3), label="eV")
+    axes, bar = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["Cs", "Cl"]
+    assert bar.get_ylim() == (-0.4, 0.4)
+    edges = np.array([line.get_data_3d() for line in axes.lines])
+    assert edges.shape == (12, 3, 2)
+    np.testing.assert_allclose(np.abs(np.diff(edges, axis=2)).sum(axis=(1, 2)), 4)
+    assert not plot_sites(*SITES).axes[0].lines
 
 
-@pytest.mark.parametrize(
-    ("triple", "message"),
-    [
-        ((Y, Y), r"models\['a'\] needs true values, predictions and standard deviations"),
-        ((Y, Y, Y), r"need to be positive; that of row 0 is 0\.0"),
-        ((Y, Y, Y[1:]), "standard deviations of .* needs 5 entries"),
-    ],
-)
-def test_bad_calibration(triple: tuple, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plot_calibration({"a": triple}, unit="eV")
+# All of them
+
+LONG = [f"a rather long name of panel {i}, as long as two lines" for i in range(4)]
+ALL = {
+    "layers": lambda: plot_layer_errors(dict.fromkeys(LONG, ERRORS), ylabel="MAE (eV)"),
+    "calibration": lambda: plot_calibration({"ensemble": MODEL}, unit="eV"),
+    "parity": lambda: plot_parity(dict.fromkeys("abc", MODEL[:2]), unit="GPa"),
+    "map": lambda: plot_map(POINTS, POINTS[:, 0], label="band gap (eV)"),
+    "classes": lambda: plot_map(POINTS, [f"a class {i}" for i in range(60)], label="family"),
+    "sites": lambda: plot_sites(*SITES, cell=4 * np.eye(3), label="contribution (eV)"),
+    "confusion": lambda: plot_confusion(np.eye(4, dtype=int), list("abcd")),
+}
 
 
-# Confusion -------------------------------------------------------------------------------------
-
-
-def test_confusion_shows_counts() -> None:
-    figure = plot_confusion(np.array([[3, 1], [0, 0]]), ["metal", "insulator"], "kind")
-    (axes,) = figure.axes
-    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "0"]
-    assert axes.get_xlabel() == "kind, predicted"
-    with pytest.raises(ValueError, match=r"with 3 classes it must be \(3, 3\)"):
-        plot_confusion(np.zeros((2, 2), int), list("abc"))
-
-
-# The room --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ALL)
+def test_figures_are_saved_and_nothing_is_cut_off(kind: str) -> None:
+    figure = ALL[kind]()
+    figure.savefig(png := BytesIO())  # any warning is an error here
+    inside = figure.get_tightbbox()  # inches; of the first drawing, which is the one people get
+    figure.savefig(svg := BytesIO(), format="svg")
+    assert png.getvalue().startswith(b"\x89PNG")
+    assert b"<svg" in svg.getvalue()
+    assert min(inside.min) > 0.01
+    assert (inside.max < figure.get_size_inches() - 0.01).all()
 
 
 def test_all_figures_are_public() -> None:
@@ -319,13 +285,15 @@ def test_all_figures_are_public() -> None:
     assert defined | {"Parity"} == set(plots.__all__)
 
 
-def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
+def test_pyplot_is_never_imported_and_matplotlib_late() -> None:
     code = (
-        "import sys, ssatom.plots as p; print('matplotlib' in sys.modules)\n"
-        "p.plot_parity({'': ([1, 2], [1, 3])}, unit='eV')\n"
-        "print('matplotlib.pyplot' in sys.modules)"
+        "import io, runpy, sys, ssatom.plots\n"
+        "print('matplotlib' in sys.modules)\n"
+        f"for draw in runpy.run_path({__file__!r})['ALL'].values():\n"
+        "    draw().savefig(io.BytesIO())\n"
+        "print('matplotlib.figure' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout == "False\nFalse\n"
+    assert result.stdout == "False\nTrue False\n"

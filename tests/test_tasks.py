@@ -211,7 +211,7 @@ def test_denoise_scores_a_bounded_number_of_edges(crystals: dict[str, Structure]
 
 
 def test_no_noise_is_refused() -> None:
-    with pytest.raises(ParameterError, match="noise=0 must be positive"):
+    with pytest.raises(ParameterError, match="noise=0 must be a positive number"):
         DenoiseTask(noise=0)
 
 
@@ -422,7 +422,7 @@ def test_several_tasks_in_one_text() -> None:
         ("period(3)", "other settings"),
         ("period(weight=)", "other settings"),
         ("period(weight=f())", "other settings"),
-        ("period(weight=-1)", "weight=-1 must be positive"),
+        ("period(weight=-1)", "weight=-1 must be a positive number"),
         ("period,period", "different names"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import re
 import tomllib
@@ -91,9 +92,11 @@ def _options() -> Iterator[inspect.Parameter]:
     for name, setting in SETTINGS.items():
         kind, optional = value_type(name)
         more: dict[str, Any] = {}
-        if kind in (int, float) and name != "time_budget":
-            more["min"] = setting.least if setting.above is None else setting.above
-            more["max"] = setting.most if setting.below is None else setting.below
+        if kind is int:
+            more["min"] = setting.least
+        elif kind is float and name != "time_budget":
+            low, high = map(float, setting.interval[1:-1].split(","))
+            more |= {"min": low, "max": high if high < math.inf else None}
         more |= _SPECIAL.get(name, {})
         kind = more.pop("kind", kind)
         names = more.pop("names", ())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 from ssatom.exceptions import ParameterError
+from ssatom.validation import whole_number
 from ssatom.weights import PretrainedEncoder, load_pretrained, random_weights
 
 Weights = str | os.PathLike[str] | PretrainedEncoder | None
@@ -39,28 +41,20 @@ def parse_layers(layers: str | int | Sequence[int], n_layers: int) -> tuple[int,
     >>> parse_layers("13", n_layers=6)
     (1, 3)
     """
-    allowed = f"allowed: different layers from 0 to {n_layers - 1}, such as '012' or [0, 1, 2]"
+    given: list[Any]
     if isinstance(layers, str):
-        if not (layers.isascii() and layers.isdigit()):
-            raise ParameterError(f"layers={layers!r} is not a string of digits; {allowed}")
-        chosen = [int(digit) for digit in layers]
-    elif isinstance(layers, Integral) and not isinstance(layers, bool):
-        chosen = [int(layers)]
+        given = [int(digit) if digit in "0123456789" else digit for digit in layers]
     else:
-        try:
-            chosen = list(layers)  # type: ignore[arg-type]
-        except TypeError:
-            raise ParameterError(f"layers={layers!r} names no layers; {allowed}") from None
-        if any(isinstance(x, bool) or not isinstance(x, Integral) for x in chosen):
-            raise ParameterError(f"layers={layers!r} holds something that is no int; {allowed}")
-        chosen = [int(x) for x in chosen]
-    if not chosen:
-        raise ParameterError(f"layers={layers!r} is empty; {allowed}")
-    if len(set(chosen)) < len(chosen):
-        raise ParameterError(f"layers={layers!r} names a layer twice; {allowed}")
-    if unknown := [x for x in chosen if not 0 <= x < n_layers]:
-        raise ParameterError(f"layers={layers!r}: no layer {unknown[0]}; {allowed}")
-    return tuple(chosen)
+        given = list(layers) if isinstance(layers, Iterable) else [layers]
+    allowed = f"allowed: different layers from 0 to {n_layers - 1}, such as '012' or [0, 1, 2]"
+    for layer in given:
+        known = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if not known or not 0 <= layer < n_layers:
+            raise ParameterError(f"layers={layers!r}: no layer {layer!r}; {allowed}")
+    if not given or len(set(given)) < len(given):
+        what = "names a layer twice" if given else "is empty"
+        raise ParameterError(f"layers={layers!r} {what}; {allowed}")
+    return tuple(map(int, given))
 
 
 def resolve_weights(weights: Weights = None, random_state: int | None = 0) -> PretrainedEncoder:
@@ -95,7 +89,5 @@ def resolve_weights(weights: Weights = None, random_state: int | None = 0) -> Pr
         return weights
     if isinstance(weights, str) and weights == "random":
         seed = 0 if random_state is None else random_state
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-            raise ParameterError(f"random_state={random_state!r} must be an int from 0 on")
-        return random_weights(int(seed))
+        return random_weights(whole_number("random_state", seed, least=0))
     return load_pretrained(weights)

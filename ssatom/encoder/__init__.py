@@ -1,6 +1,6 @@
 """Crystal graph network whose hidden states are the embeddings of sites."""
 
-from ssatom.encoder.config import EncoderConfig, whole_number
+from ssatom.encoder.config import EncoderConfig
 from ssatom.encoder.convolution import CrystalGraphConv
 from ssatom.encoder.directional import DirectionalUnits
 from ssatom.encoder.stack import CrystalGraphEncoder
@@ -10,5 +10,4 @@ __all__ = [
     "CrystalGraphEncoder",
     "DirectionalUnits",
     "EncoderConfig",
-    "whole_number",
 ]

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from numbers import Integral
 from typing import Any
 
 from ssatom.exceptions import ParameterError
 from ssatom.kernels import N_DEGREES
+from ssatom.validation import number, whole_number
 
 _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0,
           "directional_channels": 0}  # fmt: skip
 """The least that each size may be."""
-
-
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """A size as Python's own integer: NumPy's do not go onto a card.
-
-    Parameters
-    ----------
-    name : str
-        For the message.
-    value : int
-        Python's or NumPy's.
-    least : int, default=1
-        The least that it may be.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ParameterError
-        If `value` is less, or no whole number.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.encoder import whole_number
-    >>> whole_number("n_conv", np.int64(3))
-    3
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
-    return int(value)
 
 
 @dataclass(frozen=True)
@@ -67,13 +34,12 @@ class EncoderConfig:
         Each layer adds to the last hidden state what it reads from the normalised one, a linear
         map of its messages, instead of replacing it. Deep and wide encoders train better so.
     radial_units : int, default=0
-        Coordination numbers that are handed out beside the hidden states: how many neighbours a
-        site has within each of the last `radial_units` distances of an edge vector (see
-        `ssatom.graph.CoordinationNumbers`). Learned units blur distances; these keep them sharp,
-        and change nothing in what is learned.
+        Coordination numbers that are given beside the hidden states: the number of neighbours
+        within each of the last `radial_units` distances of an edge vector (see
+        `ssatom.graph.CoordinationNumbers`). Nothing is learned from them.
     directional_channels : int, default=0
-        Channels of `DirectionalUnits`; each gives five units, of degree 0 to 4. They are handed
-        out beside the hidden states and enter the third and later convolutions. The graphs must
+        Channels of `DirectionalUnits`; each gives five units, of degree 0 to 4. They are given
+        beside the hidden states and enter the third and later convolutions. The graphs must
         have directions.
 
     Raises
@@ -106,9 +72,7 @@ class EncoderConfig:
                 f"radial_units={self.radial_units} must be at most {self.edge_dim}, the numbers of "
                 "an edge vector; give fewer, or graphs with a larger cutoff or a smaller basis_step"
             )
-        if not 0 <= self.dropout < 1:
-            raise ParameterError(f"dropout={self.dropout!r} must be in [0, 1)")
-        object.__setattr__(self, "dropout", float(self.dropout))
+        object.__setattr__(self, "dropout", number("dropout", self.dropout, "[0, 1)"))
 
     @property
     def n_layers(self) -> int:
@@ -126,13 +90,7 @@ class EncoderConfig:
 
     def describe(self) -> str:
         """One line on the encoder, for people."""
+        counts = {"coordination numbers": self.radial_units, "directional units": self.n_units}
+        beside = " and ".join(f"{n} {what}" for what, n in counts.items() if n)
         text = f"{self.n_conv} convolutions of width {self.hidden_dim}"
-        if self.radial_units:
-            text += f", beside {self.radial_units} coordination numbers"
-        if self.n_units:
-            text += (
-                f" and {self.n_units} directional units"
-                if self.radial_units
-                else (f", beside {self.n_units} directional units")
-            )
-        return text
+        return f"{text}, beside {beside}" if beside else text

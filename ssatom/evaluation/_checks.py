@@ -1,4 +1,4 @@
-"""What a column of labels has to be before anything is fitted to it."""
+"""Checks of labels and of predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ssatom.exceptions import ParameterError
 
 
 def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
-    """Labels as a new float64 array; refused where nothing could be learned from them."""
+    """Labels as a new float64 array: finite, one a row, and not all equal."""
     if np.iscomplexobj(y):
         raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
     try:
@@ -37,3 +37,11 @@ def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
             "is this the right column?"
         )
     return target
+
+
+def one_a_row(predictions: Any, n_rows: int) -> np.ndarray:
+    """Predictions of one number a row, shape (n_rows,), also from models that give a column."""
+    found = np.asarray(predictions, dtype=np.float64).reshape(n_rows, -1)
+    if found.shape[1] != 1:
+        raise ParameterError(f"model predicts {found.shape[1]} numbers; fit one for each")
+    return found[:, 0]

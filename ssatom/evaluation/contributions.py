@@ -1,4 +1,4 @@
-"""What each site of a crystal adds to a prediction."""
+"""Contribution of each site of a crystal to a prediction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
 from ssatom.embeddings.pooling import pool
+from ssatom.evaluation._checks import one_a_row
 from ssatom.exceptions import ParameterError, unwrap
 from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.structures import StructureLike, check_structures, structure_arrays
@@ -24,34 +25,33 @@ _AGREE = 1e-4  # of the terms of a linear model, in float32
 def site_contributions(model: Pipeline, structure: StructureLike) -> pd.DataFrame:
     """Contribution of each site of a crystal to a prediction.
 
-    A linear model w·x + b on features x that are means over N sites predicts the mean over the
-    sites: site i contributes w·xᵢ/N beyond the baseline b, exactly. With a `StandardScaler`, x
-    counts from the mean of the training crystals, whose prediction is the baseline. For any other
-    model or pooling, the contribution is the prediction less that with the state of the site left
-    out of the pooling (occlusion), and the baseline is what remains: sites that are all alike
-    contribute nothing, nor does the only site of a crystal. Nothing is fitted again, and the
-    states of the other sites still know of the one that is left out.
+    Exact for a linear model w·x + b on features x that are means over N sites: site i contributes
+    w·xᵢ/N, and b is the baseline. After a `StandardScaler` the baseline is the prediction for the
+    mean of the training crystals. For any other model or pooling, the contribution of a site is
+    the prediction less the prediction without the state of this site in the pooling (occlusion),
+    and the baseline is the rest. Sites that are all equal, or a single site, contribute 0. The
+    model is not fitted again, and the states of the other sites are not computed again.
 
     Parameters
     ----------
     model : Pipeline
-        Fitted, with a `GraphEmbeddingFeaturizer` first and a regressor of one number last.
+        Fitted; its first step is a `GraphEmbeddingFeaturizer`, its last a regressor of one number.
     structure : Structure, Atoms or path
         The crystal.
 
     Returns
     -------
     DataFrame
-        A row a site: "site_index", "element", its place "x", "y", "z" in Å, and "contribution" in
-        the unit of the prediction. ``attrs`` has "prediction", "baseline" (which with all
-        contributions gives the prediction) and "method", "exact" or "occlusion".
+        A row a site: "site_index", "element", Cartesian coordinates "x", "y", "z" in Å, and
+        "contribution" in the unit of the prediction. ``attrs`` has "prediction", "baseline" (the
+        prediction less all contributions) and "method", "exact" or "occlusion".
 
     Raises
     ------
     StructureError
         If `structure` cannot be used.
     ParameterError
-        If `model` is no such pipeline.
+        If `model` is not such a pipeline.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def site_contributions(model: Pipeline, structure: StructureLike) -> pd.DataFram
     sites = np.arange(len(numbers))
 
     def scaled(choices: list[np.ndarray]) -> Any:
-        """What the regressor takes, of the crystal with only some of its sites pooled."""
+        """Input of the regressor for each choice of sites that are pooled."""
         pooled = (pool(states[i], numbers[i], np.array([len(i)]), poolings)[0] for i in choices)
         X: Any = np.array([columns.take(row) for row in pooled])
         if hasattr(steps[0], "feature_names_in_"):
@@ -122,10 +122,7 @@ def _parts(model: Any) -> tuple[GraphEmbeddingFeaturizer, list[Any]]:
 
 
 def _predict(regressor: Any, X: Any) -> np.ndarray:
-    predicted = np.asarray(regressor.predict(X), dtype=float).reshape(len(X), -1)
-    if predicted.shape[1] != 1:
-        raise ParameterError(f"model predicts {predicted.shape[1]} numbers; fit one for each")
-    return predicted[:, 0]
+    return one_a_row(regressor.predict(X), len(X))
 
 
 def _linear_terms(regressor: Any, X: Any) -> tuple[np.ndarray, float] | None:

@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
-from ssatom.evaluation._checks import check_target
+from ssatom.evaluation._checks import check_target, one_a_row
 from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import ParameterError
 from ssatom.structures import check_structures, structure_key
@@ -82,13 +82,13 @@ def _power(sizes: np.ndarray, difficulties: np.ndarray) -> float:
 
 
 class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
-    """Any regressor on structures, with intervals that hold a stated share of the values.
+    """Prediction intervals of a stated coverage for any regressor on structures.
 
-    Cross-validation gives an error for every training row. The interval of a prediction is that
-    error, relative to the difficulty of its row, which the stated share of the rows does not
-    exceed, times the difficulty of the new crystal: normalised conformal prediction [1]_, [2]_.
-    The difficulty is a power of the distance to the nearest training crystal in the embedding, by
-    which the errors grow, so that intervals are wide where a crystal is unlike the training set.
+    Cross-validation gives an error for every training row, which is divided by the difficulty of
+    the row. The quantile of these ratios at `coverage`, times the difficulty of a new crystal, is
+    half the width of its interval: normalised conformal prediction [1]_, [2]_. The difficulty is a
+    power, fitted to the errors, of the distance to the nearest training crystal in the embedding,
+    so that intervals are wide for crystals unlike the training set.
 
     Parameters
     ----------
@@ -110,13 +110,13 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     estimator_ : regressor
         Fitted on all rows.
     calibration_ : Calibration
-        Errors and difficulties of all rows, each as it was held out.
+        Errors and difficulties of all rows, each from the fold in which it was held out.
 
     Notes
     -----
-    The coverage is an average over crystals drawn as those of the training were. It is not that of
-    each kind of crystal, and it falls where new crystals are drawn otherwise. The errors are of
-    models fitted to a part of the rows, and a little larger than those of the model that predicts.
+    The coverage is an average over crystals from the distribution of the training set. It differs
+    between kinds of crystals, and is lower for crystals from another distribution. The errors are
+    of models fitted to a part of the rows, a little larger than those of the model that predicts.
 
     References
     ----------
@@ -153,7 +153,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit to parts of the rows for their errors, and to all rows for predictions.
+        """Fit the estimator in each fold, for the errors, and to all rows, for predictions.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         for train, test in self._folds(structures):
             model = clone(self.estimator).fit([structures[i] for i in train], y[train])
             predictions = model.predict([structures[i] for i in test])
-            errors[test] = y[test] - _column(predictions, len(test))
+            errors[test] = y[test] - one_a_row(predictions, len(test))
             difficulties[test] = Nearness(embeddings[train]).of(embeddings[test])[1]
         if (missing := np.flatnonzero(np.isnan(errors))).size:
             raise ParameterError(
@@ -207,7 +207,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "estimator_")
         structures = check_structures(X)
-        return _column(self.estimator_.predict(structures), len(structures))
+        return one_a_row(self.estimator_.predict(structures), len(structures))
 
     def predict_interval(self, X: Any) -> np.ndarray:
         """Lower and upper bounds, centred at the predictions.
@@ -220,7 +220,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of float64, shape (n_rows, 2)
-            Bounds of intervals with the present `coverage`, which needs no new fit when it is set.
+            Bounds; `coverage` may be set to another value without a new fit.
 
         Raises
         ------
@@ -241,7 +241,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         return self.predict(structures)[:, None] + half * [-1, 1]
 
     def nearest_percentile(self, X: Any) -> np.ndarray:
-        """How near the nearest training crystal is, from 0 (a copy) to 100 (far).
+        """Distance to the nearest training crystal, from 0 (a copy) to 100 (far).
 
         Parameters
         ----------
@@ -251,8 +251,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of float64, shape (n_rows,)
-            Distance to the nearest training crystal, in the embedding, as a percentile of the
-            distances of the training crystals to their nearest others.
+            Distances in the embedding, as percentiles of the distances between training crystals
+            and their nearest others.
         """
         check_is_fitted(self, "estimator_")
         return self._nearness_of(check_structures(X))[0]
@@ -286,8 +286,3 @@ def _check_coverage(coverage: Any, n_rows: int) -> float:
             f"got {n_rows}: give more rows or a lower coverage"
         )
     return coverage
-
-
-def _column(predictions: Any, n_rows: int) -> np.ndarray:
-    """One number a row, also from estimators that give a column."""
-    return np.asarray(predictions, dtype=np.float64).reshape(n_rows)

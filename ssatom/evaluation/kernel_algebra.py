@@ -98,20 +98,26 @@ def grid_line(
     return _by_decomposition(kernel, Y, folds, alphas)
 
 
+def solve_and_invert(
+    kernel: np.ndarray, alpha: float, Y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(K + αI)⁻¹ Y, and the lower half of (K + αI)⁻¹ with zeros above it."""
+    matrix = kernel.copy()
+    matrix[np.diag_indices_from(matrix)] += alpha
+    # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
+    factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
+    dual = cho_solve((factor, True), Y, check_finite=False)
+    return dual, dpotri(factor, lower=1, overwrite_c=1)[0]
+
+
 def _by_inverses(
     kernel: np.ndarray, Y: np.ndarray, folds: list[np.ndarray], alphas: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Errors and coefficients, from the inverse of K + αI for each α."""
     errors = np.empty((Y.shape[1], len(alphas), len(folds)))
     coefficients = np.empty((Y.shape[1], len(Y), len(alphas)))
-    diagonal = np.diag_indices_from(kernel)
     for a, alpha in enumerate(alphas):
-        matrix = kernel.copy()
-        matrix[diagonal] += alpha
-        # The transpose of a symmetric matrix is itself, in the order that LAPACK works in place on.
-        factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-        dual = cho_solve((factor, True), Y, check_finite=False)
-        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # lower half, the upper one is 0
+        dual, inverse = solve_and_invert(kernel, alpha, Y)
         for k, fold in enumerate(folds):
             block = inverse[np.ix_(fold, fold)]
             block += np.tril(block, -1).T

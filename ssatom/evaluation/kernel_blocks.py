@@ -1,9 +1,8 @@
 """A weight for each block of columns of a kernel, chosen by cross-validation.
 
-Columns of equal weight dilute each other: where the elements decide, a hundred columns of
-distances hide them. The distance of a kernel becomes the weighted sum of those of the blocks.
-The weights minimize the cross-validated error along its gradient, which costs the same for any
-number of blocks.
+The distance of a kernel is the weighted sum of the distances of the blocks, so that a block that
+decides a property counts more than many columns that do not. The weights minimize the error of
+cross-validation by gradient descent; the gradient takes the same time for any number of blocks.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from ssatom.evaluation.kernel_algebra import KERNELS, Kernel, pairwise_distances
+from ssatom.evaluation.kernel_algebra import KERNELS, Kernel, pairwise_distances, solve_and_invert
 from ssatom.exceptions import ParameterError
 
 Blocks = dict[Any, np.ndarray]
@@ -72,7 +70,7 @@ def _items(blocks: Any) -> Any:
 
 
 def n_weighed(n_rows: int) -> int:
-    """Rows to choose weights from, few enough to take at most three times as long."""
+    """Number of rows from which weights are chosen; they bound the time."""
     return min(n_rows, max(300, min(2 * n_rows // 3, 1000)))
 
 
@@ -86,8 +84,8 @@ def choose_weights(
 ) -> np.ndarray:
     """Weight of each block with the least mean absolute error over folds, for one kernel.
 
-    They are factors of the blocks' distances, about 1 on average over columns, such that one of
-    `gammas` is the best kernel width.
+    They are factors of the blocks' distances, about 1 on average over columns, and scaled so that
+    one of `gammas` is the best kernel width.
     """
     metric = KERNELS[kernel].metric
     distances = np.array([pairwise_distances(X[:, b], metric) for b in blocks.values()])
@@ -99,14 +97,8 @@ def choose_weights(
         start = sizes[useful] / sizes[useful].sum() / means[useful]
         error = CrossValidation(KERNELS[kernel], distances[useful], y, folds)
         bounds = [(at - 9, at + 5) for at in np.log(start)] + [(np.log(1e-8), np.log(10))]
-        found = minimize(
-            error,
-            np.log([*start, _START]),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": _ITERATIONS},
-        )
+        settings = {"jac": True, "method": "L-BFGS-B", "options": {"maxiter": _ITERATIONS}}
+        found = minimize(error, np.log([*start, _START]), bounds=bounds, **settings)
         weights[useful] = np.exp(found.x[:-1])
         width = np.log(np.average(weights[useful], weights=sizes[useful]))
         weights[useful] /= min(gammas, key=lambda gamma: abs(np.log(gamma) - width))
@@ -126,8 +118,8 @@ class CrossValidation:
         weights, alpha = np.exp(place[:-1]), np.exp(place[-1])
         total = np.tensordot(weights, self.distances, 1)
         try:
-            inverse = _inverse(self.kernel.of(total), alpha)
-            error, slope = self._slope(inverse)
+            _, lower = solve_and_invert(self.kernel.of(total), alpha, self.y)
+            error, slope = self._slope(lower + np.tril(lower, -1).T)
         except LinAlgError:  # the line search turns back
             return 1e9, np.zeros_like(place)
         of_alpha = alpha * np.trace(slope)
@@ -155,11 +147,3 @@ class CrossValidation:
             left[:, k] = columns @ residuals[k]
             right[:, k] = columns @ cho_solve(factors[k], slope, check_finite=False)
         return float(np.log(total)), left @ right.T - np.outer(right.sum(axis=1), dual)
-
-
-def _inverse(kernel: np.ndarray, alpha: float) -> np.ndarray:
-    matrix = kernel.copy()
-    matrix[np.diag_indices_from(matrix)] += alpha
-    factor = cholesky(matrix.T, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    return inverse + np.tril(inverse, -1).T

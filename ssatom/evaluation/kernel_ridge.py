@@ -1,4 +1,4 @@
-"""Kernel ridge regression whose whole grid search costs one decomposition a kernel width."""
+"""Kernel ridge regression with one decomposition of the kernel matrix for all α of a grid."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         is 200 rows or more), and then on all rows the best point of each kernel, and neighbours
         in γ and α of the best point so far until none is left; about a tenth of the time.
     blocks : {"auto"}, None, or sequence or mapping of array-like of int, default="auto"
-        Groups of columns that get a weight each; see Notes. "auto" takes them from the names of
-        the columns of a DataFrame: each layer and pooling of this package's featurizers is a
-        block, and so are its coordination numbers, those of electrons, and all other columns
-        together. Arrays have no names and are one block, and so are all columns with None. A
-        sequence or mapping holds the numbers of all columns, block by block.
+        Blocks of columns with a weight each; see Notes. "auto" takes them from the names of the
+        columns of a DataFrame: each layer and pooling of this package's featurizers is a block,
+        so are their coordination numbers and each pooling of electrons, and all other columns are
+        one. An array is one block, and with None all columns are. A sequence or mapping gives the
+        column numbers of each block.
     n_jobs : int, default=None
         Threads that compute distances; None is one, -1 all. The decompositions use the threads
         of the linear algebra library.
@@ -107,18 +107,16 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     float64. There is no intercept, as in scikit-learn's KernelRidge: far from all rows the
     prediction is 0.
 
-    Columns of equal weight dilute each other: few columns that decide a property are lost among
-    hundreds that do not. With several blocks of columns b the distance is Σ_b w_b d_b, d_b the
-    distance between the columns of a block, and all w_b are chosen together with α by descent
-    along the gradient of the mean absolute error over the same folds, on two thirds of the
-    rows, 300 to 1,000 of them. The grid is then searched with these weights. They are such that
-    the best γ is one of `gammas`, and are about 1 on average. It makes the coarse search two to
-    three times as long.
+    A few columns that decide a property count little among hundreds that do not. With several
+    blocks b of columns the distance is therefore Σ_b w_b d_b, where d_b is the distance in the
+    columns of block b. The weights w_b and α minimize the mean absolute error over the same
+    folds, on two thirds of the rows (at least 300, at most 1,000), by gradient descent. They are
+    about 1 on average, and scaled so that the best γ is one of `gammas`. The grid is then searched
+    with these weights. A coarse search takes two to three times as long with blocks.
 
-    A kernel matrix is positive semi-definite; eigenvalues that rounding made negative count
-    as 0. Relative errors are about 1e-16 times the condition number of K + αI, which reaches
-    n/α: for the smallest α of Table I only a few digits agree with another way of computing, as
-    with scikit-learn itself.
+    Eigenvalues that rounding made negative count as 0. Relative errors are about 1e-16 times the
+    condition number of K + αI, which reaches n/α: for the smallest α of Table I only a few digits
+    agree with other algorithms, scikit-learn's included.
 
     References
     ----------
@@ -185,7 +183,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
             If `X` is no finite two-dimensional array.
         """
         if np.asarray(y).ndim == 1 and len(getattr(X, "shape", ())) == 2 and X.shape[0] > 1:
-            check_target(y, X.shape[0])  # with our words before scikit-learn's
+            check_target(y, X.shape[0])  # before scikit-learn's checks, whose messages say less
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         self._fit([self], X, check_target(y, len(X))[:, None], groups)
         return self

@@ -1,4 +1,4 @@
-"""How far a property reaches: its error over the layers that features take in."""
+"""The range of a property: its error over the layers that features are taken from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOCAL_STEPS = 2
 
 @dataclass(frozen=True)
 class Locality:
-    """Errors of a property over layer settings, and what they say of its range.
+    """Errors of a property over layer settings, and the range that follows from them.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class Locality:
 
     @property
     def n_steps(self) -> int:
-        """Steps along the graph that features have to see; see `reading`."""
+        """Number of steps along the graph that suffices; see `reading`."""
         return len(self._smallest()) - 1
 
     @property
     def reading(self) -> str:
-        """One sentence: what range suffices.
+        """The range that suffices, in a sentence.
 
-        It is the smallest one whose error is above that of the best by no more than one standard
+        It is the smallest one whose error exceeds the lowest error by no more than one standard
         error of their difference over the random splits.
         """
         smallest, best = self._smallest(), self._best()
@@ -125,24 +125,24 @@ def measure_locality(
     n_jobs: int | None = None,
     progress_bar: bool = True,
 ) -> Locality:
-    """Find out how far a property reaches, by the layers that its prediction needs.
+    """Measure the range of a property, by the layers that its prediction needs.
 
-    Hidden states of the encoder's layer n know their surroundings up to n steps along the graph.
-    Joining layers 0, 01, 012 and so on and measuring the error of each shows whether the property
-    is settled nearby, the paper's reading of its Figs. 10 and 11 [1]_.
+    A hidden state of layer n depends on the surroundings up to n steps along the graph. The error
+    is measured with the layers 0, 01, 012 and so on. A property is local if more layers do not
+    lower it, as in Figs. 10 and 11 of the paper [1]_.
 
     Parameters
     ----------
     rows : list of Structure, or of pairs of Structure and site index
-        Crystals, or sites for a property of sites.
+        Crystals; pairs for a property of sites.
     y : array-like of float, shape (n_rows,)
         The property.
     weights : str, path, PretrainedEncoder or None, default=None
         As for the featurizers; None is the default set.
     groups : array-like, shape (n_rows,), default=None
-        Such as reduced formulas; adds splits where no group is on both sides.
+        Such as reduced formulas; adds splits where no group is in both parts.
     model : regressor, default=None
-        None is kernel ridge, Table I searched from coarse to fine.
+        None is ``KernelRidgeCV(search="coarse-to-fine")``.
     n_seeds : int, default=5
         Splits of each kind.
     unit : str, default=""

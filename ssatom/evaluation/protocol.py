@@ -1,4 +1,4 @@
-"""The paper's protocol: splits, scaling, hyper-parameters, metrics, over and over."""
+"""The paper's protocol: repeated splits with scaling, choice of hyper-parameters and scores."""
 
 from __future__ import annotations
 
@@ -26,11 +26,48 @@ from ssatom.embeddings.choices import Weights
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
+from ssatom.shared_docs import SharedDocs
 from ssatom.splits import KINDS, check_kinds, split_rows
 from ssatom.structures import check_sites, check_structures, structure_key
 from ssatom.validation import column, number, whole_number
 
+_shared_docs = SharedDocs("""
+features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
+    Of structures or sites. The model gets the names of a DataFrame's columns, from which
+    `KernelRidgeCV` takes its blocks. Or the structures (pairs of structure and site) themselves,
+    for a `model` that takes them, such as `NEGNNRegressor`.
+groups : array-like, shape (n_rows,)
+    Such as reduced formulas. Grouped splits also keep groups together in the folds inside
+    the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
+folds : array-like, shape (n_rows,)
+    Official folds of the data: the one in which each row is tested.
+model : estimator
+    Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
+    `random_state`, if it has one, becomes the seed of the split.
+n_seeds : int
+    Splits of each kind, with seeds 0, 1, …
+test_size : float
+    Share of rows (of groups, for grouped splits) in the test part.
+splits : sequence of {"random", "grouped", "official"}
+    Kinds of splits; None is the official folds if there are `folds`, and else random ones,
+    and grouped ones if there are groups.
+scale : bool
+    Shift and scale each feature to mean 0 and variance 1 over the training part; structures
+    are never scaled.
+name : str
+    Name of the features, for the result file.
+weights : str, path or PretrainedEncoder
+    Weights that made the features, for the result file; None for features without weights.
+keep_predictions : bool
+    Keep row numbers and predictions of the test parts.
+n_jobs : int
+    Processes over splits; None is one, -1 as many as cores.
+progress_bar : bool
+    Show splits done.
+""")
 
+
+@_shared_docs
 def evaluate(
     features: Any,
     y: Any,
@@ -52,53 +89,24 @@ def evaluate(
 ) -> EvaluationResult:
     """Measure how well features predict a property, by the paper's protocol.
 
-    For each seed the rows are split 8:2; a scaler and a model, which chooses its hyper-parameters
-    by cross-validation, are fitted on the training part alone; the test part is scored [1]_.
-    Beside random splits there are grouped ones, where no group is in both parts: rows of one
-    formula resemble each other, so that random splits underestimate the error.
+    For each seed the rows are split 8:2. A scaler and a model, which chooses its hyper-parameters
+    by cross-validation, are fitted on the training part alone, and the test part is scored [1]_.
+    In grouped splits no group is in both parts: rows of one formula are similar, so that random
+    splits underestimate the error for new formulas.
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
-        Of structures or sites; the model gets the names of a DataFrame's columns, from which
-        `KernelRidgeCV` knows the blocks that it weighs; or the structures (pairs of structure
-        and site) themselves, for a `model` that takes them, such as `NEGNNRegressor`.
+    {features}
     y : array-like of float, shape (n_rows,)
         Labels.
-    groups : array-like, shape (n_rows,), default=None
-        Such as reduced formulas. Grouped splits also keep groups together in the folds inside
-        the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
-    folds : array-like, shape (n_rows,), default=None
-        Official folds of the data: the one in which each row is tested.
-    model : estimator, default=None
-        Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
-        `random_state`, if it has one, becomes the seed of the split.
-    n_seeds : int, default=5
-        Splits of each kind, with seeds 0, 1, …
-    test_size : float, default=0.2
-        Share of rows (of groups, for grouped splits) in the test part.
-    splits : sequence of {"random", "grouped", "official"}, default=None
-        Kinds of splits; None is the official folds if there are `folds`, and else random ones,
-        and grouped ones if there are groups.
-    scale : bool, default=True
-        Shift and scale each feature to mean 0 and variance 1 over the training part; structures
-        are never scaled.
-    name : str, default=None
-        What the features are called, for the result file.
+    {groups, folds, model, n_seeds, test_size, splits, scale, name}
     data : mapping, default=None
         Where rows come from, for the result file: such as name, target and hash.
-    weights : str, path or PretrainedEncoder, default=None
-        Weights that made the features, for the result file, as for the featurizers; None means
-        here that none did.
+    {weights}
     result_file : path, default=None
         JSON file to which each finished split is added at once. If there is one of the same
         evaluation already, only missing splits are computed.
-    keep_predictions : bool, default=False
-        Keep row numbers and predictions of the test parts.
-    n_jobs : int, default=None
-        Processes over splits; None is one, -1 as many as cores.
-    progress_bar : bool, default=True
-        Show splits done.
+    {keep_predictions, n_jobs, progress_bar}
 
     Returns
     -------
@@ -108,9 +116,9 @@ def evaluate(
     Raises
     ------
     ParameterError
-        If labels are NaN, constant or of another length, or a parameter is not allowed; also if
-        the result file belongs to another evaluation or is something else, which is never
-        overwritten. A half-written one is done again, with a warning.
+        If labels are NaN, constant or of another length, a parameter is not allowed, or the
+        result file holds anything else than this evaluation; such a file is not overwritten. A
+        half-written one is replaced, with a warning.
 
     References
     ----------
@@ -148,6 +156,7 @@ def evaluate(
     return results["y"]
 
 
+@_shared_docs
 def evaluate_columns(
     features: Any,
     targets: Mapping[str, Any],
@@ -169,34 +178,21 @@ def evaluate_columns(
 ) -> dict[str, EvaluationResult]:
     """Evaluate one set of features on several labels of the same rows.
 
-    The numbers are those of `evaluate` on each label; with `KernelRidgeCV` they take hardly
-    longer than one, since the decompositions are shared.
+    The numbers are those of `evaluate` on each label. With `KernelRidgeCV` they take hardly more
+    time than one label, since the labels share the decompositions.
 
     Parameters
     ----------
-    features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
-        As for `evaluate`.
+    {features}
     targets : mapping of str to array-like of float, shape (n_rows,)
         Labels by name, all of them known in all rows.
-    groups : array-like, shape (n_rows,), default=None
-        As for `evaluate`; so are `folds` to `name`.
-    folds : array-like, shape (n_rows,), default=None
-    model : regressor, default=None
-    n_seeds : int, default=5
-    test_size : float, default=0.2
-    splits : sequence of str, default=None
-    scale : bool, default=True
-    name : str, default=None
+    {groups, folds, model, n_seeds, test_size, splits, scale, name}
     data : mapping of str to mapping, default=None
-        By the same names, as for `evaluate`.
-    weights : str, path, PretrainedEncoder or None, default=None
-        As for `evaluate`.
+        Where rows come from, by the same names.
+    {weights}
     result_files : mapping of str to path, default=None
-        By the same names, as for `evaluate`.
-    keep_predictions : bool, default=False
-        As for `evaluate`; so are `n_jobs` and `progress_bar`.
-    n_jobs : int, default=None
-    progress_bar : bool, default=True
+        JSON files by the same names, as `result_file` of `evaluate`.
+    {keep_predictions, n_jobs, progress_bar}
 
     Returns
     -------
@@ -230,12 +226,10 @@ def evaluate_columns(
     model = KernelRidgeCV() if model is None else model
     scaled = scale and X.ndim == 2
     run = _Run(X, names, sha256, columns, groups, folds, model, test_size, scaled, keep_predictions)
-    files = {} if result_files is None else dict(result_files)
+    files, data = dict(result_files or {}), data or {}
+    settings = _settings(name, weights, X.shape)
     kept = {
-        target: EvaluationResult(
-            run.identity(target),
-            _settings(name, None if data is None else data.get(target), weights, X.shape),
-        )
+        target: EvaluationResult(run.identity(target), {**settings, "data": data.get(target)})
         for target in columns
     }
     done = {
@@ -316,7 +310,7 @@ class _Run:
         }
 
     def identity(self, target: str) -> dict[str, Any]:
-        """All that decides the numbers of a split, apart from its kind and seed."""
+        """What decides the numbers of a split, apart from its kind and seed."""
         params = self.model.get_params()
         kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
         return {
@@ -347,21 +341,15 @@ def _ordered(done: dict[tuple[str, str, int], SplitScores], target: str) -> list
     return sorted(mine, key=lambda split: (KINDS.index(split.kind), split.seed))
 
 
-def _settings(
-    name: str | None,
-    data: Mapping[str, Any] | None,
-    weights: Weights,
-    shape: tuple[int, ...],
-) -> dict[str, Any]:
-    if weights is not None:
-        encoder = resolve_weights(weights)
-        made_by = {"name": encoder.name, "sha256": encoder.sha256}
+def _settings(name: str | None, weights: Weights, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the result file says of the features."""
+    encoder = None if weights is None else resolve_weights(weights)
     return {
         "features": name,
         "n_rows": shape[0],
         "n_features": shape[1] if len(shape) == 2 else None,
-        "data": data,
-        "weights": None if weights is None else made_by,
+        "data": None,
+        "weights": encoder and {"name": encoder.name, "sha256": encoder.sha256},
         "folds_of_grouped_splits": "grouped, if the model's fit takes groups",
         "standard_deviation": "over seeds, n - 1 in the denominator",
         "ssatom": ssatom.__version__,

@@ -34,8 +34,8 @@ def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float
     Returns
     -------
     dict of float
-        "mae", "mse", "r2" and "pcc"; the last is NaN where either is constant, R² where there
-        are fewer than two rows.
+        "mae", "mse", "r2" and "pcc". PCC is NaN if labels or predictions are constant, R² if
+        there are fewer than two rows.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def score_predictions(y: np.ndarray, predictions: np.ndarray) -> dict[str, float
 
 _FORMAT = "ssatom-evaluation"
 _VERSION = 1
-_HEAD = '{\n "format": "' + _FORMAT + '"'  # how every one of our files begins
+_HEAD = '{\n "format": "' + _FORMAT + '"'  # the beginning of every result file
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class SplitScores:
         On the test rows; mae in the unit of the label, mse in its square. PCC is NaN where all
         predictions are equal.
     best_params : dict
-        Chosen hyper-parameters; empty for a model that chooses none.
+        Hyper-parameters that the model chose; empty for a model that chooses none.
     cv_score : float
-        Cross-validation score of the choice, NaN for a model without.
+        Their cross-validation score; NaN for a model without one.
     seconds : float
         Time to fit and predict.
     test_rows, predictions : list or None
@@ -109,7 +109,7 @@ class SplitScores:
 
 @dataclass
 class EvaluationResult:
-    """Scores of all splits, with what they were taken on.
+    """Scores of all splits, and what was evaluated.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class EvaluationResult:
         What decides the numbers: hashes of features, labels and groups, and the model.
         A result file is resumed only by an evaluation of the same identity.
     settings : dict
-        What else there is to know: names, data file and weights with their hashes, versions.
+        Names, data file and weights with their hashes, versions.
     splits : list of SplitScores
         By kind and seed.
 
@@ -149,14 +149,14 @@ class EvaluationResult:
         return list(dict.fromkeys(split.kind for split in self.splits))
 
     def values(self, metric: str = "mae", kind: str = "random") -> np.ndarray:
-        """One metric over the splits of one kind.
+        """One metric of each split of one kind.
 
         Parameters
         ----------
         metric : {"mae", "mse", "r2", "pcc"}, default="mae"
-            Which.
+            The metric.
         kind : str, default="random"
-            Of the splits.
+            Kind of the splits.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class EvaluationResult:
         return pd.DataFrame([{n: getattr(s, n) for n in names} for s in self.splits], columns=names)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result file, at one stroke: a reader sees the old one or the new one.
+        """Write the result file in one step: a reader sees the old one or the new one.
 
         Parameters
         ----------
@@ -281,7 +281,7 @@ def resume(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> list[Sp
 
 
 def _parse(path: Path) -> EvaluationResult | None:
-    """The result in a file, None if the file is the beginning of one."""
+    """The result in a file; None if the file is incomplete."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if not text.startswith(_HEAD) and not _HEAD.startswith(text):
         raise ParameterError(
@@ -296,19 +296,16 @@ def _parse(path: Path) -> EvaluationResult | None:
             )
         if content["n"] != len(content["splits"]):
             return None
-        splits = [_split(row) for row in content["splits"]]
+        for row in content["splits"]:
+            row |= {name: math.nan for name in (*METRIC_NAMES, "cv_score") if row[name] is None}
+        splits = [SplitScores(**row) for row in content["splits"]]
     except (json.JSONDecodeError, KeyError, TypeError):
         return None
     return EvaluationResult(content["identity"], content["settings"], splits)
 
 
-def _split(row: dict[str, Any]) -> SplitScores:
-    numbers = {name: math.nan for name in (*METRIC_NAMES, "cv_score") if row[name] is None}
-    return SplitScores(**{**row, **numbers})
-
-
 def plain(value: Any) -> Any:
-    """The value with what JSON lacks made plain: arrays, NumPy's numbers, NaN (as null)."""
+    """The value as JSON can hold it: arrays as lists, NumPy's numbers as Python's, NaN as None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

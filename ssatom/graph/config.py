@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
 from typing import Any
 
 from ssatom.exceptions import ParameterError
+from ssatom.validation import number, one_of, whole_number
 
 NEIGHBOR_KINDS = ("nearest", "smooth")
-_NUMBERS = {
-    "max_neighbors": Integral,
-    "cutoff": Real,
-    "shell_tolerance": Real,
-    "basis_step": Real,
-    "basis_width": Real,
-}
 _OF_NEAREST = ("max_neighbors", "shell_tolerance")  # settings without a meaning for "smooth"
 
 
@@ -27,9 +19,9 @@ class GraphConfig:
     Parameters
     ----------
     neighbors : {"nearest", "smooth"}, default="nearest"
-        Which neighbours a site listens to. "nearest": the nearest ones, where the shell that does
-        not fit as a whole shares the places that are left. "smooth": all within the cutoff, each
-        weighed by (cos(π d / cutoff) + 1) / 2, so that none comes or goes with a jump.
+        Neighbours of a site. "nearest": the nearest ones; a shell that does not fit as a whole
+        shares the places that are left. "smooth": all within the cutoff, each with the weight
+        (cos(π d / cutoff) + 1) / 2, which is continuous in the distance d.
     max_neighbors : int, default=12
         Number of places for neighbours, the sum of a site's edge weights. Of "nearest" alone.
     cutoff : float, default=8.0
@@ -74,18 +66,12 @@ class GraphConfig:
     directions: bool = False
 
     def __post_init__(self) -> None:
-        if self.neighbors not in NEIGHBOR_KINDS:
-            raise ParameterError(
-                f"neighbors={self.neighbors!r} is unknown; allowed: {', '.join(NEIGHBOR_KINDS)}"
-            )
-        for name, kind in _NUMBERS.items():
-            value = getattr(self, name)
-            known = isinstance(value, kind) and not isinstance(value, bool)
-            if not known or not 0 < float(value) < math.inf:
-                what = "int" if kind is Integral else "number"
-                raise ParameterError(f"{name}={value!r} must be a positive {what}")
-            # Python's own, since NumPy's do not go onto a card.
-            object.__setattr__(self, name, int(value) if kind is Integral else float(value))
+        one_of("neighbors", self.neighbors, NEIGHBOR_KINDS)
+        # The card holds Python's numbers, not NumPy's.
+        places = whole_number("max_neighbors", self.max_neighbors, least=1)
+        object.__setattr__(self, "max_neighbors", places)
+        for name in ("cutoff", "shell_tolerance", "basis_step", "basis_width"):
+            object.__setattr__(self, name, number(name, getattr(self, name), "(0, inf)"))
         for name in self._without_meaning():
             if getattr(self, name) != getattr(type(self), name):
                 raise ParameterError(

@@ -14,10 +14,19 @@ from torch import Tensor, nn
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
+from ssatom.shared_docs import SharedDocs
 from ssatom.structures import StructureArrays
+from ssatom.validation import number
 
 TASKS: dict[str, type[PretrainingTask]] = {}
 """Every task that can be asked for by its name."""
+
+shared_docs = SharedDocs()
+# The section of tasks without other settings.
+shared_docs.entries["parameters_section"] = """Parameters
+----------
+weight : float, default=1.0
+    Factor of the loss in the sum over tasks."""
 
 _LARGEST = float(np.finfo(np.float16).max)  # targets are kept to half precision
 
@@ -115,8 +124,7 @@ class PretrainingTask(ABC):
         TASKS[name] = cls
 
     def __init__(self, *, weight: float = 1.0) -> None:
-        if not weight > 0:
-            raise ParameterError(f"task {self.name}: weight={weight!r} must be positive")
+        number(f"task {self.name}: weight", weight, "(0, inf)")
         self.weight = weight
 
     def __str__(self) -> str:
@@ -132,7 +140,7 @@ class PretrainingTask(ABC):
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         """Make the module that maps hidden states to predictions.
 
-        Its first values follow from the seed of the run, and its dropout where it is
+        The seed of the run decides its first values, and its dropout if that is
         `ssatom.repeatable.Dropout`.
 
         Parameters
@@ -212,22 +220,15 @@ class PretrainingTask(ABC):
     def checked_targets(self, arrays: StructureArrays) -> np.ndarray:
         """`compute_targets`, whose rows must be as many as `target_rows` says, and finite."""
         found = self.compute_targets(arrays)
-        n_rows = len(arrays.numbers) if self.target_rows == "site" else 1
+        of_sites = self.target_rows == "site"
+        n_rows, rows = (len(arrays.numbers), "each site") if of_sites else (1, "the structure")
         numbers = isinstance(found, np.ndarray) and found.dtype.kind in "fiub"
-        self._must(
-            "compute_targets",
-            f"an array of numbers of shape ({n_rows}, k), one row for "
-            f"{'each site' if self.target_rows == 'site' else 'the structure'}",
-            numbers and found.ndim == 2 and len(found) == n_rows and found.shape[1] > 0,
-            found,
-        )
+        fits = numbers and found.ndim == 2 and len(found) == n_rows and found.shape[1] > 0
+        shape = f"an array of numbers of shape ({n_rows}, k), one row for {rows}"
+        self._must("compute_targets", shape, fits, found)
         small = bool((np.abs(found.astype("f8")) <= _LARGEST).all())  # False for NaN
-        self._must(
-            "compute_targets",
-            f"finite numbers of at most {_LARGEST:g}, best of about unit spread",
-            small,
-            found,
-        )
+        size = f"finite numbers of at most {_LARGEST:g}, best of about unit spread"
+        self._must("compute_targets", size, small, found)
         return found
 
     def checked_corrupt(self, masked: MaskedBatch, generator: torch.Generator) -> MaskedBatch:
@@ -235,12 +236,9 @@ class PretrainingTask(ABC):
         found = self.corrupt(masked, generator)
         self._must("corrupt", "a MaskedBatch", isinstance(found, MaskedBatch), found)
         distances, n_edges = found.noised_distances, len(found.graphs.distances)
-        self._must(
-            "corrupt",
-            f"noised_distances of shape ({n_edges},), one for each edge, or None",
-            distances is None or _has_shape(distances, n_edges),
-            distances,
-        )
+        fits = distances is None or _has_shape(distances, n_edges)
+        shape = f"noised_distances of shape ({n_edges},), one for each edge, or None"
+        self._must("corrupt", shape, fits, distances)
         return found
 
     def checked_result(

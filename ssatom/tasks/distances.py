@@ -8,40 +8,49 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress, shared_docs
+from ssatom.validation import number
 
 __all__ = ["DenoiseTask", "DistanceTask"]
 
 
 class _PairHead(nn.Module):
-    """Classes of pairs of sites, the same in either order."""
+    """Predictions for the two sites of edges, in either order alike; `distances` is optional."""
 
-    def __init__(self, hidden_dim: int, graph_config: GraphConfig) -> None:
+    def __init__(
+        self, hidden_dim: int, config: GraphConfig, n_outputs: int, *, distances: bool = False
+    ) -> None:
         super().__init__()
-        self.basis = GaussianDistanceBasis(graph_config)
+        self.basis = GaussianDistanceBasis(config)
         self.layers = nn.Sequential(
-            Linear(2 * hidden_dim, hidden_dim),
+            Linear(2 * hidden_dim + distances * config.edge_dim, hidden_dim),
             nn.ReLU(),
-            Linear(hidden_dim, graph_config.edge_dim),
+            Linear(hidden_dim, n_outputs),
         )
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.layers(torch.cat([first + second, first * second], dim=1))
+    def forward(self, first: Tensor, second: Tensor, distances: Tensor | None = None) -> Tensor:
+        pair = [first + second, first * second]
+        if distances is not None:
+            pair.append(self.basis(distances))
+        return self.layers(torch.cat(pair, dim=1))
 
 
+def _ends(hidden: list[Tensor], masked: MaskedBatch, edges: Tensor) -> list[Tensor]:
+    """Last hidden states of the two sites of edges."""
+    pairs = masked.graphs.edge_index.index_select(1, edges)
+    return [hidden[-1].index_select(0, sites) for sites in pairs]
+
+
+@shared_docs
 class DistanceTask(PretrainingTask, name="distance"):
     """Recover the bin of hidden distances, one class a Gaussian centre, with cross-entropy.
 
     The head sees the last hidden states of the two sites, in either order alike.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -51,44 +60,24 @@ class DistanceTask(PretrainingTask, name="distance"):
     """
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        return _PairHead(hidden_dim, graph_config)
+        return _PairHead(hidden_dim, graph_config, graph_config.edge_dim)
 
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
-        first, second = (
-            hidden[-1].index_select(0, sites)
-            for sites in masked.graphs.edge_index.index_select(1, masked.hidden_edges)
-        )
-        bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[masked.hidden_edges])
-        return classify(head(first, second), bins)
+        edges = masked.hidden_edges
+        bins = cast(_PairHead, head).basis.bins(masked.graphs.distances[edges])
+        return classify(head(*_ends(hidden, masked, edges)), bins)
 
 
-_MAX_EDGES = 4096  # scored in one batch; the head would else cost as much as a convolution
-
-
-class _NoiseHead(nn.Module):
-    """What noise did to the distance of two sites, the same in either order."""
-
-    def __init__(self, hidden_dim: int, graph_config: GraphConfig) -> None:
-        super().__init__()
-        self.basis = GaussianDistanceBasis(graph_config)
-        self.layers = nn.Sequential(
-            Linear(2 * hidden_dim + graph_config.edge_dim, hidden_dim),
-            nn.ReLU(),
-            Linear(hidden_dim, 1),
-        )
-
-    def forward(self, first: Tensor, second: Tensor, distances: Tensor) -> Tensor:
-        pair = [first + second, first * second, self.basis(distances)]
-        return self.layers(torch.cat(pair, dim=1))
+_MAX_EDGES = 4096  # scored in one batch; for more the head would cost as much as a convolution
 
 
 class DenoiseTask(PretrainingTask, name="denoise"):
     """Predict the noise in distances, with a Huber loss.
 
-    Every site is displaced, its periodic images alike, and the network sees the distances between
-    the displaced sites. From the last hidden states of two sites and their noisy distance, the
-    head predicts the noise in units of its standard deviation. Right is an error below 0.5; a
-    prediction of zero is right in 38 % of the cases.
+    Every site is displaced together with its periodic images, and the network gets the distances
+    between the displaced sites. From the last hidden states of two sites and their noisy distance,
+    the head predicts the noise in units of its standard deviation. Errors below 0.5 count as
+    right; a prediction of zero is right in 38 % of the cases.
 
     Parameters
     ----------
@@ -118,8 +107,7 @@ class DenoiseTask(PretrainingTask, name="denoise"):
 
     def __init__(self, noise: float = 0.2, *, weight: float = 1.0) -> None:
         super().__init__(weight=weight)
-        if not noise > 0:
-            raise ParameterError(f"task denoise: noise={noise!r} must be positive, in Å")
+        number("task denoise: noise", noise, "(0, inf)")
         self.noise = noise
 
     def corrupt(self, masked: MaskedBatch, generator: torch.Generator) -> MaskedBatch:
@@ -142,16 +130,12 @@ class DenoiseTask(PretrainingTask, name="denoise"):
         )
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
-        return _NoiseHead(hidden_dim, graph_config)
+        return _PairHead(hidden_dim, graph_config, 1, distances=True)
 
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         edges = masked.drawn_edges
         if edges is None:
             edges = masked.hidden_edges[:0]
-        first, second = (
-            hidden[-1].index_select(0, sites)
-            for sites in masked.graphs.edge_index.index_select(1, edges)
-        )
         seen = masked.visible_distances[edges]
         off = (seen - masked.graphs.distances[edges]) / self.noise
-        return regress(head(first, second, seen), off[:, None])
+        return regress(head(*_ends(hidden, masked, edges), seen), off[:, None])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.elements import (
@@ -19,7 +16,7 @@ from ssatom.elements import (
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, shared_docs
 
 __all__ = ["ElementTask", "GroupTask", "PeriodTask"]
 
@@ -28,16 +25,7 @@ class _ElementTask(PretrainingTask):
     """Class of the hidden element of each masked site, from the last hidden state."""
 
     n_classes: int
-
-    def __init__(self, *, weight: float = 1.0) -> None:
-        super().__init__(weight=weight)
-        # Class of each atomic number, with a place for the mask that is never looked up.
-        self._classes = F.pad(torch.from_numpy(self._class_table()), (1, 0))
-
-    @staticmethod
-    @abstractmethod
-    def _class_table() -> np.ndarray:
-        """Classes of the elements from hydrogen on, counted from 0."""
+    _classes: np.ndarray  # of the elements from hydrogen on, counted from 0
 
     def make_head(self, hidden_dim: int, graph_config: GraphConfig) -> nn.Module:
         return Linear(hidden_dim, self.n_classes)
@@ -45,19 +33,17 @@ class _ElementTask(PretrainingTask):
     def evaluate(self, head: nn.Module, hidden: list[Tensor], masked: MaskedBatch) -> TaskResult:
         numbers = masked.graphs.numbers[masked.masked_sites]
         logits = head(hidden[-1].index_select(0, masked.masked_sites))
-        return classify(logits, self._classes.to(numbers.device)[numbers])
+        return classify(logits, torch.from_numpy(self._classes).to(numbers.device)[numbers - 1])
 
 
 _ELEMENTS = np.arange(1, MAX_ATOMIC_NUMBER + 1)
 
 
+@shared_docs
 class ElementTask(_ElementTask, name="element"):
     """Recover masked elements themselves, 100 classes, with cross-entropy.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -67,21 +53,16 @@ class ElementTask(_ElementTask, name="element"):
     """
 
     n_classes = MAX_ATOMIC_NUMBER
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return _ELEMENTS - 1
+    _classes = _ELEMENTS - 1
 
 
+@shared_docs
 class PeriodTask(_ElementTask, name="period"):
     """Recover the period of masked sites, 9 classes, with cross-entropy.
 
     Lanthanides and actinides count as periods of their own.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -91,19 +72,14 @@ class PeriodTask(_ElementTask, name="period"):
     """
 
     n_classes = N_PERIODS
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return period_numbers(_ELEMENTS) - 1
+    _classes = period_numbers(_ELEMENTS) - 1
 
 
+@shared_docs
 class GroupTask(_ElementTask, name="group"):
     """Recover the group of masked sites, 18 classes, with cross-entropy.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -113,7 +89,4 @@ class GroupTask(_ElementTask, name="group"):
     """
 
     n_classes = N_GROUPS
-
-    @staticmethod
-    def _class_table() -> np.ndarray:
-        return group_numbers(_ELEMENTS) - 1
+    _classes = group_numbers(_ELEMENTS) - 1

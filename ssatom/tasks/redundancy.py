@@ -1,4 +1,4 @@
-"""A task without targets: units of a layer are made uncorrelated."""
+"""A task without targets: make the units of a layer uncorrelated."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from torch import Tensor, nn
 
 from ssatom.graph import GraphConfig
 from ssatom.masking import MaskedBatch
-from ssatom.tasks.base import PretrainingTask, TaskResult
+from ssatom.tasks.base import PretrainingTask, TaskResult, shared_docs
 
 __all__ = ["RedundancyTask"]
 
 _HIGH = 0.3  # correlation from which two units count as redundant
 
 
+@shared_docs
 class RedundancyTask(PretrainingTask, name="redundancy"):
     """Make the units of every layer uncorrelated over the sites.
 
-    The loss is the mean squared correlation of two units of a layer. Distances between
-    embeddings, from which kernels are made, then count no direction many times over. Right are
-    pairs of units whose correlation is below 0.3.
+    The loss is the mean squared correlation of two units of a layer. Correlated units would count
+    one property several times in the distances that kernels are made of. Pairs of units with a
+    correlation below 0.3 count as right.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     References
     ----------
     Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction" (2021),
-    10.48550/arXiv.2103.03230; here without a second view, which the other tasks stand in for.
+    10.48550/arXiv.2103.03230; here without a second, distorted view of the input.
 
     Examples
     --------

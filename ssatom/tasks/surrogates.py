@@ -1,4 +1,4 @@
-"""Tasks that predict from every layer what can be counted from the structure alone."""
+"""Tasks that predict from every layer what can be computed from the structure alone."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import numpy as np
 import spglib
 import torch
 from pymatgen.core import Element
+from scipy.special import erfc
 from torch import Tensor, nn
 
 from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
-from ssatom.exceptions import ParameterError
-from ssatom.graph import GraphConfig
+from ssatom.graph import GraphConfig, find_neighbors
 from ssatom.masking import MaskedBatch
 from ssatom.repeatable import Linear
 from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
-from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress
+from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress, shared_docs
+from ssatom.validation import number
 from ssatom.warn import ignore_for_good
 
-__all__ = ["AnglesTask", "CrystalSystemTask", "DensityTask", "RadialTask"]
+__all__ = ["AnglesTask", "CrystalSystemTask", "DensityTask", "PotentialTask", "RadialTask"]
+
+_CUTOFF = 9.0  # Å, of the electrostatic potential
+_DAMPING = 0.25  # 1/Å
 
 
 class _LayersHead(nn.Module):
-    """One small network that every layer's state goes through, each brought to the same scale."""
+    """A small network, the same for every layer; each state is brought to the same scale before."""
 
     def __init__(self, hidden_dim: int, n_outputs: int) -> None:
         super().__init__()
@@ -81,7 +85,7 @@ class RadialTask(SurrogateTask, name="radial"):
     Parameters
     ----------
     cutoff : float, default=6.0
-        Largest r, Å; it may lie beyond the neighbours that the network sees.
+        Largest r, Å; it may exceed the cutoff of the graphs.
     weight : float, default=1.0
         Factor of the loss in the sum over tasks.
 
@@ -102,8 +106,7 @@ class RadialTask(SurrogateTask, name="radial"):
 
     def __init__(self, cutoff: float = 6.0, *, weight: float = 1.0) -> None:
         super().__init__(weight=weight)
-        if not cutoff >= 1:
-            raise ParameterError(f"task radial: cutoff={cutoff!r} must be at least 1, in Å")
+        number("task radial: cutoff", cutoff, "[1, inf)")
         self.cutoff = cutoff
         self._grid = 1.0 + 0.2 * np.arange(int((cutoff - 1) / 0.2 + 1e-6) + 1)
         self._gas = 0.05 * 4 * np.pi * self._grid**2 * np.sqrt(2 * np.pi) * self._width
@@ -117,16 +120,14 @@ class RadialTask(SurrogateTask, name="radial"):
         return (found / self._gas).reshape(len(found), -1)
 
 
+@shared_docs
 class AnglesTask(SurrogateTask, name="angles"):
     """Predict coordination number and bond angles of each site from every layer.
 
     The targets are those of `ssatom.surroundings.bond_angles`, the number divided by 4 and the
     shares times 3. Huber loss; right where the root of the mean squared error is below 0.5.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -145,16 +146,56 @@ class AnglesTask(SurrogateTask, name="angles"):
         return found
 
 
+@shared_docs
+class PotentialTask(SurrogateTask, name="potential"):
+    """Predict charge, electrostatic potential and energy of each site from every layer.
+
+    A site's charge is the mean electronegativity of the crystal less its own, in units of the
+    spread over the elements, so that crystals are neutral; the potential is Wolf's damped sum to
+    9 Å [1]_, times 3 Å. Huber loss; right where the root of the mean squared error is below 0.5.
+
+    {parameters_section}
+
+    References
+    ----------
+    .. [1] Wolf et al., J. Chem. Phys. 110, 8254 (1999), 10.1063/1.478738
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.structures import StructureArrays
+    >>> from ssatom.tasks import PotentialTask
+    >>> coords = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> salt = StructureArrays(4.12 * np.eye(3), np.array([55, 17]), coords)  # CsCl
+    >>> PotentialTask().compute_targets(salt).round(2)
+    array([[ 1.91, -2.83, -1.8 ],
+           [-1.91,  2.83, -1.8 ]])
+    """
+
+    target_rows = "site"
+    n_values = 3
+
+    def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
+        """Charges, potentials and energies of the sites, shape (n_sites, 3)."""
+        electronegativity = property_table()[arrays.numbers, 1]
+        charges = electronegativity.mean() - electronegativity
+        found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_CUTOFF))
+        shift = erfc(_DAMPING * _CUTOFF) / _CUTOFF
+        terms = erfc(_DAMPING * found.distances) / found.distances - shift
+        n_sites = len(charges)
+        potentials = np.bincount(found.centers, charges[found.neighbors] * terms, n_sites)
+        potentials = potentials - charges * (shift + 2 * _DAMPING / np.sqrt(np.pi))
+        return np.column_stack([charges, 3 * potentials, charges * potentials])
+
+
+@shared_docs
 class DensityTask(SurrogateTask, name="density"):
     """Predict volume per atom and mass density from the mean state of every layer.
 
     Logarithms, in units of 0.5; Huber loss. Right where the root of the mean squared error is
     below 0.5.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     Examples
     --------
@@ -180,16 +221,14 @@ class DensityTask(SurrogateTask, name="density"):
         return (values - self._center)[None] / 0.5
 
 
+@shared_docs
 class CrystalSystemTask(SurrogateTask, name="crystal_system"):
     """Predict the crystal system from the mean state of every layer, 7 classes, cross-entropy.
 
     Spglib finds it with a tolerance of 0.01 Å, which takes milliseconds for a structure of tens
     of sites; structures whose symmetry cannot be found do not count.
 
-    Parameters
-    ----------
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    {parameters_section}
 
     References
     ----------
