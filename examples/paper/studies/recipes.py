@@ -58,7 +58,8 @@ class Recipe:
         settings = dict(self.settings)
         graph = {name: settings.pop(name) for name in ("neighbors", "cutoff")}
         renamed = {("start" if k == "initialization" else k): v for k, v in settings.items()}
-        return repr({"graph_config": GraphConfig(**graph), **renamed})
+        text = repr({"graph_config": GraphConfig(**graph), **renamed})
+        return text.replace(", directions=False", "")
 
 
 def _from_base(name: str, change: str, **settings: Any) -> Recipe:
