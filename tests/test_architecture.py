@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "electrons": "kernels structures elements",
     "tasks": "repeatable structures elements graph surroundings masking",
     "weights": "files repeatable encoder elements structures graph",
-    "embeddings": "devices structures elements graph weights",
+    "embeddings": "kernels devices structures elements graph weights",
     "pretraining": (
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"

@@ -17,6 +17,7 @@ from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
+from ssatom.kernels import run
 from ssatom.structures import SEEN, StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
@@ -246,12 +247,21 @@ class _Engine:
         for kind, graphs_of in kinds:
             keys = [key for key, row in new.items() if isinstance(row, kind)]
             n_edges = [new[key].n_edges for key in keys]
-            for places in batches(n_edges, self.batch_size, _MAX_EDGES):
-                chosen = [keys[i] for i in places]
-                graphs = graphs_of([new[key] for key in chosen])
-                rows = self._split(self.states(graphs), graphs)
-                for key, row in zip(chosen, rows, strict=True):
-                    yield key, CachedRow(row, new[key].remarks)
+            parts = list(batches(n_edges, self.batch_size, _MAX_EDGES))
+            found: list[list[np.ndarray]] = [[] for _ in parts]
+
+            def work(
+                start: int, stop: int, graphs_of=graphs_of, keys=keys, parts=parts, found=found
+            ) -> None:
+                for i in range(start, stop):
+                    graphs = graphs_of([new[keys[place]] for place in parts[i]])
+                    found[i] = list(self._split(self.states(graphs), graphs))
+
+            one_by_one = [(i, i + 1) for i in range(len(parts))]
+            run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])
+            for places, rows in zip(parts, found, strict=True):
+                for place, row in zip(places, rows, strict=True):
+                    yield keys[place], CachedRow(row, new[keys[place]].remarks)
 
     def _assemble(self, rows: Sequence[_Searched]) -> CrystalGraphs:
         return self.converter.assemble([r.arrays for r in rows], [r.pairs for r in rows])

@@ -1,5 +1,6 @@
 """Compiled loops for what takes the time: gated messages, sums over edges, neighbour search."""
 
+from ssatom.kernels._threads import run
 from ssatom.kernels.available import loops_serve, loops_work
 from ssatom.kernels.directional import directional_units
 from ssatom.kernels.edges import EdgeBands, Edges
@@ -26,6 +27,7 @@ __all__ = [
     "loops_serve",
     "loops_work",
     "relu",
+    "run",
     "soft_steps",
     "spherical_harmonics",
     "weighted_sums",

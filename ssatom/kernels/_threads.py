@@ -63,8 +63,8 @@ def run(work: Callable[[int, int], object], ranges: list[tuple[int, int]]) -> No
     Parameters
     ----------
     work : callable
-        Of the first item and the one behind the last. It must not hold Python's lock, and no two
-        ranges may write to one place.
+        Of the first item and the one behind the last. No two ranges may write to one place; a
+        range that holds Python's lock keeps the other threads waiting. It may call `run` itself.
     ranges : list of (int, int)
         From `split`.
     """
