@@ -80,11 +80,11 @@ def test_a_radial_initialization_trains_and_is_told_apart(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"initialization": "radical"}, "one of random, radial"),
+        ({"initialization": "radical"}, "allowed: 'random', 'radial'"),
         ({"element_features": "cgcnn"}, "give element_features='magpie'"),
         ({"hidden_dim": 32}, "hidden_dim of at least 44"),
         ({"residual": True}, "no residual layers"),
-        ({"element_features": "none"}, "one of cgcnn, distinct, magpie"),
+        ({"element_features": "none"}, "allowed: 'cgcnn', 'distinct', 'magpie'"),
     ],
 )
 def test_impossible_initializations_are_refused(settings: dict, words: str) -> None:
