@@ -45,7 +45,7 @@ def expected() -> np.ndarray:
     return featurizer().transform(STRUCTURES)
 
 
-def check(features: Any) -> None:
+def assert_expected(features: Any) -> None:
     np.testing.assert_allclose(np.asarray(features, float), expected(), rtol=2e-3, atol=2e-3)
 
 
@@ -97,12 +97,12 @@ CELLS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("kind", CELLS)
 def test_cells_in_python_and_in_frames(kind: str) -> None:
     cells = CELLS[kind]
-    check(featurizer().transform(cells))
+    assert_expected(featurizer().transform(cells))
     frame = pd.DataFrame({"gap": GAPS, "crystal": pd.Series(cells, dtype=object)})
     labels = featurizer().feature_labels()
-    check(featurizer().featurize_dataframe(frame.copy(), "crystal", pbar=False)[labels])
+    assert_expected(featurizer().featurize_dataframe(frame.copy(), "crystal", pbar=False)[labels])
     for column in ("crystal", ["crystal"]):
-        check(ColumnTransformer([("ssatom", featurizer(), column)]).fit_transform(frame))
+        assert_expected(ColumnTransformer([("ssatom", featurizer(), column)]).fit_transform(frame))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CELLS if kind not in ("document",)])
@@ -111,7 +111,7 @@ def test_cells_in_polars(kind: str) -> None:
     cells = CELLS[kind] if kind != "dict" else list(map(bare_dict, STRUCTURES))
     frame = pl.DataFrame({"gap": GAPS, "crystal": cells})
     for column in ("crystal", ["crystal"]):
-        check(ColumnTransformer([("ssatom", featurizer(), column)]).fit_transform(frame))
+        assert_expected(ColumnTransformer([("ssatom", featurizer(), column)]).fit_transform(frame))
     assert featurizer().transform(frame["crystal"]).shape == expected().shape
 
 
@@ -228,7 +228,7 @@ def write(kind: str, folder: Path) -> Path:
 def test_files(kind: str, tmp_path: Path) -> None:
     path = write(kind, tmp_path)
     records = list(read_structures(path))
-    check(featurizer().transform([record.structure for record in records]))
+    assert_expected(featurizer().transform([record.structure for record in records]))
     if "trajectory" not in kind and "values" not in kind:
         assert [record.source for record in records] == IDS
     if not any(word in kind for word in ("trajectory", "id to", "monty dict")):
@@ -242,7 +242,7 @@ def test_files(kind: str, tmp_path: Path) -> None:
     command = ["featurize", str(path), "--layers", "01", "--no-progress", "-o", str(output)]
     done = CliRunner().invoke(app, [*command, *chosen])
     assert done.exit_code == 0, done.output
-    check(pd.read_csv(output)[featurizer().feature_labels()])
+    assert_expected(pd.read_csv(output)[featurizer().feature_labels()])
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
@@ -261,8 +261,10 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 def test_frames_as_pandas_reads_them(kind: str, tmp_path: Path) -> None:
     frame = READERS[kind](write(kind, tmp_path))
     labels = featurizer().feature_labels()
-    check(featurizer().featurize_dataframe(frame.copy(), "structure", pbar=False)[labels])
-    check(ColumnTransformer([("ssatom", featurizer(), ["structure"])]).fit_transform(frame))
+    assert_expected(featurizer().featurize_dataframe(frame.copy(), "structure", pbar=False)[labels])
+    assert_expected(
+        ColumnTransformer([("ssatom", featurizer(), ["structure"])]).fit_transform(frame)
+    )
 
 
 def test_structure_column_of_several(tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_structure_column_of_several(tmp_path: Path) -> None:
     with pytest.raises(StructureError, match="'old', 'new' are structures"):
         list(read_structures(path))
     records = read_structures(path, structure_column="new")
-    check(featurizer().transform([record.structure for record in records])[::-1])
+    assert_expected(featurizer().transform([record.structure for record in records])[::-1])
     [bad, *_] = read_structures(path, structure_column="other", errors="keep")
     assert "alone or under 'other'; got one with the keys 'id', 'old', 'new'" in str(bad.structure)
 
@@ -329,7 +331,7 @@ def test_tables_whose_rows_all_fail(kind: str, ending: str, tmp_path: Path) -> N
     writers[ending](frame_of(CELLS["cif"]))
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
-    check(pd.read_csv(output)[featurizer().feature_labels()])
+    assert_expected(pd.read_csv(output)[featurizer().feature_labels()])
     assert sorted(file.name for file in tmp_path.iterdir()) == [path.name, "features.csv"]
 
 

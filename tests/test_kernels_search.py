@@ -30,7 +30,7 @@ def every_image(frac: np.ndarray, lattice: np.ndarray, radius: float) -> tuple:
     return centers, neighbors, distances[near], vectors[near]
 
 
-def agree(pairs: Pairs, wanted: tuple, tolerance: float = 1e-9) -> None:
+def assert_same_pairs(pairs: Pairs, wanted: tuple, tolerance: float = 1e-9) -> None:
     centers, neighbors, distances, vectors = wanted
     assert len(pairs.distances) == len(distances)
     assert (np.diff(pairs.centers) >= 0).all()
@@ -73,7 +73,7 @@ def test_same_pairs_as_every_image(crystal: tuple, radius: float) -> None:
     if len(gap) and gap.min() < 1e-7:  # on the surface, where rounding decides
         radius += 2e-6
         wanted = every_image(frac, lattice, radius)
-    agree(find_pairs(frac, lattice, radius, vectors=True), wanted)
+    assert_same_pairs(find_pairs(frac, lattice, radius, vectors=True), wanted)
 
 
 @pytest.mark.parametrize("n_sites", [1, 4, 20, 50, 300])
@@ -91,7 +91,7 @@ def test_same_pairs_as_pymatgen(n_sites: int, radius: float) -> None:
     others = (c != n) | (d > 1e-8)
     vectors = points[n] - points[c] + image @ lattice
     wanted = c[others], n[others], d[others], vectors[others]
-    agree(find_pairs(frac, lattice, radius, vectors=True), wanted)
+    assert_same_pairs(find_pairs(frac, lattice, radius, vectors=True), wanted)
 
 
 @pytest.mark.parametrize("skew", [0, 1, 37, 1000, 10**4])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -287,15 +288,17 @@ def test_networks_that_are_bad_on_their_training_rows_are_told(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_small_trainings_do_not_warn(seed: int) -> None:
-    """Warnings are errors in tests."""
     noise = np.random.default_rng(seed).normal(size=16)
     settings = {"random_state": seed, "progress_bar": False}
-    CGCNNRegressor(max_epochs=1, **settings).fit(SALTS, noise)
-    CGCNNRegressor(max_epochs=2, learning_rate=1e-7, **settings).fit(SALTS, noise**3)
-    CGCNNClassifier(max_epochs=1, **settings).fit(SALTS, noise > np.median(noise))
-    for loss in ("huber", "squared"):  # a few steps of a high rate on a few crystals
-        high = {"max_epochs": 3, "learning_rate": 0.01, "loss": loss, **settings}
-        CGCNNRegressor(**high).fit(SALTS[:8], noise[:8])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TrainingWarning)
+        CGCNNRegressor(max_epochs=1, **settings).fit(SALTS, noise)
+        CGCNNRegressor(max_epochs=2, learning_rate=1e-7, **settings).fit(SALTS, noise**3)
+        CGCNNClassifier(max_epochs=1, **settings).fit(SALTS, noise > np.median(noise))
+        for loss in ("huber", "squared"):  # a few steps of a high rate on a few crystals
+            high = {"max_epochs": 3, "learning_rate": 0.01, "loss": loss, **settings}
+            CGCNNRegressor(**high).fit(SALTS[:8], noise[:8])
+    assert [one for one in caught if issubclass(one.category, TrainingWarning)] == []
 
 
 def test_diverged_pretraining_is_told() -> None:

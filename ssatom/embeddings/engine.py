@@ -248,20 +248,25 @@ class _Engine:
             keys = [key for key, row in new.items() if isinstance(row, kind)]
             n_edges = [new[key].n_edges for key in keys]
             parts = list(batches(n_edges, self.batch_size, _MAX_EDGES))
-            found: list[list[np.ndarray]] = [[] for _ in parts]
-
-            def work(
-                start: int, stop: int, graphs_of=graphs_of, keys=keys, parts=parts, found=found
-            ) -> None:
-                for i in range(start, stop):
-                    graphs = graphs_of([new[keys[place]] for place in parts[i]])
-                    found[i] = list(self._split(self.states(graphs), graphs))
-
-            one_by_one = [(i, i + 1) for i in range(len(parts))]
-            run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])
-            for places, rows in zip(parts, found, strict=True):
+            given = [[new[keys[place]] for place in part] for part in parts]
+            for places, rows in zip(parts, self._compute_parts(graphs_of, given), strict=True):
                 for place, row in zip(places, rows, strict=True):
                     yield keys[place], CachedRow(row, new[keys[place]].remarks)
+
+    def _compute_parts(
+        self, graphs_of: Callable[[list[Any]], CrystalGraphs], parts: list[list[_New]]
+    ) -> list[list[np.ndarray]]:
+        """Rows of batches; on a CPU each thread takes whole batches."""
+        found: list[list[np.ndarray]] = [[] for _ in parts]
+
+        def work(start: int, stop: int) -> None:
+            for i in range(start, stop):
+                graphs = graphs_of(parts[i])
+                found[i] = list(self._split(self.states(graphs), graphs))
+
+        one_by_one = [(i, i + 1) for i in range(len(parts))]
+        run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])
+        return found
 
     def _assemble(self, rows: Sequence[_Searched]) -> CrystalGraphs:
         return self.converter.assemble([r.arrays for r in rows], [r.pairs for r in rows])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
@@ -67,17 +69,9 @@ class CrystalGraphEncoder(nn.Module):
     def __repr__(self) -> str:
         return f"CrystalGraphEncoder({self.config!r})"
 
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Tensor,
-        edge_attr: Tensor,
-        edge_weight: Tensor | None = None,
-        n_states: int | None = None,
-        directions: Tensor | None = None,
-    ) -> list[Tensor]:
-        """Hidden states of all layers, or of the first ones; parameters as `states_and_units`."""
-        return self.states_and_units(x, edge_index, edge_attr, edge_weight, n_states, directions)[0]
+    def forward(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """Hidden states of all layers, or of the first ones; arguments of `states_and_units`."""
+        return self.states_and_units(*args, **kwargs)[0]
 
     def states_and_units(
         self,

@@ -12,10 +12,10 @@ import numpy as np
 
 from ssatom.kernels._gate_loops import _ADDED_TOGETHER, _eight, _move, _of_eight, _spread
 from ssatom.kernels._jit import compiled, inlined
-from ssatom.kernels.harmonics import N_DEGREES, N_HARMONICS
+from ssatom.kernels.harmonics import FLOOR, N_DEGREES, N_HARMONICS
 
 _ZERO = np.float32(0)
-_FLOOR_SQUARED = np.float32(1e-6)
+_FLOOR_SQUARED = np.float32(FLOOR**2)
 
 
 @inlined

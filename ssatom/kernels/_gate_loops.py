@@ -200,6 +200,23 @@ def _spread(z, matrix, first, n_groups, row):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _add(part, total):  # type: ignore[no-untyped-def]
+    for c in range(len(part)):
+        total[c] += part[c]
+
+
+@inlined
+def _back_to_row(z, matrix, row):  # type: ignore[no-untyped-def]
+    """Gradient of an edge vector."""
+    for k in range(len(row)):
+        total = _ZERO
+        m = matrix[k * len(z) : (k + 1) * len(z)]
+        for c in range(len(z)):
+            total += z[c] * m[c]
+        row[k] = total
+
+
+@inlined
 def _move(part, total):  # type: ignore[no-untyped-def]
     for c in range(len(part)):
         total[c] += part[c]
@@ -265,18 +282,11 @@ def backward_loop(width: int) -> Any:
                             z[c + width] = up[c] * weight * by_s
                     grad_weights[e] = message
                     of_other = grad_neighbor[sources[e]]
-                    for c in range(both):
-                        of_own[c] += z[c]
-                    for c in range(both):
-                        of_other[c] += z[c]
+                    _add(z, of_own)
+                    _add(z, of_other)
                     _spread(z, part, first[e], groups[e], rows[e])
                     if len(grad_rows) > 0:
-                        for k in range(grad_rows.shape[1]):
-                            total = _ZERO
-                            m = matrix[k * both : (k + 1) * both]
-                            for c in range(both):
-                                total += z[c] * m[c]
-                            grad_rows[e, k] = total
+                        _back_to_row(z, matrix, grad_rows[e])
                 n_added += offsets[i + 1] - offsets[i]
                 # A sum of sums loses fewer digits than one long sum.
                 if n_added >= _ADDED_TOGETHER or i == blocks[b + 1] - 1:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssatom.kernels._threads import run, split
-from ssatom.kernels.edges import Edges
-from ssatom.kernels.harmonics import N_DEGREES, N_HARMONICS
+from ssatom.kernels.edges import Edges, arrays
+from ssatom.kernels.harmonics import FLOOR, N_DEGREES, N_HARMONICS
 
 _WORTH_A_THREAD = 500  # edges
-_FLOOR = 1e-3  # of a length; its root has no slope at zero
 
 
 def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics: Tensor) -> Tensor:
@@ -62,11 +60,7 @@ def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics:
     columns = harmonics.to(radial.dtype).unbind(1)
     squares = [edges.sum_by("target", parts * y[:, None]).square() for y in columns]
     degrees = [sum(squares[n**2 : (n + 1) ** 2]) for n in range(N_DEGREES)]
-    return torch.cat(degrees, dim=1).add(_FLOOR**2).sqrt().to(neighbor.dtype)  # type: ignore[arg-type]
-
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [x.detach().contiguous().numpy() for x in tensors]
+    return torch.cat(degrees, dim=1).add(FLOOR**2).sqrt().to(neighbor.dtype)  # type: ignore[arg-type]
 
 
 class _ByLoops(torch.autograd.Function):
@@ -79,7 +73,7 @@ class _ByLoops(torch.autograd.Function):
         learns = any(ctx.needs_input_grad)
         moments = neighbor.new_empty(n_sites if learns else 0, N_HARMONICS * width)
         lengths = neighbor.new_empty(n_sites, N_DEGREES * width)
-        given, flat, angular = _arrays(neighbor, matrix.reshape(-1), harmonics)
+        given, flat, angular = arrays(neighbor, matrix.reshape(-1), harmonics)
         found = moments.numpy(), lengths.numpy()
 
         def work(start: int, stop: int) -> None:
@@ -100,11 +94,11 @@ class _ByLoops(torch.autograd.Function):
         edges: Edges = ctx.edges
         blocks, bands = edges.blocks, tuple(edges.bands)
         loop = lengths_backward_loop(neighbor.shape[1])
-        given, flat = _arrays(neighbor, matrix.reshape(-1))
-        rest = _arrays(harmonics, moments, lengths, grad_output)
+        given, flat = arrays(neighbor, matrix.reshape(-1))
+        rest = arrays(harmonics, moments, lengths, grad_output)
         grad_neighbor = torch.zeros_like(neighbor)
         of_blocks = matrix.new_zeros(len(blocks) - 1, matrix.numel())
-        found = _arrays(grad_neighbor, of_blocks)
+        found = arrays(grad_neighbor, of_blocks)
 
         def work(start: int, stop: int) -> None:
             loop(start, stop, blocks, given, flat, bands, *rest, *found)

@@ -188,3 +188,8 @@ class Edges:
     def compiled_for(self, *tensors: Tensor) -> bool:
         """Whether compiled loops serve these edges with these tensors: float32 on a CPU."""
         return loops_serve(self.attr, self.weight, *tensors)
+
+
+def arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """Tensors as the compiled loops take them, without a copy where possible."""
+    return [x.detach().contiguous().numpy() for x in tensors]

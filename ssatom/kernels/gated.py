@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssatom.kernels._threads import run, split
-from ssatom.kernels.edges import WHOLE_ROW, Edges
+from ssatom.kernels.edges import WHOLE_ROW, Edges, arrays
 
 _WORTH_A_THREAD = 500  # edges
 
@@ -58,10 +57,6 @@ def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edge
     return _ByLoops.apply(center, neighbor, edges.attr, matrix, edges.weight, edges)
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [x.detach().contiguous().numpy() for x in tensors]
-
-
 class _ByLoops(torch.autograd.Function):
     @staticmethod
     def forward(ctx, center, neighbor, _attr, matrix, _weight, edges):  # type: ignore[override]
@@ -69,7 +64,7 @@ class _ByLoops(torch.autograd.Function):
 
         width = center.shape[1] // 2
         bands, loop = tuple(edges.bands), forward_loop(width)
-        own, other, flat = _arrays(center, neighbor, matrix.reshape(-1))
+        own, other, flat = arrays(center, neighbor, matrix.reshape(-1))
         messages = center.new_empty(len(center), width)
         out = messages.numpy()
 
@@ -91,14 +86,14 @@ class _ByLoops(torch.autograd.Function):
         edges: Edges = ctx.edges
         blocks, bands = edges.blocks, tuple(edges.bands)
         loop = backward_loop(grad_output.shape[1])
-        given = _arrays(center, neighbor, matrix.reshape(-1))
-        (upstream,) = _arrays(grad_output)
+        given = arrays(center, neighbor, matrix.reshape(-1))
+        (upstream,) = arrays(grad_output)
         grad_center, grad_neighbor = torch.zeros_like(center), torch.zeros_like(neighbor)
         of_blocks = matrix.new_zeros(len(blocks) - 1, matrix.numel())
         of_attr = ctx.needs_input_grad[2]
         grad_attr = center.new_empty(len(edges) if of_attr else 0, edges.attr.shape[1])
         grad_weight = center.new_empty(len(edges))
-        found = _arrays(grad_center, grad_neighbor, of_blocks, grad_attr, grad_weight)
+        found = arrays(grad_center, grad_neighbor, of_blocks, grad_attr, grad_weight)
 
         def work(start: int, stop: int) -> None:
             loop(start, stop, blocks, *given, bands, upstream, *found)

@@ -12,6 +12,9 @@ from torch import Tensor
 N_DEGREES, N_HARMONICS = 5, 25
 """Number of degrees, from 0 to 4, and of the harmonics of all of them."""
 
+FLOOR = 1e-3
+"""Least length over the harmonics of a degree; a root has no slope at zero."""
+
 _SQRT3, _SQRT5, _SQRT15, _SQRT35 = (math.sqrt(n) for n in (3, 5, 15, 35))
 _A3, _B3 = math.sqrt(5 / 8), math.sqrt(3 / 8)
 _A4 = math.sqrt(35 / 8)
