@@ -26,7 +26,8 @@ pretrainer.fit(structures, corpus="example crystals of ssatom")
 # ``ssatom.plots.plot_curves`` draws them all.
 
 curves = pretrainer.history_.set_index("epoch")
-axes = curves[["train_loss", "validation_loss"]].plot(figsize=(5, 3.4))
+losses = curves[["train_loss", "validation_loss"]].set_axis(["training", "validation"], axis=1)
+axes = losses.plot(figsize=(5, 3.4))
 axes.set_ylabel("sum of the cross-entropies, nats")
 axes.figure.tight_layout()
 first, last = pretrainer.history_.iloc[0], pretrainer.history_.iloc[-1]

@@ -47,6 +47,6 @@ for i, (name, axes) in enumerate(zip(queries, panels, strict=True)):
     near = found[(found["query"] == i) & (found["rank"] > 1)]
     axes.barh(near["rank"], near["distance"])
     axes.set_yticks(near["rank"], near["formula"])
-    axes.set(title=name, xlabel="distance")
+    axes.set(title=name, xlabel="distance, s.d. of the index")
     axes.invert_yaxis()
 figure.tight_layout()
