@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "shared_docs": "",
     "warn": "",
     "kernels": "",
+    "parallel": "",
     "repeatable": "kernels",
     "files": "",
     "splits": "",
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "electrons": "kernels structures elements",
     "tasks": "repeatable structures elements graph surroundings masking",
     "weights": "files repeatable encoder elements structures graph",
-    "embeddings": "kernels devices structures elements graph weights",
+    "embeddings": "kernels parallel devices structures elements graph weights",
     "pretraining": (
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"
