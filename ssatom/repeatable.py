@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ssatom.kernels import affine, linear
+from ssatom.processes import processes, total
 
 _FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
 _DRAWS = {
@@ -130,13 +131,20 @@ class SiteNorm(nn.BatchNorm1d):
     """Batch normalisation; one site alone has no variance and takes the running statistics.
 
     On a CPU the sums over a batch are written out: PyTorch's own come out with other last digits
-    for each number of threads, and a training with them.
+    for each number of threads, and a training with them. Of several processes, the batch is that
+    of all together.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows of the same shape."""
-        learns = self.training and len(x) > 1
+        several = self.training and processes()[1] > 1
+        learns = self.training and (len(x) > 1 or several)
         mean, variance = self.running_mean, self.running_var
+        if several:
+            mean, variance = self._statistics(x)
+            return torch.addcmul(
+                self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps)
+            )
         if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
             if learns:
                 return super().forward(x)
@@ -154,8 +162,13 @@ class SiteNorm(nn.BatchNorm1d):
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of a batch, which the running ones follow."""
         n, rate = len(x), self.momentum
-        mean = x.mean(dim=0)
-        variance = (x - mean).square().mean(dim=0)
+        if processes()[1] == 1:
+            mean = x.mean(dim=0)
+            variance = (x - mean).square().mean(dim=0)
+        else:
+            n = max(2, int(total(torch.tensor(n, device=x.device))))
+            mean = total(x.sum(dim=0)) / n
+            variance = total((x - mean).square().sum(dim=0)) / n
         with torch.no_grad():
             self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
             self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]

@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "warn": "",
     "kernels": "",
     "parallel": "",
-    "repeatable": "kernels",
+    "processes": "",
+    "repeatable": "kernels processes",
     "files": "",
     "splits": "",
     "recipe": "",
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "plots": "",
     "structures": "",
     "elements": "",
-    "training": "repeatable",
+    "training": "processes repeatable",
     "corpora": "files structures",
     "graph": "kernels elements structures",
     "surroundings": "structures elements graph",
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "kernels parallel devices structures elements graph weights",
     "pretraining": (
-        "files repeatable devices recipe encoder structures elements training graph masking tasks "
+        "files processes repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"
     ),
     "featurizers": "structures electrons weights embeddings",
