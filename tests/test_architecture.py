@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "kernels parallel devices structures elements graph weights",
     "pretraining": (
-        "files processes repeatable devices recipe encoder structures elements training graph masking tasks "
-        "weights embeddings"
+        "files processes repeatable devices recipe encoder structures elements training graph "
+        "masking tasks weights embeddings"
     ),
     "featurizers": "structures electrons weights embeddings",
     "negnn": "repeatable encoder",

@@ -417,7 +417,8 @@ def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch
         loader = BatchLoader(rows, np.arange(50), 8, shuffle=True, seed=5)
         shares.append([batch.tolist() for batch in loader])
         assert len(loader) == len(shares[-1]) == 3
-    assert [sum(step, []) for step in zip(*shares, strict=True)][:2] == whole[:2]
+    steps = [list(chain.from_iterable(step)) for step in zip(*shares, strict=True)]
+    assert steps[:2] == whole[:2]
     assert [share[2] for share in shares] == [[row] for row in [*whole[2], whole[2][0]]]
 
 
