@@ -215,10 +215,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 def _loky(_: contextlib.ExitStack) -> Cluster:
-    from joblib.externals.loky import get_reusable_executor
-
     def workers() -> list[psutil.Process]:
-        return list(map(psutil.Process, get_reusable_executor()._processes))
+        children = psutil.Process().children()
+        return [child for child in children if any("LokyProcess" in w for w in child.cmdline())]
 
     return Cluster(["--n-jobs", "2"], lambda: joblib.parallel_config("loky", n_jobs=2), workers)
 
@@ -301,7 +300,11 @@ def stop() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("command", [["featurize"], ["featurize", "--sites", "O"], ["index"]])
+@pytest.mark.parametrize(
+    "command",
+    [["featurize"], ["featurize", "--sites", "O"], ["index"]],
+    ids=["featurize", "sites", "index"],
+)
 def test_commands_write_the_same_bytes(
     command: list[str], corpus: Path, cluster: Cluster, cut: Callable
 ) -> None:
