@@ -370,10 +370,8 @@ def test_workers_take_no_more_processor_time(
     corpus: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That of the parts, on two workers at once, beside that of one process alone."""
-    import cloudpickle
-    from joblib.externals import cloudpickle as of_joblib
-
-    for pickler in (cloudpickle, of_joblib, *filter(None, [sys.modules.get("ray.cloudpickle")])):
+    picklers = ["cloudpickle", "joblib.externals.cloudpickle", "ray.cloudpickle"]
+    for pickler in filter(None, map(sys.modules.get, picklers)):
         pickler.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setattr(_items, "_CHUNK_STRUCTURES", 30)
     parts = list(_items.parts(_items.cut_items([corpus] * 4)))

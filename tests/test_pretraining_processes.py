@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import ssatom
 from ssatom import MaskedPretrainer, ParameterError
 from ssatom.processes import JointDraws, own_rows, share_of_mean, total
+from ssatom.training import TrainingConfig
+from ssatom.training.engine import _placement
 
 _TRAIN = """
 import sys
@@ -51,6 +54,8 @@ def test_two_processes_train_as_one_with_the_same_batches(tmp_path: Path) -> Non
     for n_devices, batch_size in ((1, 8), (2, 4)):
         folder = tmp_path / str(n_devices)
         command = [sys.executable, script, folder, n_devices, batch_size]
+        # Lightning would take these for tasks of its own.
+        environment |= {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
         done = subprocess.run(
             list(map(str, command)), env=environment, capture_output=True, text=True
         )
@@ -69,9 +74,14 @@ def test_processes_need_files() -> None:
         MaskedPretrainer(n_devices=2, progress_bar=False).fit([])
 
 
-def test_one_process_is_all() -> None:
-    import torch
+def test_notebooks_start_no_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    config = TrainingConfig(n_devices=2, checkpoint_dir=tmp_path, device="cpu")
+    with pytest.raises(ParameterError, match="a notebook is none; use a script"):
+        _placement(config)
 
+
+def test_one_process_is_all() -> None:
     device = torch.device("cpu")
     rows = np.arange(5)
     assert own_rows(rows).tolist() == rows.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -172,11 +173,17 @@ def _placement(config: TrainingConfig) -> dict[str, Any]:
     """Where to train, as Lightning takes it."""
     accelerator, _, index = config.device.partition(":")
     placement: dict[str, Any] = {"accelerator": accelerator, "devices": config.n_devices}
-    if config.n_devices == 1:
-        # Else it would take the tasks of a batch system's job for processes of this training.
-        placement["plugins"] = [LightningEnvironment()]
-        if index:
-            placement["devices"] = [int(index)]
+    # Else it would take the tasks of a batch system's job for processes of this training.
+    placement["plugins"] = [LightningEnvironment()]
+    if index:
+        placement["devices"] = [int(index)]
+    if config.n_devices > 1:
+        if hasattr(sys, "ps1"):  # Lightning would fork this process, which torch's threads forbid
+            raise ParameterError(
+                f"n_devices={config.n_devices} starts processes that run the script again, and a "
+                "notebook is none; use a script, `ssatom pretrain`, or n_devices=1"
+            )
+        placement["strategy"] = "ddp"
     return placement
 
 
