@@ -2,8 +2,8 @@
 
     python examples/benchmarks/many_workers.py --rows 10000 --n-jobs 1,2 -o many_workers.json
 
-The file repeats a small one. Each copy has a slightly larger cell, so that no cache serves it. Rates
-are of the last nine tenths: a run on a tenth of the rows, with its start, is taken off. On a
+The file repeats a small one. Each copy has a slightly larger cell, so that no cache serves it.
+Rates are of the last nine tenths: a run on a tenth of the rows, with its start, is taken off. On a
 machine that does other work, processor time tells more than seconds.
 """
 

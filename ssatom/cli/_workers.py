@@ -10,6 +10,9 @@ from typing import NamedTuple
 from ssatom.exceptions import ParameterError, SsatomError
 
 
+_WAIT = 60  # seconds, for the first worker of a cluster of dask
+
+
 class Workers(NamedTuple):
     """What stands on the command line: processes of this machine, or the address of a cluster."""
 
@@ -49,6 +52,7 @@ def _dask_client(address: str) -> Iterator[None]:
         raise _missing("dask") from None
     try:
         client = Client(address, set_as_default=True)
+        client.wait_for_workers(1, timeout=_WAIT)
     except (OSError, ValueError) as error:
         raise _unreachable("dask", address, error) from error
     with client:
@@ -81,6 +85,6 @@ def _missing(name: str) -> SsatomError:
 def _unreachable(name: str, address: str, error: Exception) -> SsatomError:
     told = str(error).splitlines()[0] if str(error) else type(error).__name__
     return SsatomError(
-        f"--{name}: there is no {name} cluster at {address!r} ({told}); start one, or correct the "
-        "address"
+        f"--{name}: there is no {name} cluster with workers at {address!r} ({told}); start one, or "
+        "correct the address"
     )
