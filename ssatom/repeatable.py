@@ -137,14 +137,10 @@ class SiteNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows of the same shape."""
-        several = self.training and processes()[1] > 1
-        learns = self.training and (len(x) > 1 or several)
+        if self.training and processes()[1] > 1:
+            return self._of_all_processes(x)
+        learns = self.training and len(x) > 1
         mean, variance = self.running_mean, self.running_var
-        if several:
-            mean, variance = self._statistics(x)
-            return torch.addcmul(
-                self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps)
-            )
         if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
             if learns:
                 return super().forward(x)
@@ -156,21 +152,26 @@ class SiteNorm(nn.BatchNorm1d):
             scale = self.weight * torch.rsqrt(variance + self.eps)
             return affine(x, scale, self.bias - mean * scale)
         if learns:
-            mean, variance = self._statistics(x)
-        return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
-
-    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of a batch, which the running ones follow."""
-        n, rate = len(x), self.momentum
-        if processes()[1] == 1:
             mean = x.mean(dim=0)
             variance = (x - mean).square().mean(dim=0)
-        else:
-            n = max(2, int(total(torch.tensor(n, device=x.device))))
-            mean = total(x.sum(dim=0)) / n
-            variance = total((x - mean).square().sum(dim=0)) / n
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
-            self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
-        return mean, variance
+            self._follow(len(x), mean, variance)
+        return self._normalized(x, mean, variance)
+
+    def _of_all_processes(self, x: Tensor) -> Tensor:
+        """Rows normalised by the statistics of the batch of all processes together."""
+        n = max(2, int(total(torch.tensor(len(x), device=x.device))))
+        mean = total(x.sum(dim=0)) / n
+        variance = total((x - mean).square().sum(dim=0)) / n
+        self._follow(n, mean, variance)
+        return self._normalized(x, mean, variance)
+
+    def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
+
+    @torch.no_grad()
+    def _follow(self, n: int, mean: Tensor, variance: Tensor) -> None:
+        """Let the running statistics follow those of a batch."""
+        rate: Any = self.momentum
+        self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr]
+        self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
