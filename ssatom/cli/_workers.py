@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ssatom.exceptions import ParameterError, SsatomError
 
-
 _WAIT = 60  # seconds, for the first worker of a cluster of dask
 
 
