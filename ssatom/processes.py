@@ -62,6 +62,18 @@ def share_of_mean(n_items: int | Tensor, device: torch.device) -> Tensor | float
     """Factor that turns a mean over this process's items into its share of the mean over all.
 
     Gradients are averaged over the processes, so the factor is 1 where all have as many items.
+
+    Parameters
+    ----------
+    n_items : int or Tensor of shape ()
+        Items of this process.
+    device : device
+        Through which the processes tell each other.
+
+    Returns
+    -------
+    Tensor or float
+        The factor.
     """
     if processes()[1] == 1:
         return 1.0
@@ -74,6 +86,16 @@ def own_rows(rows: np.ndarray) -> np.ndarray:
     """The part of a batch that this process computes; none is empty.
 
     Of fewer rows than processes, some are computed twice.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (n,)
+        Rows of all processes.
+
+    Returns
+    -------
+    ndarray of int
+        Those of this process.
 
     Examples
     --------

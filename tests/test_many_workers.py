@@ -244,23 +244,25 @@ def _ray(stack: contextlib.ExitStack) -> Cluster:
 
     address = "127.0.0.1:6399"
     command = ["start", "--head", "--block", "--port=6399", "--num-cpus=2"]
-    command += ["--include-dashboard=false", "--object-store-memory=80000000"]
+    command += ["--node-ip-address=127.0.0.1", "--object-store-memory=80000000"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
     head = subprocess.Popen(
-        [sys.executable, "-m", "ray.scripts.scripts", *command, "--disable-usage-stats"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "ray.scripts.scripts", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RAY_raylet_start_wait_time_s": "300"},
+    )
     stack.callback(head.wait)
     stack.callback(head.terminate)
 
     @contextlib.contextmanager
     def context() -> Iterator[None]:
-        for last in [False] * 60 + [True]:
+        while True:
             try:
                 ray.init(address=address, log_to_driver=False)
                 break
             except (ConnectionError, RuntimeError):
-                if last:
-                    raise
+                assert head.poll() is None, "ray did not start"
                 time.sleep(2)
         register_ray()
         with joblib.parallel_config("ray", n_jobs=2):
