@@ -82,10 +82,11 @@ def run_best(context: Context) -> Report:
         results=numbers,
         tables=[Table("Our features beside all others", heads, rows), *tables],
         reading=[
-            "Ours are layers 0 to 2 of the default set (for moments all layers); of crystals pooled by "
-            "mean, standard deviation, anions and cations, and beside the columns of electrons. Kernel ridge on "
-            "them has Matérn kernels and a weight for each block of columns, chosen by "
-            "cross-validation on training rows; on rivals it has the paper's kernels and grid. "
+            "Ours are layers 0 to 2 of the default set (for moments all layers), of crystals "
+            "pooled by mean, standard deviation, anions and cations, and beside the columns of "
+            "electrons. Kernel ridge on them has Matérn kernels and a weight for each block of "
+            "columns, chosen by cross-validation on training rows; on rivals it has the paper's "
+            "kernels and grid. "
             "Untrained is the same on an encoder of the same sizes with random weights. All of "
             "this was chosen on rows that no random split of a table tests. The paper's best are "
             "its embeddings, on random splits. The last column is the mean over splits and its "
