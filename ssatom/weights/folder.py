@@ -29,7 +29,7 @@ from ssatom.structures import iter_arrays
 from ssatom.weights.card import FORMAT, WeightsCard, render_readme
 from ssatom.weights.corpus import CorpusIndex
 
-DEFAULT_WEIGHTS = "smooth-128x5-mp"
+DEFAULT_WEIGHTS = "directional-128x5-mp"
 """Name of the set that ``weights=None`` means."""
 
 _CARD = "card.json"

@@ -83,10 +83,10 @@ def run_best(context: Context) -> Report:
             "pooled by mean, standard deviation, anions and cations, and beside the columns of "
             "electrons. Kernel ridge on them has Matérn kernels and a weight for each block of "
             "columns, chosen by cross-validation on training rows; on rivals it has the paper's "
-            "kernels and grid. All of this was chosen on rows that no random split of a table tests. "
+            "kernels and grid. All of this was chosen on rows that no random split tests. "
             "The paper's best are its embeddings, on random splits.",
-            "Untrained is the embedding of an encoder of the same sizes with random weights, without "
-            "electrons. The last column is how much lower the error of the trained embedding alone "
+            "Untrained is the embedding of an encoder of the same sizes with random weights, "
+            "without electrons. The last column is how much lower the error of the trained embedding alone "
             "is: the mean over splits and its standard deviation.",
         ],
     )
