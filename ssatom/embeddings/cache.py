@@ -160,7 +160,8 @@ class DiskCache:
             values.append((key, states, remarks, _digest(key, states, remarks)))
         if self._works:
             with self._open() as connection:
-                connection.executemany(f"REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?)", values)
+                query = f"REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?)"  # noqa: S608
+                connection.executemany(query, values)
 
 
 def _digest(key: Any, row: Any, remarks: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Files: written in one step, claimed, hashed, sealed, and the settings of runs that are resumed."""
+"""Files: written in one step, claimed, hashed, sealed, and settings of runs that are resumed."""
 
 from ssatom.files.atomic import filling, is_leftover, replacing, write_json
 from ssatom.files.claims import claim, claimed
