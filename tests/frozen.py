@@ -122,32 +122,28 @@ def option(name: str) -> PretrainedEncoder:
 
 
 def exact_states(weights: PretrainedEncoder, structures: list[Structure]) -> list[np.ndarray]:
-    """States of the sites in float64, by torch alone, a structure at a time."""
+    """States of the sites in float64, by torch alone."""
     encoder = copy.deepcopy(weights.encoder).double()
     basis = GaussianDistanceBasis(weights.graph_config).double()
     n_numbers = weights.encoder.config.radial_units
     coordination = CoordinationNumbers(weights.graph_config, n_numbers).double()
-    converter = CrystalGraphConverter(weights.graph_config)
-    found = []
-    for structure in structures:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = converter.convert([structure])
-        batch = graph.to_batch()
-        x = weights.element_features.double()[batch.numbers]
-        distances, edge_weight = batch.distances.double(), batch.edge_weight.double()
-        directions = None if batch.directions is None else batch.directions.double()
-        with torch.no_grad():
-            states, units = encoder.states_and_units(
-                x, batch.edge_index, basis(distances), edge_weight, directions=directions
-            )
-            if n_numbers:
-                centers = batch.edge_index[1]
-                states.append(coordination(distances, centers, edge_weight, len(x)))
-            if units is not None:
-                states.append(units)
-        found.append(torch.cat(states, dim=1).numpy())
-    return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batch = CrystalGraphConverter(weights.graph_config).convert(structures).to_batch()
+    x = weights.element_features.double()[batch.numbers]
+    distances, edge_weight = batch.distances.double(), batch.edge_weight.double()
+    directions = None if batch.directions is None else batch.directions.double()
+    with torch.no_grad():
+        states, units = encoder.states_and_units(
+            x, batch.edge_index, basis(distances), edge_weight, directions=directions
+        )
+        if n_numbers:
+            centers = batch.edge_index[1]
+            states.append(coordination(distances, centers, edge_weight, len(x)))
+        if units is not None:
+            states.append(units)
+    ends = np.cumsum([len(structure) for structure in structures])
+    return np.split(torch.cat(states, dim=1).numpy(), ends[:-1])
 
 
 def exact_embeddings(weights: PretrainedEncoder, poolings: list[str]) -> np.ndarray:

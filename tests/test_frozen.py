@@ -66,6 +66,12 @@ def test_references_are_those_of_the_shipped_weights() -> None:
 def test_shipped_embeddings_are_the_references(name: str) -> None:
     weights, expected = weights_of(name), np.load(frozen.FROZEN / f"{name}.npz")["mean"]
     assert frozen.difference(weights, embeddings(weights)[:, 0], expected) <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_weights())
+def test_shipped_embeddings_in_float64_are_the_references(name: str) -> None:
+    weights, expected = weights_of(name), np.load(frozen.FROZEN / f"{name}.npz")["mean"]
     exact = frozen.exact_embeddings(weights, ["mean"])[:, 0]
     assert frozen.difference(weights, exact, expected) <= 1e-7
 
