@@ -20,10 +20,10 @@ PACKAGE = Path(ssatom.__file__).parent
 # The errors, the rules of parameters, the warnings and shared docstrings may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
-    "dependencies": "",
     "validation": "",
     "shared_docs": "",
     "warn": "",
+    "dependencies": "",
     "kernels": "",
     "repeatable": "kernels",
     "files": "",

@@ -39,17 +39,12 @@ def test_names_are_those_of_the_project() -> None:
 def test_lowest_versions_are_the_bounds_of_the_project() -> None:
     """With which `.ci/lowest` tests; torch has no lower build for the CPU in the tests' index."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins = {
-        name.lower().replace("_", "-"): version
-        for name, _, version in (
-            line.partition("==")
-            for line in (ROOT / "constraints-lowest.txt").open()
-            if "==" in line
-        )
-    }
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    found = (line.partition("==") for line in lines if not line.startswith("#"))
+    pins = {name.lower().replace("_", "-"): version for name, _, version in found}
     for requirement in project["dependencies"]:
         name, _, bound = requirement.partition(">=")
-        pin = pins[name.lower().replace("_", "-")].strip()
+        pin = pins[name.lower().replace("_", "-")]
         assert (pin == bound or pin.startswith(f"{bound}.")) == (name != "torch"), requirement
 
 
