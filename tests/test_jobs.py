@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import pytest
 from pymatgen.core import Structure
 from typer.testing import CliRunner, Result
 
-import ssatom
 from ssatom import graph_embeddings, load_example_crystals
 from ssatom.cli import app
 from ssatom.cli._parts import PartFolder, input_stamp
@@ -30,19 +29,12 @@ from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, is_leftover
 from ssatom.files.atomic import new_name
 
-PACKAGE = Path(ssatom.__file__).parents[1]
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python from 3.12 on
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="folders of Linux")
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [*map(str, arguments), "--no-progress"])
-
-
-def python(code: str, *arguments: object) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment)
 
 
 # Folders that are whole or absent -------------------------------------------------------------
@@ -251,7 +243,7 @@ def test_files_that_may_not_grow_are_told_in_one_line(name: str, tmp_path: Path)
     """The system's own refusal; with room again, the same command ends well."""
     kills.write_inputs(tmp_path)
     output = tmp_path / kills.JOBS[name][1]
-    for megabytes in (0.0, 0.01, 0.05):
+    for megabytes in (0.0, 0.01):
         code = kills.wait(kills.start(name, tmp_path, megabytes))
         told = (tmp_path / "log").read_text()
         assert code == 1, told
@@ -267,27 +259,18 @@ def test_files_that_may_not_grow_are_told_in_one_line(name: str, tmp_path: Path)
 
 # The cache on disk -----------------------------------------------------------------------------
 
-# The module alone, without torch, so that many processes start at once.
-_CACHE = f"""
-import importlib.util, sys
-import numpy as np
-from pathlib import Path
-spec = importlib.util.spec_from_file_location("cache", {str(PACKAGE / "ssatom/embeddings/cache.py")!r})
-sys.modules["cache"] = cache = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(cache)
-disk = cache.DiskCache(Path(sys.argv[1]))
-first, n = int(sys.argv[2]), int(sys.argv[3])
 
-def row(i):
-    return cache.CachedRow(np.full((2, 3), i, np.float32), (f"remark {{i}}",))
-
-for i in range(first, first + n):
-    found = disk.get([b"%d" % i], 3)
-    if found:
-        assert (found[b"%d" % i].states == i).all()
-    else:
-        disk.put({{b"%d" % (i + j): row(i + j) for j in range(5)}})
-"""  # noqa: E501
+def share(folder: Path, first: int, n: int) -> None:
+    """Look rows up one by one, and write five where there is none."""
+    disk = DiskCache(folder)
+    for i in range(first, first + n):
+        found = disk.get([b"%d" % i], 3)
+        assert right(found)
+        if not found:
+            new = range(i, i + 5)
+            disk.put(
+                {b"%d" % j: CachedRow(np.full((2, 3), j, "f4"), (f"remark {j}",)) for j in new}
+            )
 
 
 def kept(folder: Path, n: int) -> dict[bytes, CachedRow]:
@@ -301,24 +284,27 @@ def right(rows: dict[bytes, CachedRow]) -> bool:
     )
 
 
+@FORKS
 def test_four_processes_share_a_cache(tmp_path: Path) -> None:
-    processes = [python(_CACHE, tmp_path, start, 60) for start in (0, 0, 20, 40)]
-    assert [process.wait() for process in processes] == [0] * 4
+    starts = (0, 0, 20, 40)
+    processes = [kills.fork(partial(share, tmp_path, start, 60)) for start in starts]
+    assert list(map(kills.wait, processes)) == [0] * 4
     found = kept(tmp_path, 100)
     assert len(found) == 100
     assert right(found)
 
 
-@pytest.mark.slow
+@FORKS
 def test_processes_killed_while_they_write_harm_no_row(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    DiskCache(tmp_path)
     for i in range(20):
-        process = python(_CACHE, tmp_path, 1000 * i, 10**6)
-        time.sleep(0.3 + rng.uniform(0, 0.3))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-    found = DiskCache(tmp_path).get([b"%d" % i for i in range(21_000)], 3)
-    assert len(found) > 20
+        process = kills.fork(partial(share, tmp_path, 1000 * i, 10**6))
+        time.sleep(0.02 + rng.uniform(0, 0.05))
+        os.kill(process, signal.SIGKILL)
+        assert kills.wait(process) == -signal.SIGKILL
+    found = kept(tmp_path, 30_000)
+    assert found
     assert right(found)
 
 
