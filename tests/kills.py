@@ -98,7 +98,8 @@ def start(name: str, folder: Path, megabytes: float | None = None) -> int:
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.stdout, sys.stderr = (open(i, "w", closefd=False) for i in (1, 2))  # not pytest's
+        # In place of those that pytest put there.
+        sys.stdout, sys.stderr = (open(i, "w", closefd=False) for i in (1, 2))  # noqa: SIM115
         if megabytes is not None:
             size = int(megabytes * 2**20)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
