@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
@@ -359,7 +358,9 @@ def _dumped(model: Any) -> bytes:
     try:
         data = dumps(model)
     except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
-        raise ParameterError(f"the model holds what cannot be saved ({error}); {_ALLOWED}") from error
+        raise ParameterError(
+            f"the model holds what cannot be saved ({error}); {_ALLOWED}"
+        ) from error
     if unknown := _unknown_types(data):
         raise ParameterError(
             f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
@@ -368,9 +369,9 @@ def _dumped(model: Any) -> bytes:
 
 
 _ALLOWED = (
-    "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of them "
-    "(no trees; of a search give its best_estimator_); keep others with skops.io.dump, and load them "
-    "with a list of types that you trust"
+    "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
+    "them (no trees; of a search give its best_estimator_); keep others with skops.io.dump, and "
+    "load them with a list of types that you trust"
 )
 
 
@@ -399,7 +400,7 @@ def _loaded(data: bytes, path: Path) -> Any:
 
 
 def _find_weights(entry: dict[str, Any], folder: Path) -> Any:
-    """A name, a folder or untrained weights; None where the default set still is that of fitting."""
+    """A name, a folder or untrained weights; None where the default set is that of fitting."""
     if entry["default"] and resolve_weights(None).sha256 == entry["sha256"]:
         return None
     found: Any = entry["name"]
