@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile
 
 import pandas as pd
 import sklearn
@@ -356,7 +356,7 @@ def _dumped(model: Any) -> bytes:
     from skops.io import dumps
 
     try:
-        data = dumps(model)
+        data = dumps(model, compression=ZIP_DEFLATED)
     except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
         raise ParameterError(
             f"the model holds what cannot be saved ({error}); {_ALLOWED}"

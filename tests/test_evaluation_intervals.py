@@ -225,8 +225,8 @@ def folder(salts: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
     write_structures(folder / "data.jsonl", salts["structure"], properties=properties)
     quick = ["--max-epochs", 3, "--test-size", 0.4]
     for name, options in (
-        ("one", ["-t", "K", "--estimator", "cgcnn"]),
-        ("two", ["-t", "K", "-t", "volume", "--members", 2, "--weights", "random"]),
+        ("one", ["-t", "K", "--model", "cgcnn"]),
+        ("two", [*"-t K -t volume --model negnn --members 2 --weights random".split()]),
     ):
         result = run("fit", folder / "data.jsonl", *options, *quick, "-o", folder / name)
         assert result.exit_code == 0, result.output
