@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from safetensors import SafetensorError
 from typer.testing import CliRunner, Result
 
-from ssatom import load_estimator, load_pretrained, storage
+from ssatom import load_estimator, load_pretrained
 from ssatom.cli import _items, app
 from ssatom.cli._disk import disk_error
 from ssatom.corpora import StructureRecord, write_structures
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
+from ssatom.storage import folder
 
 N = 8
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -318,7 +320,7 @@ def test_a_trained_model_is_kept_elsewhere(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert fit(data / "t.csv", "-t", "gap", "-o", "m").exit_code == 0
     before = {path.name: path.read_bytes() for path in Path("m").iterdir()}
-    write_file = storage._write_file
+    write_file = folder._write_file
 
     def full(path: Path, data: bytes) -> None:
         if tmp_path / "work" in path.absolute().parents:
@@ -326,7 +328,7 @@ def test_a_trained_model_is_kept_elsewhere(
             raise OSError(errno.EFBIG, "File too large")
         write_file(path, data)
 
-    monkeypatch.setattr(storage, "_write_file", full)
+    monkeypatch.setattr(folder, "_write_file", full)
     for output, options in (("m", ["--overwrite"]), ("new", [])):
         result = fit(data / "t.csv", "-t", "gap", "-o", output, *options)
         assert result.exit_code == 1

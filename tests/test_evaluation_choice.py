@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
@@ -121,5 +122,5 @@ def test_recommended_model(n_targets: int, structures: list, volumes: np.ndarray
     assert sorted(kernel.block_weights_) == sorted(
         f"ssatom_random-0_L{layer}_{name}" for layer in "01" for name in ("mean", "anion", "cation")
     )
-    far = model[-1].predict(1e9 + np.zeros((1, kernel.n_features_in_)))
+    far = model[-1].predict(pd.DataFrame(1e9, index=[0], columns=kernel.feature_names_in_))
     np.testing.assert_allclose(far, y.mean(axis=0, keepdims=n_targets > 1), rtol=1e-6)

@@ -38,6 +38,7 @@ from ssatom.evaluation.nearness import Nearness
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])
+NEGNN = ["--model", "negnn", "--weights", "random"]
 
 
 def linear() -> Any:
@@ -226,7 +227,7 @@ def folder(salts: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
     quick = ["--max-epochs", 3, "--test-size", 0.4]
     for name, options in (
         ("one", ["-t", "K", "--model", "cgcnn"]),
-        ("two", [*"-t K -t volume --model negnn --members 2 --weights random".split()]),
+        ("two", ["-t", "K", "-t", "volume", *NEGNN, "--members", 2]),
     ):
         result = run("fit", folder / "data.jsonl", *options, *quick, "-o", folder / name)
         assert result.exit_code == 0, result.output

@@ -44,10 +44,12 @@ from ssatom import (
     WeightsError,
     load_estimator,
     save_estimator,
-    storage,
 )
 from ssatom.files import file_sha256
 from ssatom.files.sealed import seal
+from ssatom.storage import encoders
+from ssatom.storage import folder as folders
+from ssatom.storage.trusted import TRUSTED
 from ssatom.weights import DEFAULT_WEIGHTS, list_weights, load_pretrained, random_weights
 
 
@@ -175,7 +177,7 @@ def test_shipped_weights_are_named(
     (entry,) = card["weights"].values()
     assert (entry["kind"], entry["sha256"]) == ("shipped", model.weights_sha256_)
     assert not (tmp_path / "model" / "weights").exists()
-    monkeypatch.setattr("ssatom.storage.resolve_weights", lambda *_: random_weights())
+    monkeypatch.setattr("ssatom.storage.encoders.resolve_weights", lambda *_: random_weights())
     with pytest.raises(WeightsError, match="not those of fitting"):
         load_estimator(tmp_path / "model")
 
@@ -218,10 +220,10 @@ def change_card(folder: Path, sealed: bool = True, **changes: Any) -> None:
 
 
 def test_changed_cards_are_refused(folder: Path) -> None:
-    change_card(folder, format_version=storage.FORMAT_VERSION + 1)
+    change_card(folder, format_version=folders.FORMAT_VERSION + 1)
     with pytest.raises(WeightsError, match="install a newer ssatom"):
         load_estimator(folder)
-    change_card(folder, format_version=storage.FORMAT_VERSION, sealed=False, target_names=["x"])
+    change_card(folder, format_version=folders.FORMAT_VERSION, sealed=False, target_names=["x"])
     with pytest.raises(WeightsError, match="changed after it was written"):
         load_estimator(folder)
     replace_file(folder, b"no archive")
@@ -250,7 +252,7 @@ def test_folders_of_other_things(fitted: dict, tmp_path: Path) -> None:
 
 
 def test_versions_and_upgrades_go_together() -> None:
-    assert sorted(storage.UPGRADES) == list(range(1, storage.FORMAT_VERSION))
+    assert sorted(folders.UPGRADES) == list(range(1, folders.FORMAT_VERSION))
 
 
 def test_scaled_deviations_are_kept(structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
@@ -305,8 +307,13 @@ PIPELINES = {
     "intervals of a network": lambda: ConformalRegressor(make(), cv=2, weights="random"),
 }
 
+SLOW = ("orbitals", "intervals of a network", "voting")
 
-@pytest.mark.parametrize("name", PIPELINES)
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in PIPELINES],
+)
 def test_pipelines(name: str, structures: list, volumes: np.ndarray, tmp_path: Path) -> None:
     X = pd.DataFrame({"x": structures}) if name == "columns" else structures
     model = PIPELINES[name]().fit(X, volumes)
@@ -350,9 +357,9 @@ def test_another_default_set_changes_no_saved_model(
     save_estimator(model, tmp_path / "model")
     assert load_estimator(tmp_path / "model")[0].weights is None
     other = next(name for name in list_weights() if name != DEFAULT_WEIGHTS)
-    resolve = storage.resolve_weights
+    resolve = encoders.resolve_weights
     monkeypatch.setattr(
-        storage, "resolve_weights", lambda w, *more: resolve(other if w is None else w, *more)
+        encoders, "resolve_weights", lambda w, *more: resolve(other if w is None else w, *more)
     )
     again = load_estimator(tmp_path / "model")
     assert again[0].weights == DEFAULT_WEIGHTS
@@ -405,16 +412,16 @@ def test_trusted_types_are_our_estimators() -> None:
         if isinstance(one, type) and issubclass(one, BaseEstimator)
     }
     ours.remove("ssatom.pretraining.pretrainer.MaskedPretrainer")  # it has its own folders
-    trusted = {name for name in storage.TRUSTED if name.startswith("ssatom.")}
+    trusted = {name for name in TRUSTED if name.startswith("ssatom.")}
     inside = {"Calibration", "Nearness"}
     assert {name for name in trusted if name.split(".")[-1] not in inside} == ours
-    for name in storage.TRUSTED:
+    for name in TRUSTED:
         module, _, kind = name.rpartition(".")
         assert isinstance(getattr(importlib.import_module(module), kind), type)
 
 
 def test_skops_alone_reads_a_network_too(fitted: dict, cls: type, structures: list) -> None:
-    again = skops.io.loads(skops.io.dumps(fitted[cls]), trusted=list(storage.TRUSTED))
+    again = skops.io.loads(skops.io.dumps(fitted[cls]), trusted=list(TRUSTED))
     same(fitted[cls], again, structures)
 
 
