@@ -49,6 +49,7 @@ from ssatom.files import file_sha256
 from ssatom.files.sealed import seal
 from ssatom.storage import encoders
 from ssatom.storage import folder as folders
+from ssatom.storage import parts_of as storage_parts
 from ssatom.storage.trusted import TRUSTED
 from ssatom.weights import DEFAULT_WEIGHTS, list_weights, load_pretrained, random_weights
 
@@ -402,6 +403,21 @@ def test_hostile_types_are_refused(hostile: Any, folder: Path) -> None:
         load_estimator(folder)
     assert hostile.__name__ in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_cache_in_the_file_is_not_used(
+    structures: list, volumes: np.ndarray, tmp_path: Path
+) -> None:
+    """What joblib keeps is pickled: a file must not name the place from which it is read."""
+    inner = make_pipeline(embeddings(memory=str(tmp_path)), Ridge(), memory=str(tmp_path))
+    model = VotingRegressor([("a", inner)]).fit(structures[:6], volumes[:6])
+    model.estimators_ = np.array(model.estimators_, dtype=object)
+    folder = save_estimator(Ridge().fit([[0.0], [1.0]], [0, 1]), tmp_path / "model")
+    replace_file(folder, skops.io.dumps(model))
+    again = load_estimator(folder)
+    found = [part for part in storage_parts(again) if hasattr(part, "memory")]
+    assert len(found) == 4
+    assert [part.memory for part in found] == [None] * 4
 
 
 def test_trusted_types_are_our_estimators() -> None:

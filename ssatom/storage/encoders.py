@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from ssatom.embeddings import resolve_weights
@@ -48,11 +49,19 @@ def parts_of(model: Any) -> Iterator[BaseEstimator]:
                 continue
             seen.add(id(value))
             yield value
-            value = vars(value)
-        if isinstance(value, dict):
-            value = list(value.values())
-        if isinstance(value, list | tuple):
-            waiting += reversed(value)
+        waiting += reversed(list(_inside(value)))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What a container, or an object of this package or of scikit-learn, holds."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.ravel().tolist() if value.dtype == object else ()
+    ours = type(value).__module__.split(".")[0] in ("ssatom", "sklearn")
+    return vars(value).values() if ours and hasattr(value, "__dict__") else ()
 
 
 def encoder_of(part: Any) -> PretrainedEncoder | None:

@@ -185,6 +185,9 @@ def load_estimator(folder: str | Path) -> Any:
     try:
         found = {key: find_weights(entry, folder) for key, entry in card["weights"].items()}
         model = loaded((folder / MODEL).read_bytes(), str(folder / MODEL))
+        for part in parts_of(model):
+            if hasattr(part, "memory"):
+                part.memory = None  # a cache that someone else filled would be unpickled
         attach_weights(model, found)
         model.target_names_ = card["target_names"]
     except WeightsError:
