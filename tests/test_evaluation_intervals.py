@@ -266,6 +266,22 @@ def test_commands_write_bounds(name: str, targets: list[str], folder: Path, tmp_
         assert (high > low).all()
 
 
+def test_predict_takes_a_saved_regressor_with_intervals(
+    fitted: ConformalRegressor, salts: pd.DataFrame, tmp_path: Path
+) -> None:
+    save_estimator(fitted, tmp_path / "model", target_names=["K"])
+    new = list(salts["structure"][60:64])
+    write_structures(tmp_path / "new.jsonl", new)
+    result = run("predict", tmp_path / "model", tmp_path / "new.jsonl", "-o", tmp_path / "x.csv")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert list(table)[2:] == ["K", "K_lower", "K_upper", "nearest_percentile"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        expected = fitted.predict_interval(new)
+    np.testing.assert_allclose(table[["K_lower", "K_upper"]], expected, rtol=1e-5)
+
+
 def read_some(folder: Path) -> list[Structure]:
     return [record.structure for record in read_structures(folder / "data.jsonl")][:2]
 
