@@ -141,8 +141,8 @@ def find_weights(entry: Entry, folder: Path, version: str) -> Any:
     if (now := resolve_weights(found)).sha256 != entry["sha256"]:
         raise WeightsError(
             f"weights {now.name!r} are not those of fitting: their sha256 is {now.sha256[:12]}…, "
-            f"the card says {entry['sha256'][:12]}…; install the version that saved the estimator, pip install "
-            f"ssatom=={version}, or fit again"
+            f"the card says {entry['sha256'][:12]}…; install the version that saved the estimator, "
+            f"pip install ssatom=={version}, or fit again"
         )
     return found
 
