@@ -21,7 +21,14 @@ import ssatom.kernels.edges
 from ssatom import kernels
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
-from ssatom.kernels import Edges, gated_messages, linear, loops_work, weighted_sums
+from ssatom.kernels import (
+    Edges,
+    batch_normalized,
+    gated_messages,
+    linear,
+    loops_work,
+    weighted_sums,
+)
 from ssatom.kernels._threads import run, split
 
 PACKAGE = Path(ssatom.__file__).parent
@@ -324,6 +331,56 @@ def test_views_and_read_only_arrays() -> None:
     case.index = case.index.t().contiguous().t()
     nodes = case.nodes.t().contiguous().t()
     assert torch.equal(gated_messages(nodes, case.matrix, edges_of(case)), wanted)
+
+
+# Batch normalisation ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "width"), [(2, 1), (3, 17), (64, 64), (1000, 128)])
+def test_batch_normalized(n: int, width: int) -> None:
+    rng = torch.Generator().manual_seed(n)
+    x, upstream = torch.randn(2, n, width, generator=rng).mul(3).add(1)
+    weight, bias = torch.randn(2, width, generator=rng)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        given = [part.to(dtype).requires_grad_() for part in (x, weight, bias)]
+        found = batch_normalized(*given, 1e-5)
+        gradients = torch.autograd.grad(found[0], given, upstream.to(dtype))
+        results.append([*found, *gradients])
+    variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
+    torch.testing.assert_close(results[1][1:3], [mean, variance])
+    plain = torch.nn.functional.batch_norm(
+        x.double(), None, None, weight.double(), bias.double(), training=True, eps=1e-5
+    )
+    torch.testing.assert_close(results[1][0], plain)
+    for got, right in zip(*results, strict=True):
+        assert got.dtype == torch.float32
+        # Of two rows, all of the gradient but 1e-5 is cancelled.
+        torch.testing.assert_close(got.double(), right, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_normalized_passes_nan_on() -> None:
+    x = torch.ones(3, 2)
+    x[1, 0] = torch.nan
+    normalized, *_ = batch_normalized(x, torch.ones(2), torch.zeros(2), 1e-5)
+    assert normalized[:, 0].isnan().all()
+    assert not normalized[:, 1].any()
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 8, 100])
+@pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (92, 64), (130, 3), (64, 256), (300, 140)])
+def test_gradients_of_a_linear_map(n_rows: int, n_in: int, n_out: int) -> None:
+    rng = torch.Generator().manual_seed(n_in)
+    x = torch.randn(n_rows, n_in, generator=rng, requires_grad=True)
+    weight = torch.randn(n_out, n_in, generator=rng, requires_grad=True)
+    upstream = torch.randn(n_rows, n_out, generator=rng)
+    found = torch.autograd.grad(linear(x, weight), (x, weight), upstream)
+    for got, right in zip(
+        found,
+        (upstream.double() @ weight.double(), upstream.double().t() @ x.double()),
+        strict=True,
+    ):
+        assert relative(got, right) < 1e-6
 
 
 # Sums of edge vectors --------------------------------------------------------------------------
