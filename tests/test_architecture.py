@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "validation": "",
     "shared_docs": "",
     "warn": "",
+    "dependencies": "",
     "kernels": "",
     "repeatable": "kernels",
     "files": "",
