@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ssatom.kernels import affine, linear
+from ssatom.kernels import affine, batch_normalized, linear
 from ssatom.processes import processes, total
 
 _FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
@@ -160,13 +160,13 @@ class SiteNorm(nn.BatchNorm1d):
                 return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
         assert mean is not None
         assert variance is not None
-        if not (learns or torch.is_grad_enabled()):
+        if learns:
+            normalized, *found = batch_normalized(x, self.weight, self.bias, self.eps)
+            self._follow(len(x), *found)
+            return normalized
+        if not torch.is_grad_enabled():
             scale = self.weight * torch.rsqrt(variance + self.eps)
             return affine(x, scale, self.bias - mean * scale)
-        if learns:
-            mean = x.mean(dim=0)
-            variance = (x - mean).square().mean(dim=0)
-            self._follow(len(x), mean, variance)
         return self._normalized(x, mean, variance)
 
     def _of_all_processes(self, x: Tensor) -> Tensor:

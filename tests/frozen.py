@@ -24,13 +24,13 @@ from ssatom import CGCNNClassifier, NEGNNRegressor, SimilarCrystals, write_struc
 from ssatom.elements import atomic_features
 from ssatom.embeddings import POOLINGS
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
-from ssatom.estimators import save_estimator
 from ssatom.graph import (
     CoordinationNumbers,
     CrystalGraphConverter,
     GaussianDistanceBasis,
     GraphConfig,
 )
+from ssatom.storage import save_estimator
 from ssatom.structures import structure_arrays
 from ssatom.weights import (
     CorpusIndex,

@@ -41,7 +41,7 @@ from ssatom.cli import (
     _report,
     app,
 )
-from ssatom.estimators import load_estimator
+from ssatom.storage import load_estimator
 
 _PRELOADED = (ssatom.estimators, ssatom.pretraining, _features, _fitting, _prediction, _report)
 N_CRYSTALS = 40

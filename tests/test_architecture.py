@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "tasks": "repeatable structures elements graph surroundings masking",
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "kernels parallel devices structures elements graph weights",
+    "storage": "files weights embeddings",
     "pretraining": (
         "files processes repeatable devices recipe encoder structures elements training graph "
         "masking tasks weights embeddings"

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from ssatom import GraphEmbeddingFeaturizer, SimilarCrystals, WeightsError
 from ssatom.cli import app
 from ssatom.embeddings import POOLINGS, clear_cache, embed
-from ssatom.estimators import load_estimator
 from ssatom.files.sealed import seal
+from ssatom.storage import load_estimator
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained
 
 CRYSTALS = list(frozen.crystals().values())

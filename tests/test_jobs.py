@@ -24,10 +24,10 @@ from ssatom.cli import app
 from ssatom.cli._parts import PartFolder, input_stamp
 from ssatom.embeddings import clear_cache
 from ssatom.embeddings.cache import CachedRow, DiskCache
-from ssatom.estimators.storage import CARD, FORMAT
 from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, is_leftover
 from ssatom.files.atomic import new_name
+from ssatom.storage import CARD, FORMAT
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python from 3.12 on
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="folders of Linux")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from ase.io import Trajectory, read
 from pymatgen.core import Structure
 
 from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
@@ -35,6 +34,8 @@ def _cut_frames(path: Path) -> Iterator[Piece]:
 
 
 def _read_frame(text: bytes, place: str) -> list[Entry]:
+    from ase.io import read
+
     try:
         atoms = read(StringIO(text.decode()), format="extxyz")
     except Exception as error:  # ASE raises errors of many kinds
@@ -99,6 +100,8 @@ FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_cut_frames, partial(count_piece
 
 
 def _cut_trajectory(path: Path) -> Iterator[Piece]:
+    from ase.io import Trajectory
+
     with open_binary(path) as file:
         yield from _pieces(lambda: Trajectory(file), lambda number, atoms: (f"@{number}", atoms))
 
