@@ -30,6 +30,7 @@ NAMES = {
     "requests": "requests",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
+    "skops": "skops",
     "spglib": "spglib",
     "torch": "torch",
     "tqdm": "tqdm",
