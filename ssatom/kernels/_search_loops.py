@@ -231,7 +231,8 @@ def search(frac, lattice, radius, centers, with_vectors, most):  # type: ignore[
             return TOO_MANY, counts, neighbors, distances, vectors
         if total + counts[c] > len(neighbors):
             # As many as are needed if the rest has as many as those so far.
-            length = max(total + counts[c], int(1.1 * (total + counts[c]) / (c + 1) * len(centers)))
+            length = int(1.1 * (total + counts[c]) / (c + 1) * len(centers))
+            length = max(total + counts[c], min(length, most))
             neighbors, distances = _longer(neighbors, length), _longer(distances, length)
             if with_vectors:
                 vectors = _longer(vectors, 3 * length)
