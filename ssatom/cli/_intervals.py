@@ -18,7 +18,8 @@ from ssatom.embeddings import graph_embeddings, resolve_weights
 from ssatom.estimators.storage import CARD, FORMAT
 from ssatom.evaluation.intervals import Calibration, enough
 from ssatom.evaluation.nearness import Nearness, warn_of_far
-from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.exceptions import GraphWarning, StructureError, WeightsError
+from ssatom.files import check_name
 from ssatom.weights import PretrainedEncoder
 
 COVERAGE = 0.9
@@ -79,11 +80,18 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
     """Error bars of a model that was loaded, and so verified; None if it has none."""
     if FILE not in FORMAT.read(folder / CARD)["files"]:
         return None
-    with safe_open(folder / FILE, framework="np") as file:
-        read = file.get_tensor
-        nearness = Nearness(read("embeddings"))
-        held = Calibration(nearness, read("errors"), read("difficulties"))
-        return ErrorBars(held, _encoder_of(model, file.metadata()["weights"]))
+    try:
+        with safe_open(folder / FILE, framework="np") as file:
+            read = file.get_tensor
+            nearness = Nearness(read("embeddings"))
+            held = Calibration(nearness, read("errors"), read("difficulties"))
+            name = file.metadata()["weights"]
+            check_name(folder, name)
+            return ErrorBars(held, _encoder_of(model, name))
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever odd tensors lead to
+        raise WeightsError(f"{folder / FILE} cannot be used: {error}") from error
 
 
 def calibrate(

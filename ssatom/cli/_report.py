@@ -14,6 +14,7 @@ from sklearn import metrics
 
 import ssatom
 from ssatom.cli import _intervals
+from ssatom.cli._cells import plain_cell
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.cli._screen import write_problems
@@ -126,7 +127,8 @@ def _write_files(
     folder: Path, report: dict[str, Any], held: pd.DataFrame, model: Any, rows: Rows
 ) -> None:
     figure = _FIGURES[rows.classify]
-    held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    plain = held.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell)
+    plain.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     _draw(held, rows.targets, model).savefig(folder / figure, dpi=150)
     plot_history(model.history_).savefig(folder / "history.png", dpi=150)
     write_json(folder / "report.json", report, default=str, ensure_ascii=False)

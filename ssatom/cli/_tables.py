@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from ssatom.cli._cells import plain_cells, tell_of_cells
 from ssatom.cli._parts import PartFolder
 
 _ROW_GROUP = 10_000  # rows of Parquet that are compressed together
@@ -20,13 +21,20 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal features, equal files
 
 
 def write_csv(path: Path, parts: PartFolder, schema: pa.Schema, _: dict[str, str]) -> None:
-    """Comma-separated text; numbers have the digits that give the same float32 back."""
+    """Comma-separated text; numbers have the digits that give the same float32 back.
+
+    What a spreadsheet would run stands behind an apostrophe.
+    """
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    n_changed = 0
     with path.open("wb") as file:
         file.write(",".join(schema.names).encode() + b"\n")
         with pa.csv.CSVWriter(file, schema, write_options=options) as writer:
             for table in parts.tables():
-                writer.write(table)
+                plain, n_more = plain_cells(table)
+                n_changed += n_more
+                writer.write(plain)
+    tell_of_cells(n_changed)
 
 
 def write_parquet(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[str, str]) -> None:

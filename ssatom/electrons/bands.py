@@ -70,8 +70,8 @@ def primitive(arrays: StructureArrays) -> tuple[StructureArrays, np.ndarray]:
     table, numbers = atom_table(), arrays.numbers
     if (n_orbitals := int(table.n_orbitals[numbers].sum())) > MAX_ORBITALS:
         raise StructureError(
-            f"its {len(numbers):,} sites have {n_orbitals:,} orbitals, and the electrons of at most "
-            f"{MAX_ORBITALS:,} are computed, since time grows with their cube; leave this row out",
+            f"its {len(numbers):,} sites have {n_orbitals:,} orbitals; allowed are "
+            f"{MAX_ORBITALS:,}, since time grows with their cube; leave this row out",
             formula=reduced_formula(numbers),
         )
     lattice, copy_of = _without_copies(arrays)

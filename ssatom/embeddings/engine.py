@@ -15,7 +15,7 @@ from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
-from ssatom.exceptions import ParameterError, StructureError, attempt
+from ssatom.exceptions import ParameterError, StructureError, WeightsError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.kernels import run
 from ssatom.structures import SEEN, StructureArrays, StructureLike, iter_arrays, structure_key
@@ -262,7 +262,13 @@ class _Engine:
         def work(start: int, stop: int) -> None:
             for i in range(start, stop):
                 graphs = graphs_of(parts[i])
-                found[i] = list(self._split(self.states(graphs), graphs))
+                states = self.states(graphs)
+                if not np.isfinite(states.sum(dtype=np.float64)):
+                    raise WeightsError(
+                        f"the weights {self.weights.name!r} give numbers that are not finite; use "
+                        "other weights, or train them again"
+                    )
+                found[i] = list(self._split(states, graphs))
 
         one_by_one = [(i, i + 1) for i in range(len(parts))]
         run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])

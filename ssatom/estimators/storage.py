@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
+from pymatgen.core import Lattice, Structure
 from safetensors.torch import load_file, save_file
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
@@ -24,11 +24,18 @@ from ssatom.estimators._nodes import Embeddings, LayerEncoder, RawFeatures
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
 from ssatom.exceptions import ParameterError, WeightsError
-from ssatom.files import CardFormat, filling
+from ssatom.files import CardFormat, check_name, filling
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
-from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
+from ssatom.weights import (
+    PretrainedEncoder,
+    check_sizes,
+    copy_weights,
+    list_weights,
+    load_pretrained,
+    random_weights,
+)
 
 FORMAT_VERSION = 5
 """Version of the folder's format; raise it with every change of files or fields."""
@@ -172,7 +179,7 @@ def save_estimator(
         save_file(_tensors_of(model), new / _TENSORS)
         model.history_.to_csv(new / _HISTORY, index=False, lineterminator="\n")
         if own and weights is not None and weights.folder is not None:
-            shutil.copytree(weights.folder, new / _WEIGHTS / weights.name)
+            copy_weights(weights.folder, new / _WEIGHTS / weights.name)
         card["files"] = FORMAT.hashes(new, (_TENSORS, _HISTORY))
         FORMAT.write(new / CARD, json.loads(json.dumps(card, allow_nan=False)))
     if not own:  # the weights of the estimator before
@@ -214,15 +221,16 @@ def load_estimator(folder: str | Path) -> Any:
     """
     folder = Path(folder)
     card = FORMAT.read(folder / CARD)
-    FORMAT.verify(folder, card["files"])
+    FORMAT.verify(folder, card.get("files"), needed=(_TENSORS, _HISTORY))
     try:
         model = _build(card, folder)
+        model.history_ = pd.read_csv(folder / _HISTORY, float_precision="round_trip")
+        model.target_names_ = card["target_names"]
+        _check_once(model)
     except WeightsError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever a card of odd values leads to
         raise WeightsError(f"{folder}: card and tensors do not fit together: {error}") from error
-    model.history_ = pd.read_csv(folder / _HISTORY, float_precision="round_trip")
-    model.target_names_ = card["target_names"]
     return model
 
 
@@ -311,9 +319,13 @@ def _how_to_find(weights: PretrainedEncoder) -> dict[str, Any]:
 def _build(card: dict[str, Any], folder: Path) -> Any:
     """The estimator of a card, and of the tensors beside it."""
     weights = _find_weights(card["weights"], folder)
-    parameters, fitted = card["parameters"], card["fitted"]
+    parameters, fitted = dict(card["parameters"]), card["fitted"]
     if parameters.get("weights") == _AS_FITTED:
-        parameters = {**parameters, "weights": weights}
+        parameters["weights"] = weights
+    elif parameters.get("weights") not in (None, "random"):
+        raise ValueError(f"the parameter weights is {parameters['weights']!r:.60}")
+    if parameters.pop("memory", None) is not None:
+        raise ValueError("it names a place for a cache, which would be written to")
     model: Any = _CLASSES[card["class"]](**parameters)
     for name in _PLAIN:
         setattr(model, name, fitted[name])
@@ -345,9 +357,26 @@ def _find_weights(weights: dict[str, Any] | None, folder: Path) -> Any:
     """What `weights_` was: a name, a folder, or untrained weights; None for raw features."""
     if weights is None:
         return None
+    check_name(folder, weights["name"])
+    if weights["kind"] == "shipped" and weights["name"] not in list_weights():
+        raise WeightsError(
+            f"{folder}: the weights {weights['name']!r:.60} do not come with this ssatom; install "
+            "the version that fitted the model"
+        )
     if weights["kind"] == "folder":
         return str((folder / _WEIGHTS / weights["name"]).resolve())
     return random_weights(weights["seed"]) if weights["kind"] == "random" else weights["name"]
+
+
+def _check_once(model: Any) -> None:
+    """Predict one crystal, so that parts that do not fit together show at once."""
+    salt = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    device = model.device
+    model.set_params(device="cpu")
+    predicted = model.predict([(salt, 0)] if model.level_ == "site" else [salt])
+    model.set_params(device=device)
+    if predicted.dtype.kind == "f" and not np.isfinite(predicted).all():
+        raise ValueError("it predicts numbers that are not finite")
 
 
 def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, Any]) -> None:
@@ -360,6 +389,9 @@ def _restore_modules(model: Any, tensors: dict[str, Tensor], fitted: dict[str, A
         return module.eval().requires_grad_(False)
 
     config, tuned = NEGNNConfig(**fitted["network"]), fitted.get("tuned_encoder")
+    check_sizes(config, tensors)
+    if tuned:
+        check_sizes(EncoderConfig(**tuned), tensors)
     features = tensors.pop("element_features") if tuned else None
     model.networks_, model._tuned_encoders = [], []
     for i in range(fitted["n_networks"]):

@@ -33,7 +33,7 @@ def find_pairs(
     radius: float,
     *,
     centers: np.ndarray | None = None,
-    vectors: bool = True,
+    vectors: bool = True,  # noqa: ARG001
     max_pairs: int | None = None,
 ) -> Pairs:
     """The same pairs as `ssatom.kernels.find_pairs`, vectors included.
