@@ -14,10 +14,9 @@ from sklearn import metrics
 
 import ssatom
 from ssatom.cli import _intervals
-from ssatom.cli._cells import plain_cell
 from ssatom.cli._fitting import Rows
 from ssatom.cli._prediction import column_names, columns_of, predict_rows
-from ssatom.cli._screen import write_problems
+from ssatom.cli._screen import plain_cell, write_problems
 from ssatom.corpora._names import printable
 from ssatom.estimators import save_estimator
 from ssatom.exceptions import GraphWarning, unwrap

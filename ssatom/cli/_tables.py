@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ssatom.cli._cells import plain_cells, tell_of_cells
 from ssatom.cli._parts import PartFolder
+from ssatom.cli._screen import plain_cell, say
 
 _ROW_GROUP = 10_000  # rows of Parquet that are compressed together
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal features, equal files
@@ -31,10 +31,28 @@ def write_csv(path: Path, parts: PartFolder, schema: pa.Schema, _: dict[str, str
         file.write(",".join(schema.names).encode() + b"\n")
         with pa.csv.CSVWriter(file, schema, write_options=options) as writer:
             for table in parts.tables():
-                plain, n_more = plain_cells(table)
+                plain, n_more = _plain(table)
                 n_changed += n_more
                 writer.write(plain)
-    tell_of_cells(n_changed)
+    if n_changed:
+        say(
+            f"warning: {n_changed:,} texts begin with =, +, - or @; in CSV they stand behind an "
+            "apostrophe, so that no spreadsheet runs them (Parquet keeps them as they are)",
+            err=True,
+        )
+
+
+def _plain(table: pa.Table) -> tuple[pa.Table, int]:
+    """A table with `plain_cell` of all texts, and how many of them changed."""
+    n_changed = 0
+    for i, field in enumerate(table.schema):
+        if field.type == pa.string():
+            texts = table.column(i).to_pylist()
+            plain = [None if text is None else plain_cell(text) for text in texts]
+            if plain != texts:
+                n_changed += sum(a != b for a, b in zip(plain, texts, strict=True))
+                table = table.set_column(i, field, pa.array(plain, pa.string()))
+    return table, n_changed
 
 
 def write_parquet(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[str, str]) -> None:
