@@ -54,7 +54,7 @@ SALT = {"lattice": [[4, 0, 0], [0, 4, 0], [0, 0, 4]], "numbers": [11, 17],
         "frac": [[0, 0, 0], [0.5, 0.5, 0.5]]}  # fmt: skip
 
 
-class Fault(AssertionError):
+class FaultError(AssertionError):
     """A case that ends otherwise than in finite numbers or an error of ours."""
 
 
@@ -183,7 +183,7 @@ def crystal_case(rng: random.Random, folder: Path, seeds: Seeds) -> str:
             row = {"lattice": lattice.tolist(), "numbers": numbers, "frac": frac.tolist()}
             rows.append(changed(rng, row) if rng.random() < 0.2 else row)
     if _features(rows) == "refused":
-        raise Fault("a good crystal beside a bad one is lost")
+        raise FaultError("a good crystal beside a bad one is lost")
     return "features"
 
 
@@ -235,7 +235,7 @@ def folder_case(rng: random.Random, folder: Path, seeds: Seeds) -> str:
         return "refused"
     finally:
         if _listing(target) != before:
-            raise Fault("using the folder changed it")
+            raise FaultError("using the folder changed it")
     return "features"
 
 
@@ -287,7 +287,7 @@ def _features(rows: list[Any]) -> str:
 
 def _check_finite(numbers: Any) -> None:
     if not np.isfinite(np.asarray(numbers, dtype=float)).all():
-        raise Fault("numbers that are not finite")
+        raise FaultError("numbers that are not finite")
 
 
 def _listing(folder: Path) -> list[tuple[str, int]]:
@@ -305,10 +305,10 @@ def run_case(number: int, seed: int, folder: Path, seeds: Seeds, kinds: list[str
             outcome = KINDS[kind](rng, folder, seeds)
         left = {path.name for path in folder.iterdir()}
         if len(left) > 1:
-            raise Fault(f"files are left behind: {sorted(left)}")
+            raise FaultError(f"files are left behind: {sorted(left)}")
         odd = [w for w in caught if w.category is RuntimeWarning]
         if odd:
-            raise Fault(f"a warning of a library: {odd[0].message} ({odd[0].filename})")
+            raise FaultError(f"a warning of a library: {odd[0].message} ({odd[0].filename})")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return kind, outcome

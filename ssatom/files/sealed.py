@@ -157,8 +157,10 @@ class CardFormat:
         """
         if not isinstance(files, dict) or any(name not in files for name in needed):
             raise WeightsError(f"{folder}: the card does not name all files; {self.remedy}")
-        for name in files:
+        for name, expected in files.items():
             check_name(folder, name)
+            if not isinstance(expected, str):
+                raise WeightsError(f"{folder}: the card has no hash of {name!r:.60}")
         for name, expected in files.items():
             path = folder / name
             if not path.is_file():
