@@ -354,16 +354,12 @@ def hook(event, args):
     elif event in WRITES:
         seen.append(f"{event} {args[0]}")
 sys.addaudithook(hook)
-import ssatom
-from ssatom import CGCNNRegressor, GraphEmbeddingFeaturizer, load_example_crystals
+from ssatom import GraphEmbeddingFeaturizer, SimilarCrystals, load_example_crystals
 crystals = load_example_crystals()["structure"][:4]
 GraphEmbeddingFeaturizer().fit_transform(crystals)
-import ssatom.cli
-from ssatom import SimilarCrystals
 SimilarCrystals().fit(crystals).query(crystals[:1], 1)
-allowed = (".pyc", ".nbi", ".nbc")  # compiled code, beside the package
-print("\\n".join(one for one in seen if not one.rstrip("'").split(".")[-1][:3] in ("pyc", "nbi", "nbc")
-                 and "__pycache__" not in one and "/dev/null" not in one))
+import ssatom.cli
+print("\\n".join(one for one in seen if "__pycache__" not in one and "/dev/null" not in one))
 """
 
 
