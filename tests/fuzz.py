@@ -27,7 +27,8 @@ from typing import Any
 
 SECONDS = 5.0
 BYTES = 2**30
-_SILENT = 120.0  # seconds without a word after which a process counts as hung
+_SILENT = 120.0  # seconds of processor time without a word after which a process counts as hung
+_IDLE = 3600.0  # seconds without a word, and without work
 
 
 def _peak() -> int:
@@ -94,15 +95,25 @@ def watch(cases: int, seed: int, kinds: list[str]) -> list[dict[str, Any]]:
 def _listen(process: Any, told: list[dict[str, Any]]) -> str:
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        while selector.select(_SILENT):
+        spoke, worked = time.monotonic(), 0.0
+        while time.monotonic() - spoke < _IDLE and _worked(process.pid) - worked < _SILENT:
+            if not selector.select(5.0):
+                continue
             line = process.stdout.readline()
             if not line:
                 return "died"
+            spoke, worked = time.monotonic(), _worked(process.pid)
             told.append(json.loads(line))
             if told[-1]["fault"]:
                 print(f"case {told[-1]['number']}: {told[-1]['fault']}", flush=True)
     process.kill()
     return "hung"
+
+
+def _worked(pid: int) -> float:
+    """Processor time of a process, s; on a busy machine the clock tells nothing."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:

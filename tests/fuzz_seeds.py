@@ -61,11 +61,12 @@ Fe1 0 0 2.2
 
 def _crystals() -> list[Structure]:
     pair = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    packed = [[0.33, 0.67, 0.25], [0.67, 0.33, 0.75]]
     return [
         Structure(Lattice.cubic(4.12), ["Cs", "Cl"], pair),
-        Structure(Lattice.hexagonal(3.2, 5.2), ["Mg"] * 2, [[0.33, 0.67, 0.25], [0.67, 0.33, 0.75]]),
+        Structure(Lattice.hexagonal(3.2, 5.2), ["Mg", "Mg"], packed),
         Structure(Lattice.cubic(2.87), ["Fe", "Fe"], pair),
-    ]  # fmt: skip
+    ]
 
 
 class Seeds:
