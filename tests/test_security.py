@@ -340,6 +340,24 @@ def test_skewed_cell_has_the_graph_of_a_short_one(
     np.testing.assert_allclose(a.distances, b.distances, rtol=1e-5)
 
 
+def test_orbital_field_matrix_of_a_skewed_cell() -> None:
+    from ssatom import OrbitalFieldMatrixTransformer
+
+    one = {"numbers": [11], "frac": [[0, 0, 0]]}
+    skewed = [[4, 0, 0], [4000, 4, 0], [4000, 4000, 4]]
+    rows = check_structures([{**one, "lattice": CUBE}, {**one, "lattice": skewed}])
+    straight, same = OrbitalFieldMatrixTransformer().fit_transform(rows)
+    np.testing.assert_allclose(same, straight, atol=1e-5)
+
+
+def test_orbitals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssatom.electrons import electronic_descriptors
+
+    monkeypatch.setattr("ssatom.electrons.bands.MAX_ORBITALS", 7)
+    with pytest.raises(StructureError, match="its 2 sites have 8 orbitals; allowed are 7"):
+        electronic_descriptors(check_structures([SALT]))
+
+
 # Use without network, and without writing ---------------------------------------------------------
 
 USE = """

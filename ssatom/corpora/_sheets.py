@@ -14,6 +14,7 @@ from ssatom.corpora._formats import open_binary
 from ssatom.limits import MAX_RATIO, unpacked_limit
 
 _BATCH = 256  # rows
+_MOST_CELLS = 20_000_000  # of a sheet whose stated size is believed
 
 
 def kind_of_sheet(path: Path) -> str | None:
@@ -80,7 +81,8 @@ def _excel(file: Any) -> Iterator[Iterable[Any]]:
     with ZipFile(file) as archive:
         _check_size(sum(one.file_size for one in archive.infolist()), file)
     sheet = load_workbook(file, read_only=True, data_only=True).active
-    sheet.reset_dimensions()  # the size that a sheet states may be a million rows too large
+    if (sheet.max_row or 0) * (sheet.max_column or 0) > _MOST_CELLS:
+        sheet.reset_dimensions()  # what a sheet states may be a million rows too large
     width = 0
     for row in sheet.iter_rows(values_only=True):
         width = width or len(row)

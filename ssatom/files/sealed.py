@@ -35,7 +35,20 @@ def file_sha256(path: Path) -> str:
 
 
 def check_name(folder: Path, name: Any) -> None:
-    """Refuse a name of a file or folder on a card that would lead out of the card's folder."""
+    """Refuse a name of a file or folder on a card that would lead out of the card's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the card, for the message.
+    name : object
+        What stands on the card.
+
+    Raises
+    ------
+    WeightsError
+        If it is no text, empty, or has a separator of paths.
+    """
     if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         raise WeightsError(f"{folder}: the card has the name {name!r:.60}, which is no plain name")
 

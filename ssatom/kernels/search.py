@@ -80,7 +80,7 @@ def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
     """
     _check_radius(radius)
     cell = _cell(lattice)
-    r = np.abs(np.diag(np.linalg.qr(_reduced(cell).T)[1]))
+    r = _brick(_reduced(cell))
     if not r.prod() > 0:
         raise _no_volume(cell)
     spheres = 4 / 3 * math.pi * radius**3 / r.prod()
@@ -119,6 +119,15 @@ def _reduced(cell: np.ndarray) -> np.ndarray:
     except ImportError:
         return cell
     return reduced(cell)
+
+
+def _brick(cell: np.ndarray) -> np.ndarray:
+    """Edges of a brick that fills space as the cell does."""
+    try:
+        from ssatom.kernels._lattice_loops import triangle
+    except ImportError:
+        return np.abs(np.diag(np.linalg.qr(cell.T)[1]))
+    return np.diag(triangle(cell)[0])
 
 
 def find_pairs(

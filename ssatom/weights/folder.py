@@ -246,6 +246,11 @@ def copy_weights(folder: Path, to: Path) -> None:
         The folder.
     to : Path
         The new one; created with its parents.
+
+    Raises
+    ------
+    WeightsError
+        If the folder has no card.
     """
     to.mkdir(parents=True)
     for name in (_CARD, *WeightsCard.read(folder / _CARD).files):
