@@ -20,7 +20,6 @@ from fuzz_seeds import Seeds
 from ssatom import GraphEmbeddingFeaturizer, SimilarCrystals, SsatomError
 from ssatom.corpora import count_structures, read_structures
 from ssatom.embeddings import embed, resolve_weights
-from ssatom.estimators import load_estimator
 from ssatom.exceptions import StructureError
 from ssatom.files.sealed import seal
 from ssatom.graph import GraphConfig
@@ -246,6 +245,8 @@ def _use_weights(target: Path, _: Seeds) -> None:
 
 
 def _use_model(target: Path, _: Seeds) -> None:
+    from ssatom.estimators import load_estimator
+
     predicted = load_estimator(target).predict(check_structures([SALT]))
     if predicted.dtype.kind == "f":
         _check_finite(predicted)

@@ -16,10 +16,8 @@ from ase.io import write
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from ssatom import CGCNNRegressor, NEGNNClassifier, SimilarCrystals
 from ssatom.elements import atomic_features
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
-from ssatom.estimators import save_estimator
 from ssatom.graph import GraphConfig
 from ssatom.recipe import Recipe
 from ssatom.structures import structure_arrays
@@ -152,6 +150,9 @@ class Seeds:
     @cached_property
     def folders(self) -> dict[str, tuple[Path, str]]:
         """Folders by kind, with the names of their cards."""
+        from ssatom import CGCNNRegressor, NEGNNClassifier, SimilarCrystals
+        from ssatom.estimators import save_estimator
+
         crystals = self.crystals * 6
         settings = {"hidden_dim": 4, "n_conv": 1, "max_epochs": 1, "random_state": 0}
         with warnings.catch_warnings():

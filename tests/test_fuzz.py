@@ -20,7 +20,7 @@ def test_a_few_hostile_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     kinds = ["file", "crystals", "parameters"]
     ended = {run_case(i, 0, tmp_path / "case", seeds, kinds)[1] for i in range(40)}
     assert ended == {"features", "refused"}
-    assert {path.name for path in tmp_path.iterdir()} == {"seeds", *({"tiny"} & ended)}
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds"]
 
 
 @pytest.mark.slow

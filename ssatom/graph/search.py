@@ -62,7 +62,8 @@ def pairs_within(
     if (shortest := shortest_vector(lattice)) < MIN_DISTANCE:
         first = np.zeros(1, dtype=np.int64)
         return Pairs(first, first, np.array([shortest]), np.zeros((1, 3)))
-    expected = expected_pairs(n_sites, lattice, radius)
+    share = 1.0 if centers is None else len(centers) / max(n_sites, 1)
+    expected = share * expected_pairs(n_sites, lattice, radius)
     if expected <= MAX_PAIRS:
         try:
             return _find(arrays, radius, centers, vectors, MAX_PAIRS)
