@@ -209,6 +209,7 @@ class SimilarCrystals(BaseEstimator):
         folder = Path(folder)
         card = FORMAT.read(folder / CARD)
         FORMAT.verify(folder, card.get("files"), needed=(_TENSORS, _NAMES))
+        made_by = "made with other weights"
         try:
             check_name(folder, card["weights"]["name"])
             made_by = "made with weights {name!r} (sha256 {sha256:.12}…)".format(**card["weights"])
@@ -296,6 +297,8 @@ class SimilarCrystals(BaseEstimator):
 def _check_tensors(tensors: dict[str, np.ndarray], n_columns: int) -> None:
     """Refuse tensors of other shapes than an index has, or not finite."""
     shapes = {name: tensors[name].shape[-1:] for name in ("embeddings", "mean", "scale")}
-    finite = all(np.isfinite(tensors[name]).all() for name in shapes)
+    with np.errstate(all="ignore"):
+        finite = all(np.isfinite(np.square(tensors[name]).sum()) for name in shapes)
+        finite &= bool((tensors["scale"] > 0).all())
     if {*shapes.values()} != {(n_columns,)} or tensors["embeddings"].ndim != 2 or not finite:
         raise ValueError(f"its tensors are not finite numbers in {n_columns} columns: {shapes}")

@@ -148,9 +148,9 @@ class _Engine:
         self.device = device
         self.disk = disk
         self.n_columns = weights.n_columns
-        made_by = f"{weights.sha256} {weights.graph_config} {_VERSION}".encode()
+        made_by = f"{weights.sha256} {weights.encoder.config} {weights.graph_config} {_VERSION}"
         kind = pooling_key(self.cached_pooling or ("sites",))
-        self.prefix = hashlib.sha256(made_by).digest()[:16] + kind
+        self.prefix = hashlib.sha256(made_by.encode()).digest()[:16] + kind
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.weights = weights
 
@@ -263,7 +263,9 @@ class _Engine:
             for i in range(start, stop):
                 graphs = graphs_of(parts[i])
                 states = self.states(graphs)
-                if not np.isfinite(states.sum(dtype=np.float64)):
+                with np.errstate(all="ignore"):  # deviations take squares
+                    total = np.einsum("ij,ij->", states, states)
+                if not np.isfinite(total):
                     raise WeightsError(
                         f"the weights {self.weights.name!r} give numbers that are not finite; use "
                         "other weights, or train them again"

@@ -31,10 +31,11 @@ _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
 def crystal_from_dict(body: dict[str, Any]) -> Crystal:
     """The checked crystal of a dict that `is_structure`; numbers may be those of NumPy."""
     try:
-        if "lattice_vectors" in body:
-            structure = _from_optimade(body)
-        else:
-            structure = _from_pymatgen(body) if "sites" in body else _from_plain(body)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            if "lattice_vectors" in body:
+                structure = _from_optimade(body)
+            else:
+                structure = _from_pymatgen(body) if "sites" in body else _from_plain(body)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     else:
