@@ -19,7 +19,8 @@ from pymatgen.core import Composition, Element, Lattice
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.limits import MAX_SITES
 from ssatom.structures._arrays import Crystal, StructureArrays, lattice_problem
-from ssatom.structures._cif_sites import NULL, Site, expand, parse_number, read_sites
+from ssatom.structures._cif_numbers import parse_number
+from ssatom.structures._cif_sites import NULL, Site, expand, read_sites
 from ssatom.structures._cif_symmetry import (
     Symbols,
     find_operations,

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
+from ssatom.structures._cif_numbers import LONGEST_WORD, parse_number
 from ssatom.structures._cif_symmetry import Operations
 from ssatom.structures._text import listed
 
@@ -22,9 +23,7 @@ SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
 _CHUNK = 100_000  # images at a time
 _MOST_SHARING = 100  # sites near one place, on average
-_LONGEST_WORD = 60  # characters of a number, a symbol or a label
 
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d+))?(\(\d*\))?")
 _SYMBOL = re.compile(
     r"\d{0,3}([A-Za-z]{1,2})"
     r"(?:(\d*\.?\d*)[+-]|[+-](\d+\.?\d*|\.\d+)|0)?(?:,spin=[+-]?\d+\.?\d*)?"
@@ -118,31 +117,6 @@ def _coordinates(name: str, texts: list[str]) -> tuple[tuple[float, ...], int]:
     return tuple(value for value, _ in known), max(decimals for _, decimals in known)
 
 
-@lru_cache(maxsize=65536)
-def parse_number(text: str) -> tuple[float, int] | None:
-    """A number less its uncertainty, and how many decimals it has; None if it is no number.
-
-    Of fractions that no decimals express, such as 0.3333 for 1/3, the fraction itself, from four
-    decimals on.
-    """
-    found = _NUMBER.fullmatch(text) if len(text) <= _LONGEST_WORD else None
-    if not found:
-        return None
-    exponent = int(found[4] or 0)
-    if abs(exponent) > 300:
-        return None
-    value = float(f"{found[1]}e{exponent}")
-    decimals = max(len(found[2] or found[3] or "") - exponent, 0)
-    if 4 <= decimals <= 15 and not found[5]:
-        nearest = round(value * 12) / 12
-        unit = 10.0**-decimals
-        if abs(value - nearest) < unit and value != nearest:
-            cut = int(nearest / unit + (1e-9 if nearest > 0 else -1e-9)) * unit
-            if min(abs(value - cut), abs(value - round(nearest, decimals))) < 1e-3 * unit:
-                value = nearest
-    return value, decimals
-
-
 def _occupancy(name: str, text: str) -> float:
     """Occupancy of a site; 1, the default of the format, where it is not given."""
     number = (1.0, 0) if text in NULL else parse_number(text)
@@ -190,7 +164,7 @@ def _number_of(name: str, symbol: str, elements: frozenset[str]) -> int:
 @lru_cache(maxsize=4096)
 def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
     """Atomic number of a type symbol, with or without isotope, charge and spin; 0 if it is none."""
-    found = _SYMBOL.fullmatch(symbol) if len(symbol) <= _LONGEST_WORD else None
+    found = _SYMBOL.fullmatch(symbol) if len(symbol) <= LONGEST_WORD else None
     if not found or found[1] in "Tt":  # any tetrahedral site, rather than tritium
         return 0
     charge = (found[2] or found[3] or "1").strip(".") or "1"
@@ -211,7 +185,7 @@ def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
 @lru_cache(maxsize=4096)
 def _by_label(label: str, elements: frozenset[str]) -> int:
     """Atomic number that a label such as Na1 begins with; 0 if that is doubtful."""
-    number = _beginning(label := label[:_LONGEST_WORD], elements)
+    number = _beginning(label := label[:LONGEST_WORD], elements)
     if label[:1] in "DTdt" and number == 1:  # seldom a hydrogen isotope
         return 0
     several = _SEVERAL.match(label)
