@@ -331,7 +331,7 @@ def _find_weights(weights: dict[str, Any] | None, folder: Path) -> Any:
 
 def _check_once(model: Any) -> None:
     """Predict one crystal, so that parts that do not fit together show at once."""
-    salt = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Structure(Lattice.cubic(4.0), ["Na", "Cl"], np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
     device = model.device
     model.set_params(device="cpu")
     predicted = model.predict([(salt, 0)] if model.level_ == "site" else [salt])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Structure
 
 from ssatom.exceptions import (
@@ -254,7 +255,8 @@ def _by_pymatgen(path: str | os.PathLike[str], name: str) -> Structure:
         _check_work(decode(content))
     del content
     try:
-        return Structure.from_file(os.fspath(path))
+        with np.errstate(all="ignore"):  # what is not finite is refused later
+            return Structure.from_file(os.fspath(path))
     except Exception as error:
         reason = shorten(f"{type(error).__name__}: {error}".replace("\n", " "))
     # Raised out here so that no reader's frames, with the whole file, stay alive behind it.
