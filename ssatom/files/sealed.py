@@ -47,9 +47,10 @@ def check_name(folder: Path, name: Any) -> None:
     Raises
     ------
     WeightsError
-        If it is no text, empty, or has a separator of paths.
+        If it is no text, empty, too long, or has a separator of paths.
     """
-    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
+    plain = isinstance(name, str) and len(name) <= 200 and name not in ("", ".", "..")
+    if not plain or set(name) & set("/\\\0"):
         raise WeightsError(f"{folder}: the card has the name {name!r:.60}, which is no plain name")
 
 

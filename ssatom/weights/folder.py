@@ -176,7 +176,7 @@ def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
     name_or_folder = DEFAULT_WEIGHTS if name_or_folder is None else name_or_folder
     if isinstance(name_or_folder, str) and name_or_folder in list_weights():
         return _shipped_root() / name_or_folder
-    if isinstance(name_or_folder, str | os.PathLike) and Path(name_or_folder).is_dir():
+    if isinstance(name_or_folder, str | os.PathLike) and os.path.isdir(name_or_folder):
         return Path(name_or_folder).resolve()
     raise WeightsError(
         f"weights={name_or_folder!r} is neither a shipped set nor a folder; shipped: "
