@@ -25,6 +25,7 @@ from .evaluation import (
     site_contributions,
 )
 from .exceptions import (
+    DependencyError,
     ExtrapolationWarning,
     GraphWarning,
     MissingFileError,
@@ -55,6 +56,7 @@ __all__ = [
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
+    "DependencyError",
     "ElectronicFeaturizer",
     "EncoderConfig",
     "ExtrapolationWarning",

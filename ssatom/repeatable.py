@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -124,6 +125,17 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """Rows, shape (n_rows, n_out), with `plus` added, which has the same shape."""
         return linear(x, self.weight, self.bias, plus)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Log(1 + exp(x)); without gradients on a CPU, to the same bits wherever a number stands.
+
+    PyTorch computes the last few numbers of an array by another routine than the others, so that a
+    crystal's result would depend on its place in the batch.
+    """
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+        return torch.from_numpy(np.logaddexp(np.float32(0), x.numpy()))
+    return F.softplus(x)
 
 
 class SiteNorm(nn.BatchNorm1d):

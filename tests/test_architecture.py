@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "limits": "",
     "shared_docs": "",
     "warn": "",
+    "dependencies": "",
     "kernels": "",
     "repeatable": "kernels",
     "files": "",

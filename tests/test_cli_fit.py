@@ -395,7 +395,7 @@ def test_output_that_cannot_be_written_is_refused_before_training(
     for output in ("file/model", "/proc/model"):
         result = fit(data, "-t", "volume", "-o", output)
         assert result.exit_code == 1
-        assert "--output: cannot write to" in result.stderr
+        assert "cannot write to '" in result.stderr
 
 
 def test_a_target_named_as_predictions_are(data: Path) -> None:

@@ -19,6 +19,7 @@ from ssatom.cli._prediction import column_names, columns_of, predict_rows
 from ssatom.cli._screen import plain_cell, write_problems
 from ssatom.corpora._names import printable
 from ssatom.estimators import save_estimator
+from ssatom.estimators.storage import CARD, FORMAT
 from ssatom.exceptions import GraphWarning, unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
@@ -93,6 +94,14 @@ def write_report(
     }
     _write_files(folder, report, held, model, rows)
     return report
+
+
+def remove_report(folder: Path) -> None:
+    """Remove what was written of a report that failed, but for what the card of the model names."""
+    kept = FORMAT.read(folder / CARD)["files"]
+    for name in REPORT_FILES:
+        if name not in kept:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:

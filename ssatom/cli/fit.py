@@ -6,10 +6,10 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ from ssatom.cli import _options as options
 from ssatom.cli._disk import disk_error, writing
 from ssatom.cli._screen import aligned, counted, say, show_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
@@ -135,24 +136,19 @@ def fit(
     }
     model = make_estimator(estimator, classify, settings)
     rows = Rows(target, classify, errors)
-    with _room(output):
-        read_rows(rows, paths, structure_column, model, progress)
-        train, test = split_rows(rows, test_size, random_state)
-        reading = time.perf_counter() - started
-        _train(model, rows, train)
-    _save(model, output, target)
     split = {"test_size": test_size, "random_state": random_state, "errors": errors}
-    try:
-        from ssatom.cli import _report
+    with claimed(output):
+        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        with _room(output):
+            read_rows(rows, paths, structure_column, model, progress)
+            train, test = split_rows(rows, test_size, random_state)
+            reading = time.perf_counter() - started
+            _train(model, rows, train)
+        report = _write(model, output, rows, train, test, paths, split, reading)
+    from ssatom.cli._report import PROBLEMS
 
-        report = _report.write_report(output, model, rows, train, test, paths, split, reading)
-    except Exception as error:  # of any kind: the model is written already
-        raise SsatomError(
-            f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
-            f"failed: {error}"
-        ) from error
     _summarize(output, report, time.perf_counter() - started)
-    show_problems(rows.problems, report["rows"]["read"], "rows", output / _report.PROBLEMS)
+    show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
     if rows.bad:
         raise typer.Exit(3)
 
@@ -172,13 +168,18 @@ def _check(
     one_of("--errors", errors, ("raise", "skip"))
     from ssatom.cli._intervals import bar_names
     from ssatom.cli._prediction import column_names
-    from ssatom.estimators.storage import check_folder
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
+    _refuse_replacing(output, overwrite)
+
+
+def _refuse_replacing(output: Path, overwrite: bool) -> None:
+    from ssatom.estimators.storage import check_folder
+
     if check_folder(output) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
 
@@ -209,25 +210,57 @@ def _train(model: Any, rows: Rows, train: np.ndarray) -> None:
         raise typer.Exit(130) from None
 
 
-def _save(model: Any, output: Path, targets: list[str]) -> None:
-    """Write the model, and remove the report of one that it replaced."""
-    from ssatom.cli._report import REPORT_FILES
+def _write(
+    model: Any,
+    output: Path,
+    rows: Rows,
+    train: np.ndarray,
+    test: np.ndarray,
+    paths: Sequence[Path],
+    split: dict[str, Any],
+    reading: float,
+) -> dict[str, Any]:
+    """Write the model and its report in one step; the model alone where its validation fails."""
+    from ssatom.cli import _report
+    from ssatom.estimators import save_estimator
+    from ssatom.estimators.storage import CARD, PARTS
+
+    failure: BaseException | None = None
+    report: dict[str, Any] = {}
+    try:
+        with filling(output, last=CARD, gone=(*_report.REPORT_FILES, *PARTS)) as new:
+            save_estimator(model, new, target_names=rows.targets)
+            try:
+                report = _report.write_report(new, model, rows, train, test, paths, split, reading)
+            except (Exception, KeyboardInterrupt) as error:  # of any kind: the model is there
+                failure = error
+                _report.remove_report(new)
+    except Exception as error:
+        _keep_elsewhere(model, output, rows.targets, error)
+    if isinstance(failure, KeyboardInterrupt):
+        say(f"stopped; the model is in '{output}', without its validation", err=True)
+        raise typer.Exit(130)
+    if failure is not None:
+        raise SsatomError(
+            f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
+            f"failed: {failure}"
+        ) from failure
+    return report
+
+
+def _keep_elsewhere(model: Any, output: Path, targets: list[str], error: Exception) -> NoReturn:
+    """Write the model where there is room, if room is what was missing; raise the error."""
     from ssatom.estimators import save_estimator
 
-    try:
-        save_estimator(model, output, target_names=targets)
-    except Exception as error:
-        if (reason := disk_error(error)) is None:
-            raise
-        elsewhere = Path(tempfile.mkdtemp(prefix="ssatom-"), output.name)
-        with writing(output, f"nor can '{elsewhere}', and the model is lost"):
-            save_estimator(model, elsewhere, target_names=targets)
-        raise SsatomError(
-            f"'{output}' cannot be written ({reason}); the model is kept in '{elsewhere}', ready "
-            "for `ssatom predict`; move it to where it belongs"
-        ) from error
-    for name in REPORT_FILES:
-        (output / name).unlink(missing_ok=True)
+    if (reason := disk_error(error)) is None:
+        raise error
+    elsewhere = Path(tempfile.mkdtemp(prefix="ssatom-"), output.name)
+    with writing(output, f"nor can '{elsewhere}', and the model is lost"):
+        save_estimator(model, elsewhere, target_names=targets)
+    raise SsatomError(
+        f"'{output}' cannot be written ({reason}); the model is kept in '{elsewhere}', ready "
+        "for `ssatom predict`; move it to where it belongs"
+    ) from error
 
 
 def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,9 @@ FORMAT_VERSION = 5
 
 CARD = "model.json"
 _TENSORS, _HISTORY, _WEIGHTS = "networks.safetensors", "history.csv", "weights"
+PARTS = (_TENSORS, _HISTORY, _WEIGHTS)
+"""All that a folder may have beside its card."""
+
 _CLASSES = {
     cls.__name__: cls for cls in (NEGNNRegressor, NEGNNClassifier, CGCNNRegressor, CGCNNClassifier)
 }
@@ -136,15 +138,13 @@ def save_estimator(
         "weights": None if weights is None else _how_to_find(weights),
     }
     own = card["weights"] is not None and card["weights"]["kind"] == "folder"
-    with filling(folder, last=CARD) as new:
+    with filling(folder, last=CARD, gone=PARTS) as new:
         save_file(_tensors_of(model), new / _TENSORS)
         model.history_.to_csv(new / _HISTORY, index=False, lineterminator="\n")
         if own and weights is not None and weights.folder is not None:
             copy_weights(weights.folder, new / _WEIGHTS / weights.name)
         card["files"] = FORMAT.hashes(new, (_TENSORS, _HISTORY))
         FORMAT.write(new / CARD, json.loads(json.dumps(card, allow_nan=False)))
-    if not own:  # the weights of the estimator before
-        shutil.rmtree(folder / _WEIGHTS, ignore_errors=True)
     return folder
 
 
@@ -305,13 +305,26 @@ def _build(card: dict[str, Any], folder: Path) -> Any:
         model.layers_ = tuple(fitted["layers"])
         model.weights_, model._weights_seed = weights, fitted["weights_seed"]
         model.weights_sha256_ = card["weights"]["sha256"]
-        model._fitted_weights()  # refuses others than those of fitting
+        _check_weights(model, card)
     elif fitted["element_table_sha256"] != element_table_hash(atomic_features()):
         raise WeightsError(
             f"this {card['class']} was fitted on other features of the elements; fit again"
         )
     _restore_modules(model, load_file(folder / _TENSORS), fitted)
     return model
+
+
+def _check_weights(model: Any, card: dict[str, Any]) -> None:
+    """Refuse other weights than those of fitting, and say what has them."""
+    try:
+        model._fitted_weights()
+    except WeightsError as error:
+        if card["weights"]["kind"] != "shipped":
+            raise
+        raise WeightsError(
+            f"{error}; ssatom {card['package_version']} came with them: "
+            f"pip install ssatom=={card['package_version']}, or fit again"
+        ) from error
 
 
 def _find_weights(weights: dict[str, Any] | None, folder: Path) -> Any:
