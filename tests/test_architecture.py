@@ -17,10 +17,12 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the rules of parameters, the warnings and shared docstrings may be imported by all.
+# The errors, the rules of parameters, the limits, the warnings and shared docstrings may be
+# imported by all.
 MAY_IMPORT = {
     "exceptions": "",
     "validation": "",
+    "limits": "",
     "shared_docs": "",
     "warn": "",
     "dependencies": "",
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     "graph": "kernels elements structures",
     "surroundings": "structures elements graph",
     "masking": "elements graph",
-    "electrons": "kernels structures elements",
+    "electrons": "structures elements graph",
     "tasks": "repeatable structures elements graph surroundings masking",
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "kernels devices structures elements graph weights",
@@ -48,7 +50,7 @@ MAY_IMPORT = {
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"
     ),
-    "featurizers": "structures electrons weights embeddings",
+    "featurizers": "structures graph electrons weights embeddings",
     "negnn": "repeatable encoder",
     "estimators": (
         "files repeatable splits devices encoder plots structures elements training graph weights "
@@ -59,7 +61,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "shared_docs", "validation", "warn"}
+FOR_ALL = {"exceptions", "limits", "shared_docs", "validation", "warn"}
 
 
 class Import(NamedTuple):

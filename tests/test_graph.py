@@ -167,7 +167,7 @@ def test_graphs_without_compiled_loops(
 ) -> None:
     converter = CrystalGraphConverter(GraphConfig(**settings, directions=True))
     compiled = converter.convert(crystals.values())
-    monkeypatch.setattr("ssatom.graph.neighbors.loops_work", lambda: False)
+    monkeypatch.setattr("ssatom.graph.search.loops_work", lambda: False)
     plain = converter.convert(crystals.values())
     np.testing.assert_array_equal(plain.neighbor_counts, compiled.neighbor_counts)
     np.testing.assert_allclose(plain.distances, compiled.distances, rtol=1e-6)

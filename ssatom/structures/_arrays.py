@@ -248,7 +248,18 @@ def overlap_error(
 
 
 def reduced_formula(numbers: Sequence[int] | np.ndarray) -> str:
-    """Reduced formula of atomic numbers."""
+    """Reduced formula of atomic numbers.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Atomic numbers of all sites.
+
+    Returns
+    -------
+    str
+        Such as "NaCl".
+    """
     unique, counts = np.unique(np.asarray(numbers), return_counts=True)
     amounts = {Element.from_Z(int(z)): int(n) for z, n in zip(unique, counts, strict=True)}
     return formula_of(Composition(amounts))
