@@ -18,10 +18,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
-from ssatom import WeightsError, load_pretrained
+from ssatom import (
+    GraphEmbeddingFeaturizer,
+    WeightsError,
+    load_estimator,
+    load_pretrained,
+    save_estimator,
+)
 from ssatom.cli._screen import plain_cell
 from ssatom.cli.main import app
 from ssatom.corpora import read_structures, write_structures
