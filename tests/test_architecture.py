@@ -17,12 +17,13 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the rules of parameters, the warnings and shared docstrings may be imported by all.
+# The errors, the rules of parameters, warnings, progress bars and shared docstrings may be imported by all.
 MAY_IMPORT = {
     "exceptions": "",
     "validation": "",
     "shared_docs": "",
     "warn": "",
+    "progress": "",
     "kernels": "",
     "repeatable": "kernels",
     "files": "",
@@ -57,7 +58,7 @@ MAY_IMPORT = {
     "cli": "*",
 }
 ROOMS = list(MAY_IMPORT)
-FOR_ALL = {"exceptions", "shared_docs", "validation", "warn"}
+FOR_ALL = {"exceptions", "shared_docs", "validation", "warn", "progress"}
 
 
 class Import(NamedTuple):

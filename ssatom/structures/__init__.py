@@ -5,6 +5,7 @@ get: ordered, finite, with a cell that has a volume and elements that have featu
 """
 
 from ssatom.structures._arrays import (
+    reduced_formula,
     StructureArrays,
     overlap_error,
     plain_structure,
@@ -29,6 +30,7 @@ from ssatom.structures._rows import (
 from ssatom.structures._seen import SEEN
 
 __all__ = [
+    "reduced_formula",
     "SEEN",
     "StructureArrays",
     "StructureLike",
