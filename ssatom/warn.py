@@ -12,7 +12,7 @@ from typing import Any
 # Packages between a user's line and the place that warns; a warning names no line of theirs.
 _BETWEEN = {
     *("ssatom", "sklearn", "matminer", "joblib", "tqdm", "lightning", "torch", "numpy", "pandas"),
-    *("concurrent", "contextlib", "functools", "multiprocessing", "threading"),
+    *("concurrent", "contextlib", "functools", "multiprocessing", "runpy", "threading"),
 }
 _OF_WORKER: dict[str, Any] = {"__name__": "<worker process>"}  # and what it has warned of
 
