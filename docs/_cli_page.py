@@ -45,9 +45,9 @@ def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
 
 def _option(names: str, text: str) -> Iterator[str]:
     names = names.replace(" / ", ", ").strip()
-    # Brackets of arguments that may be left out would be taken for a part of the name.
-    yield f".. option:: {re.sub(r'^[[](.*)[]]$', r'\1', names)}"
-    yield ""
+    if names.startswith("["):  # of an argument that may be left out
+        names = names.strip("[]")
+    yield from (f".. option:: {names}", "")
     yield from (f"   {line}" for line in _text(text) if line)
     yield ""
 
@@ -57,6 +57,8 @@ def _text(markdown: str) -> Iterator[str]:
     for line in markdown.strip().splitlines():
         parts = line.split("`")
         # Outside of code a star or a bar would begin markup; ``**bold**`` is the same in both.
-        parts[::2] = [re.sub(r"(?<!\*)\*(?!\*)|\||_(?=\s|$)", r"\\\g<0>", part) for part in parts[::2]]
+        parts[::2] = [
+            re.sub(r"(?<!\*)\*(?!\*)|\||_(?=\s|$)", r"\\\g<0>", part) for part in parts[::2]
+        ]
         yield "``".join(parts)
     yield ""

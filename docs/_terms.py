@@ -38,7 +38,9 @@ TERMS = [
         r"\bOFM\b",
         "Orbital field matrix: valence orbitals of an atom times those of its neighbours.",
     ),
-    Term("SM", r"\bSM\b", "Eigenvalues of the sine matrix, a Coulomb matrix for periodic crystals."),
+    Term(
+        "SM", r"\bSM\b", "Eigenvalues of the sine matrix, a Coulomb matrix for periodic crystals."
+    ),
     Term("ESM", r"\bESM\b", "Eigenvalues of the Ewald sum matrix."),
     Term("ECM", r"\bECM\b", "Eigenvalues of a Coulomb matrix over neighbouring cells."),
     Term("CM", r"\bCM\b", "Eigenvalues of the Coulomb matrix of the atoms in the cell."),
@@ -49,7 +51,9 @@ TERMS = [
         "spherical harmonics.",
     ),
     Term(
-        "Magpie", r"\bMagpie\b", "Statistics of elemental properties over the composition of a crystal."
+        "Magpie",
+        r"\bMagpie\b",
+        "Statistics of elemental properties over the composition of a crystal.",
     ),
     Term(
         "untrained",

@@ -27,7 +27,7 @@ train, test, y_train, y_test = train_test_split(
 # Two members, each with its own seed and its own crystals held back for early stopping.
 
 model = NEGNNRegressor(
-    layers="012", hidden_dim=32, max_epochs=60, patience=15, n_members=2, random_state=0
+    layers="012", hidden_dim=16, max_epochs=25, patience=10, n_members=2, random_state=0
 )
 model.fit(train, y_train)
 print(f"{model.seconds_:.0f} s, best epochs {model.best_epochs_}")
