@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from _terms import terms_in
+
 from studies.registry import STUDIES
 
 

@@ -19,8 +19,8 @@ TERMS = [
     Term(
         "NE",
         r"\bNE\d*\b",
-        "Node embeddings: hidden states of the sites. The digits are the layers that are joined, so "
-        "that NE01 is layers 0 and 1 of each site.",
+        "Node embeddings: hidden states of the sites. The digits are the layers that are joined: "
+        "NE01 is layers 0 and 1 of each site.",
     ),
     Term(
         "GE",

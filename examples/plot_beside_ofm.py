@@ -7,9 +7,8 @@ the orbital field matrix, and a model is fitted to one, the other or both.
 """
 
 # %%
-# Small crystals with a bulk modulus, most of them elements, and few of them, since the orbital field
-# matrix takes much longer than a network with pretrained weights: it looks for the Voronoi neighbours
-# of every site.
+# A few small crystals with a bulk modulus, most of them elements: the orbital field matrix looks for
+# the Voronoi neighbours of every site, which takes much longer than a pretrained network.
 
 import matplotlib.pyplot as plt
 import numpy as np

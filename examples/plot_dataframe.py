@@ -20,8 +20,8 @@ table["cif"] = [structure.to(fmt="cif") for structure in crystals.loc[names, "st
 print(table["cif"].iloc[0][:120])
 
 # %%
-# ``featurize_dataframe`` appends the columns. The first digits are the layer, the last the number of
-# the unit; after the layers follow the coordination numbers.
+# ``featurize_dataframe`` appends the columns. The first digits are the layer, the last the number
+# of the unit; after the layers follow the coordination numbers.
 
 featurizer = GraphEmbeddingFeaturizer(layers="012")
 featurized = featurizer.featurize_dataframe(table, "cif")

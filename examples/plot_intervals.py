@@ -33,8 +33,8 @@ regressor = make_pipeline(
 model = ConformalRegressor(regressor, coverage=0.9).fit(train, y_train)
 
 # %%
-# Intervals, and how far each crystal is from the training crystals: 0 is a copy, 100 is farther than
-# any of them from the others. Beyond 99 there would be an ``ExtrapolationWarning``.
+# Intervals, and how far each crystal is from the training crystals: 0 is a copy, 100 is farther
+# than any of them from the others. Beyond 99 there would be an ``ExtrapolationWarning``.
 
 near = model.nearest_percentile(test) <= 99
 test, y_test = [s for s, keep in zip(test, near, strict=True) if keep], y_test[near]

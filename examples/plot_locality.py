@@ -3,8 +3,8 @@ How far must a model see?
 =========================
 
 Layer n depends on the surroundings of an atom up to n steps along the graph. ``measure_locality``
-compares the errors of models with more and more layers: the number that suffices is the range of the
-property.
+compares the errors of models with more and more layers: the number that suffices is the range of
+the property.
 """
 
 # %%

@@ -2,8 +2,8 @@
 A graph network on the embeddings
 =================================
 
-``NEGNNRegressor`` trains a small graph network whose node vectors are the embeddings of the sites. It
-is a scikit-learn regressor: fit, predict, score.
+``NEGNNRegressor`` trains a small graph network whose node vectors are the embeddings of the sites.
+It is a scikit-learn regressor: fit, predict, score.
 """
 
 # %%

@@ -17,7 +17,8 @@ import ssatom
 PACKAGE = Path(ssatom.__file__).parent
 
 # Each room with the rooms it may import, lowest first: all of them stand above it in this table.
-# The errors, the rules of parameters, warnings, progress bars and shared docstrings may be imported by all.
+# The errors, rules of parameters, warnings, progress bars and shared docstrings may be imported by
+# all.
 MAY_IMPORT = {
     "exceptions": "",
     "validation": "",

@@ -48,8 +48,9 @@ def plot_sites(
     >>> plot_sites(coords, ["Cs", "Cl"], [0.2, -0.3], label="eV").axes[1].get_ylabel()
     'eV'
     """
-    from ssatom.plots._figure import ShownFigure
     from matplotlib.patheffects import withStroke
+
+    from ssatom.plots._figure import ShownFigure
 
     at = rows_of(coords, "coords", 3)
     symbols, numbers = names(elements, "elements", len(at)), vector(values, "values", len(at))

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+
 from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch, GraphRemarks
+from ssatom.progress import make_bar
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
-from ssatom.progress import make_bar
 from ssatom.warn import warn_user
 from ssatom.weights import CorpusIndex
 

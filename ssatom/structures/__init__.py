@@ -5,10 +5,10 @@ get: ordered, finite, with a cell that has a volume and elements that have featu
 """
 
 from ssatom.structures._arrays import (
-    reduced_formula,
     StructureArrays,
     overlap_error,
     plain_structure,
+    reduced_formula,
     structure_arrays,
     structure_key,
 )
@@ -30,7 +30,6 @@ from ssatom.structures._rows import (
 from ssatom.structures._seen import SEEN
 
 __all__ = [
-    "reduced_formula",
     "SEEN",
     "StructureArrays",
     "StructureLike",
@@ -43,6 +42,7 @@ __all__ = [
     "overlap_error",
     "plain_structure",
     "read_crystals",
+    "reduced_formula",
     "several_crystals",
     "structure_arrays",
     "structure_from_atoms",
