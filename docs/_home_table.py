@@ -13,10 +13,10 @@ _HEAD = ["property", "paper's best", "OFM", "Magpie", "EF+RD", "ssatom"]
 _TEXT = """Mean absolute errors of kernel ridge regression on crystals (for moments, sites) held
 back, ± the standard deviation over five random splits, or the five folds of matbench for phonons.
 Protocol and data are the same in every column but the second, which the paper prints. OFM is the
-orbital field matrix, Magpie are statistics of the composition, EF+RD element fractions with a radial
-distribution; none of them learns. Layers and pooling of ssatom were chosen on training rows, with
-the weights ``{weights}``. :doc:`generated/paper/best` has more rivals, and splits where no formula
-is on both sides.
+orbital field matrix, Magpie are statistics of the composition, EF+RD element fractions with a
+radial distribution; none of them learns. Layers and pooling of ssatom were chosen on training rows,
+with the weights ``{weights}``. :doc:`generated/paper/best` has more rivals, and splits where no
+formula is on both sides.
 """
 
 

@@ -64,10 +64,7 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-suppress_warnings = [
-    "ref.ref",  # docstrings inherited from scikit-learn point into its own docs
-    "toc.empty_glob",
-]
+suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn point into its own docs
 
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),

@@ -7,8 +7,8 @@ the orbital field matrix, and a model is fitted to one, the other or both.
 """
 
 # %%
-# A few small crystals with a bulk modulus, most of them elements: the orbital field matrix looks for
-# the Voronoi neighbours of every site, which takes much longer than a pretrained network.
+# A few small crystals with a bulk modulus, most of them elements: the orbital field matrix looks
+# for the Voronoi neighbours of every site, which takes much longer than a pretrained network.
 
 import matplotlib.pyplot as plt
 import numpy as np

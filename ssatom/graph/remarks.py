@@ -82,8 +82,8 @@ class GraphRemarks:
             Once, with all rows that it is about; once more for other remarks on other rows.
         """
         reasons: dict[tuple[int, ...], list[str]] = {}
-        for reason, rows in self._formulas.items():
-            reasons.setdefault(tuple(sorted(rows)), []).append(reason)
+        for reason, formula_of in self._formulas.items():
+            reasons.setdefault(tuple(sorted(formula_of)), []).append(reason)
         for rows, told in reasons.items():
             formulas = [self._formulas[told[0]][row] for row in rows]
             warn_user(GraphWarning("; ".join(told), rows, formulas=formulas))
