@@ -50,7 +50,17 @@ exclude_patterns = [
     *(f"generated/{name}.rst" for name in ("speed", "home_table", "terms", "links")),
     "results/paper",
 ]
+templates_path = ["_templates"]
+# Names between single backticks are links where they are ours.
+default_role = "py:obj"
+rst_prolog = ".. currentmodule:: ssatom\n"
+
 html_theme = "pydata_sphinx_theme"
+html_title = f"ssatom {version}"
+# Pages of the first level that have none below them.
+html_sidebars = {
+    name: [] for name in ("index", "install", "tutorial", "concepts", "terms", "developing")
+}
 html_static_path = ["_static"]
 html_css_files = ["ssatom.css"]
 html_theme_options = {
