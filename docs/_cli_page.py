@@ -46,7 +46,7 @@ def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
 def _option(names: str, text: str) -> Iterator[str]:
     names = names.replace(" / ", ", ").strip()
     # Without the marks of what may be left out, and without types that the text tells.
-    names = re.sub(r"^\[(.*)\]$|^\{(.*)\}$", r"\1\2", re.sub(r" <\w+>", "", names))
+    names = re.sub(r"^\[(.*)\]$|^\{(.*)\}$", r"\1\2", re.sub(r" <\S+>", "", names))
     yield from (f".. option:: {names}", "")
     yield from (f"   {line}" for line in _text(text) if line)
     yield ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 root = Path(__file__).parents[1]
@@ -19,6 +20,9 @@ from _terms import write_terms_page  # noqa: E402
 from _weights_page import write_weights_page  # noqa: E402
 
 import ssatom  # noqa: E402
+
+# Examples use crystals of heavy alkali metals, whose atoms are farther apart than the cutoff.
+warnings.filterwarnings("ignore", category=ssatom.GraphWarning)
 
 here = Path(__file__).parent
 write_weights_page(here / "generated")

@@ -70,13 +70,15 @@ def test_wheel_holds_weights_and_crystals_and_no_tests(wheel):
     assert all(name.startswith(("ssatom/", "ssatom-")) for name in names)
 
 
-def test_wheel_holds_nothing_twice(wheel):
+def test_wheel_holds_nothing_twice_but_the_index_of_a_corpus(wheel):
+    """Each set of weights is whole by itself, also where two learned from one corpus."""
     archive = zipfile.ZipFile(wheel)
     names: dict[bytes, list[str]] = {}
     for name in archive.namelist():
         if content := archive.read(name):
             names.setdefault(hashlib.sha256(content).digest(), []).append(name)
-    assert [several for several in names.values() if len(several) > 1] == []
+    twice = {name for several in names.values() if len(several) > 1 for name in several}
+    assert {Path(name).name for name in twice} <= {"corpus.safetensors"}
     assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in archive.namelist()}
 
 
@@ -95,7 +97,8 @@ def test_source_distribution_has_all_that_its_tests_need(tmp_path):
     ):
         assert file in names
     for pattern in ("tests/*.py", "docs/*.rst", "docs/*.py", "*.md", "examples/plot_*.py"):
-        assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)} <= names
+        found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
+        assert found - {"docs/sg_execution_times.rst"} <= names  # of a build of the documentation
     assert {"LICENSE", "NOTICE", "CITATION.cff", "constraints.txt", ".ci/run"} <= names
     assert "examples/paper/studies/printed.csv" in names
     built = ("docs/_build", "docs/generated", "docs/auto_examples")
