@@ -384,7 +384,7 @@ def test_isolated_sites_are_told_once_where_the_user_called(crystals: dict[str, 
         assert isinstance(told, GraphWarning)
         assert told.rows == (1, 2, 3, 4, 5, 6, 7)
         assert str(told).startswith("structures[1] (Ar), structures[2] (Ar), structures[3] (Ar), ")
-        assert "structures[5] and 2 more: some sites have no neighbour" in str(told)
+        assert "structures[5] (Ar) and 2 more: some sites have no neighbour" in str(told)
         again = pickle.loads(pickle.dumps(told))
         assert (again.rows, str(again)) == (told.rows, str(told))
 
