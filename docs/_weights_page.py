@@ -16,9 +16,11 @@ Each set is a folder of tensors (safetensors, never unpickled), a card and a tra
 files are held against the hashes on the card whenever they are loaded. No property label entered
 the training of any of them.
 
-``smooth-128x5-mp`` is the default, 146 numbers a layer. ``smooth-64x3-mp`` hands out 82, for layers
-0 to 3, and ``cgcnn-64x5-mp``, the paper's recipe, 64 for layers 0 to 5; both take about a third of
-the time.
+``directional-128x5-mp`` is the default: 128 numbers a layer for layers 0 to 5, 18 coordination
+numbers, and 160 directional units that tell angles. ``smooth-128x5-mp``, of the tables that it is
+named under, has no directional units. ``smooth-64x3-mp`` gives 64 numbers for layers 0 to 3 and 18
+coordination numbers in about half the time, and
+``cgcnn-64x5-mp``, the paper's recipe, 64 numbers for layers 0 to 5.
 :doc:`paper/ablation` says what each part of a recipe brings, and :doc:`paper/best` how the default
 compares with descriptors that learn nothing.
 

@@ -185,9 +185,9 @@ def shown() -> dict[str, object]:
     model = Ridge(1e-6)
     result = ssatom.evaluate(X, X[:, 0], n_seeds=2, progress_bar=False, model=model)
     return {
-        "<PretrainedEncoder 'smooth-128x5-mp': 6 layers of width 128": weights,
+        "<PretrainedEncoder 'directional-128x5-mp': 6 layers of width 128": weights,
         "CrystalGraphEncoder(EncoderConfig(": weights.encoder,
-        "<WeightsCard 'smooth-128x5-mp': format": weights.card,
+        "<WeightsCard 'directional-128x5-mp': format": weights.card,
         "NEGNN(NEGNNConfig(": NEGNN(),
         "<CrystalGraphs: 3 structures, 12 sites, 144 edges>": graphs,
         "<GraphBatch: 3 structures, 12 sites, 144 edges, cpu>": graphs.to_batch(),
@@ -196,7 +196,7 @@ def shown() -> dict[str, object]:
         "<SplitScores random 0: 32 + 8 rows, MAE": result.splits[0],
         "<Locality: layers 0, 01; ": Locality({"0": result, "01": result}),
         "<StructureRecord 'a.cif': Cu4, 4 sites": StructureRecord("a.cif", crystals[0], {"gap": 1}),
-        "<FeatureColumns: 274 columns, layers [0, 1]": FeatureColumns(weights, [0, 1]),
+        "<FeatureColumns: 434 columns, layers [0, 1]": FeatureColumns(weights, [0, 1]),
         "GraphEmbeddingFeaturizer(weights=<Pre": ssatom.GraphEmbeddingFeaturizer(weights=weights),
     }
 

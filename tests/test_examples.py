@@ -44,8 +44,8 @@ def test_readme_blocks_run_in_order(tmp_path):
     namespace: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
-    assert namespace["X"].shape == (20, 402)
-    assert namespace["site"].shape == (1, 274)
+    assert namespace["X"].shape == (20, 562)
+    assert namespace["site"].shape == (1, 434)
     assert len(namespace["both"]) == 3
     assert (tmp_path / "my-weights" / "card.json").is_file()
 

@@ -22,16 +22,16 @@ from ssatom.exceptions import MissingFileError, ParameterError
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
 from studies import networks
-from studies.best_features import SELECTED, SELECTED_UNTRAINED, select
 from studies.context import Context
-from studies.features import EXTREMES, IONS, FeatureSet, JoinedFeatures, find
+from studies.earlier import earlier_results
+from studies.features import EXTREMES, IONS, MIXED, FeatureSet, JoinedFeatures, find
 from studies.printed import KERNEL_RIDGE, NETWORKS, best_embedding
 from studies.registry import STUDIES
-from studies.report_files import is_complete, read_report
-from studies.rivals import STRUCTURE_RIVALS
+from studies.report_files import is_complete, read_report, write_report
+from studies.rivals import STRUCTURE_RIVALS, Rival
 from studies.runner import reproduce, settings_of
-from studies.scores import cell, digits_for, error_table, mae_in
-from studies.study import Table
+from studies.scores import as_numbers, cell, digits_for, error_table, mae_in
+from studies.study import Report, Table
 
 EF, SM, EF_RD = (find(STRUCTURE_RIVALS, label) for label in ("EF", "SM", "EF+RD"))
 
@@ -257,39 +257,43 @@ def test_labels_are_those_of_the_paper():
     )
 
 
-def test_layers_and_pooling_are_selected_without_test_rows():
-    """The better of cross-validation is taken, split by split, whatever its test error."""
-
-    def result(cv_scores, errors):
-        splits = [
-            SplitScores("random", i, 8, 2, error, 1.0, 0.5, 0.9, {"alpha": 0.1}, score, 2.0)
-            for i, (score, error) in enumerate(zip(cv_scores, errors, strict=True))
-        ]
-        return EvaluationResult({}, splits=splits)
-
-    selected = select({"GE0": result([-1, -3], [5, 6]), "GE1": result([-2, -2], [3, 4])})
-    assert selected.values("mae").tolist() == [5, 4]
-    assert [split.best_params["features"] for split in selected.splits] == ["GE0", "GE1"]
-    assert [split.seconds for split in selected.splits] == [4, 4]
-
-
 def test_best_features_meet_their_rivals(data, output):
     content = json.loads(run("best", data, output, quick=True).read_text(encoding="utf-8"))
     summary = content["tables"][0]
     of_crystals = ["Formation energy", "HSE band gap", "Bulk modulus", "Shear modulus",
                    "Poisson ratio"]  # fmt: skip
-    expected = [
-        (t, kind) for t in ["Magnetic moment", *of_crystals] for kind in ("random", "grouped")
-    ]
-    expected.append(("Last phonon peak", "official"))
+    both = ("random", "grouped")
+    expected = [(title, kind) for title in of_crystals for kind in both]
+    expected += [("Last phonon peak", "official"), *(("Magnetic moment", kind) for kind in both)]
     assert [(row[0].split(",")[0], row[1]) for row in summary["rows"]] == expected
-    assert set(content["results"]["poisson"]) > {
-        SELECTED,
-        "GE012-ions",
-        "GE012-ions + EF+RD",
-        "Magpie",
-        SELECTED_UNTRAINED,
-    }
+    label = FeatureSet("012", pooling=MIXED).label
+    ours = {label, f"{label} + electrons", f"random-{label}", f"random-{label} + electrons"}
+    assert set(content["results"]["poisson"]) > {*ours, "Magpie", "EF+RD"}
+    splits = content["results"]["poisson"][label]["splits"]
+    assert {split["best_params"]["kernel"] for split in splits} <= {"matern12", "matern32"}
+
+
+def test_slow_descriptors_come_from_an_earlier_report(data, tmp_path):
+    """Results of the same file and model are taken; others are not."""
+    slow = Rival("slow", "structure", EF.describe, "as slow as it says", slow=True)
+    context = Context(data, tmp_path, quick=True, progress_bar=False, n_jobs=1)
+    target = "formation_energy_per_atom"
+    dataset = context.dataset("paper_formation")
+    computed = context.evaluate(slow, {target: dataset})
+    earlier = tmp_path / "earlier"
+    report = Report(results={target: as_numbers({"slow": computed[target]})}, tables=[], reading=[])
+    settings = {"quick": False, "weights": {"name": "", "sha256": ""}, "seconds_of_splits": 0,
+                "ssatom": "", "machine": ""}  # fmt: skip
+    write_report(STUDIES["table4"], report, settings, earlier)
+    again = Context(data, tmp_path / "new", quick=True, progress_bar=False, earlier=earlier)
+    again.kernel_ridge = context.kernel_ridge
+    found = again.evaluate(slow, {target: again.dataset("paper_formation")})
+    assert found[target].values().tolist() == computed[target].values().tolist()
+    assert not (tmp_path / "new" / "cache").exists()
+    assert earlier_results(earlier, EF, {target: dataset}, context.kernel_ridge()) is None
+    other = {"hse_gap": context.dataset("paper_hse_gap")}
+    assert earlier_results(earlier, slow, other, context.kernel_ridge()) is None
+    assert earlier_results(earlier, slow, {target: dataset}, KernelRidgeCV(alphas=[1.0])) is None
 
 
 def test_descriptors_are_kept_on_disk(data, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ from ssatom import (
 )
 from ssatom.embeddings import near_constant_columns
 from ssatom.embeddings.pooling import POOLINGS
-from ssatom.weights import random_weights
+from ssatom.weights import DEFAULT_WEIGHTS, random_weights
 
 POOLED = [name for name in POOLINGS if name != "sum"]
 LAYERS = ["0", "1", "12", "012", "0123"]
@@ -110,23 +110,24 @@ def test_models_after_a_scaler_predict_no_nonsense(
         assert cross_val_score(pipeline, X[rows], y[rows], cv=folds).min() > -1
 
 
-def test_coordination_numbers_come_once_where_a_layer_sees_neighbors() -> None:
+def test_units_come_once_where_a_layer_sees_neighbors() -> None:
     def names(layers: str) -> list[str]:
         return GraphEmbeddingFeaturizer(layers).feature_labels()
 
     assert len(names("0")) == 128
-    assert not any("radial" in name for name in names("0"))
+    assert not any("radial" in name or "directional" in name for name in names("0"))
     assert sum("radial" in name for name in names("0123")) == 18
+    assert sum("directional" in name for name in names("0123")) == 160
     assert names("10")[:1] + names("10")[128:129] + names("10")[-1:] == [
         "ssatom_L1_000",
         "ssatom_L0_000",
-        "ssatom_radial_017",
+        "ssatom_directional_159",
     ]
 
 
 def test_columns_of_two_sets_are_told_apart() -> None:
     names = [GraphEmbeddingFeaturizer("01", w).feature_labels() for w in (None, *list_weights())]
-    assert names[0] == names[1 + list_weights().index("smooth-128x5-mp")]
+    assert names[0] == names[1 + list_weights().index(DEFAULT_WEIGHTS)]
     assert len(set().union(*names)) == sum(map(len, names[1:]))
 
 
@@ -146,7 +147,7 @@ def test_names_are_those_of_their_numbers(examples: list[Structure]) -> None:
                 getattr(column, pooling)(), rel=1e-5, abs=1e-6
             )
     left_out = set(weights.near_constant("min"))
-    assert len(frame.columns) == 2 * 402 - len(left_out & set(weights.columns([2, 1, 0])))
+    assert len(frame.columns) == 2 * 562 - len(left_out & set(weights.columns([2, 1, 0])))
     assert left_out
 
 

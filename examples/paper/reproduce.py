@@ -49,11 +49,17 @@ def main(
         bool, typer.Option("--quick", help="One split, a coarse grid and no slow descriptor.")
     ] = False,
     n_jobs: Annotated[int, typer.Option(help="Processes; -1 is one for each core.")] = -1,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(help="Folder of earlier reports that the slowest descriptors come from."),
+    ] = None,
 ) -> None:
     """Compute tables and figures of the paper: numbers, tables and figures, each in a file."""
     warnings.showwarning = _show_warning
     try:
-        files = reproduce(names, data, output, weights=weights, quick=quick, n_jobs=n_jobs)
+        files = reproduce(
+            names, data, output, weights=weights, quick=quick, n_jobs=n_jobs, earlier=earlier
+        )
     except (SsatomError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from None

@@ -42,8 +42,9 @@ groups : array-like, shape (n_rows,)
 folds : array-like, shape (n_rows,)
     Official folds of the data: the one in which each row is tested.
 model : estimator
-    Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, Table I with 10 folds. Its
-    `random_state`, if it has one, becomes the seed of the split.
+    Regressor of scikit-learn's kind; None is ``KernelRidgeCV()``, with the widths of Table I and
+    10 folds; the paper's is ``KernelRidgeCV(["laplacian", "rbf"])``. Its `random_state`, if it has
+    one, becomes the seed of the split.
 n_seeds : int
     Splits of each kind, with seeds 0, 1, …
 test_size : float

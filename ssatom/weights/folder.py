@@ -29,7 +29,7 @@ from ssatom.structures import iter_arrays
 from ssatom.weights.card import FORMAT, WeightsCard, render_readme
 from ssatom.weights.corpus import CorpusIndex
 
-DEFAULT_WEIGHTS = "smooth-128x5-mp"
+DEFAULT_WEIGHTS = "directional-128x5-mp"
 """Name of the set that ``weights=None`` means."""
 
 _CARD = "card.json"
@@ -162,7 +162,7 @@ def list_weights() -> list[str]:
     --------
     >>> from ssatom import list_weights
     >>> list_weights()
-    ['cgcnn-64x5-mp', 'smooth-128x5-mp', 'smooth-64x3-mp']
+    ['cgcnn-64x5-mp', 'directional-128x5-mp', 'smooth-128x5-mp', 'smooth-64x3-mp']
     """
     return sorted(path.parent.name for path in _shipped_root().glob(f"*/{_CARD}"))
 

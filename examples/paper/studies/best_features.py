@@ -1,24 +1,16 @@
-"""Features without labels compared; layers and pooling of ours are selected on training rows."""
+"""Features without labels compared: descriptors, this package's, and those of force fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ssatom.evaluation import EvaluationResult, SplitScores
 from studies.context import Context
 from studies.datasets import DATASETS, Dataset
-from studies.features import (
-    IONS,
-    POOLINGS,
-    Features,
-    FeatureSet,
-    JoinedFeatures,
-    find,
-)
+from studies.features import MIXED, Electrons, Features, FeatureSet, JoinedFeatures
 from studies.kernel_tables import ELASTIC, ENERGIES, TITLES, crystals, moments
 from studies.printed import KERNEL_RIDGE, best_embedding
-from studies.rivals import SITE_RIVALS, STRUCTURE_RIVALS, Rival
+from studies.rivals import Rival
 from studies.scores import (
     Results,
     as_numbers,
@@ -30,10 +22,11 @@ from studies.scores import (
 )
 from studies.study import Report, Table
 
-SELECTED, SELECTED_UNTRAINED = "selected", "selected, untrained"
-"""Labels of the rows whose layers and pooling were selected by cross-validation."""
-
 PHONONS = {"matbench_phonons": ["last_phdos_peak_cm1"]}
+
+
+COMPARED = ("OFM", "SM", "Magpie", "EF+RD", "SOAP", "CHGNet", "SevenNet-0")
+"""Labels of the rivals; Tables II, IV and V have more descriptors."""
 
 
 @dataclass(frozen=True)
@@ -45,158 +38,130 @@ class _Comparison:
     sets : mapping of str to Dataset
         By target.
     rivals : sequence of Rival
-        Descriptors.
-    embeddings : sequence of FeatureSet
-        Layers and poolings to select from.
-    joined : JoinedFeatures
-        An embedding beside a descriptor, for the table alone.
+        Descriptors, and embeddings of force fields.
+    embedding : FeatureSet
+        Ours: layers, and for crystals poolings, as the documentation recommends.
     splits : sequence of str
         Kinds of splits.
-    keep_predictions : bool
-        As the figures of the moments need them.
     """
 
     sets: Mapping[str, Dataset]
     rivals: Sequence[Rival]
-    embeddings: Sequence[FeatureSet]
-    joined: JoinedFeatures
+    embedding: FeatureSet
     splits: Sequence[str]
-    keep_predictions: bool = False
 
     @property
-    def untrained(self) -> list[FeatureSet]:
-        """The same embeddings of an encoder that was not trained."""
-        return [replace(one, weights="random") for one in self.embeddings]
+    def ours(self) -> list[Features]:
+        """The embedding, and for crystals the embedding beside the electrons."""
+        if self.embedding.level == "site":
+            return [self.embedding]
+        return [self.embedding, JoinedFeatures((self.embedding, Electrons()))]
 
     @property
-    def all(self) -> list[Features]:
-        """In the order of the table."""
-        return [*self.rivals, *self.untrained, *self.embeddings, self.joined]
+    def untrained(self) -> FeatureSet:
+        """The embedding of an encoder that was not trained."""
+        return replace(self.embedding, weights="random")
 
 
 def run_best(context: Context) -> Report:
     """Kernel ridge on all features that need no labels, on all data sets."""
     numbers, tables, rows = {}, [], []
     for source, comparison in _comparisons(context).items():
-        found = {
-            one.label: context.evaluate(
-                one,
-                comparison.sets,
-                splits=comparison.splits,
-                keep_predictions=comparison.keep_predictions,
-            )
-            for one in comparison.all
-        }
+        found = _evaluate(context, comparison)
         for target in comparison.sets:
             results = {label: of[target] for label, of in found.items()}
-            for label, among in (
-                (SELECTED_UNTRAINED, comparison.untrained),
-                (SELECTED, comparison.embeddings),
-            ):
-                results[label] = select({one.label: found[one.label][target] for one in among})
             numbers[target] = as_numbers(results)
             unit = DATASETS[source].targets[target]
             title = f"{sentence_case(TITLES[target])}, {mae_in(unit)}"
             printed = KERNEL_RIDGE.get(target, {})
             tables.append(error_table(title, results, printed, _legend(comparison)))
-            rivals = (*(one.label for one in comparison.rivals), SELECTED_UNTRAINED)
-            rows += [_summary(title, kind, target, results, rivals) for kind in comparison.splits]
-    heads = ["property", "splits", "paper's best", "best rival", "ours", "ours is lower by"]
-    summary = Table("Layers and pooling selected on training rows", heads, rows)
+            rows += [_summary(title, kind, target, results, comparison)
+                     for kind in comparison.splits]  # fmt: skip
+    heads = ["property", "splits", "paper's best", "best rival", "untrained",
+             "ours", "pretraining brings"]  # fmt: skip
     return Report(
         results=numbers,
-        tables=[summary, *tables],
+        tables=[Table("Our features beside all others", heads, rows), *tables],
         reading=[
-            "Rivals are descriptors, and an encoder of the same sizes with random weights. For "
-            "each split, layers and pooling of both encoders are those with the lowest error in "
-            "ten-fold cross-validation on its training part; test rows are not used for the "
-            "selection. The paper's best are its embeddings, on random splits. The last column is "
-            "the mean over splits of the difference to the best rival, and its standard deviation."
+            "Ours are layers 0 to 2 of the default set (for moments all layers), of crystals "
+            "pooled by mean, standard deviation, anions and cations, and beside the columns of "
+            "electrons. Kernel ridge on them has Matérn kernels and a weight for each block of "
+            "columns, chosen by cross-validation on training rows; on rivals it has the paper's "
+            "kernels and grid. All of this was chosen on rows that no random split tests. "
+            "The paper's best are its embeddings, on random splits.",
+            "Untrained is the embedding of an encoder of the same sizes with random weights, "
+            "without electrons. The last column is how much lower the error of the trained one is: "
+            "the mean over splits and its standard deviation.",
         ],
     )
 
 
-def select(results: Results) -> EvaluationResult:
-    """For each split the features with the best cross-validation on its training rows.
-
-    Parameters
-    ----------
-    results : mapping of str to EvaluationResult
-        By label; of models that have a `cv_score`, on the same splits.
-
-    Returns
-    -------
-    EvaluationResult
-        With the label among the `best_params`, and the time of all.
-    """
-    splits = []
-    for of_split in zip(*(result.splits for result in results.values()), strict=True):
-        by_label: dict[str, SplitScores] = dict(zip(results, of_split, strict=True))
-        best = max(by_label, key=lambda label: by_label[label].cv_score)
-        splits.append(
-            replace(
-                by_label[best],
-                best_params={"features": best, **by_label[best].best_params},
-                seconds=sum(split.seconds for split in of_split),
-            )
+def _evaluate(context: Context, comparison: _Comparison) -> dict[str, dict]:
+    """Results by label and target: rivals by the paper's model, ours by the weighted one."""
+    found: dict[str, dict] = {}
+    for features in (*comparison.rivals, comparison.untrained, *comparison.ours):
+        model = None if isinstance(features, Rival) else context.weighted_kernel_ridge()
+        found[features.label] = context.evaluate(
+            features, comparison.sets, model=model, splits=comparison.splits
         )
-    return EvaluationResult({"selected_from": list(results)}, splits=splits)
+    return found
 
 
 def _comparisons(context: Context) -> dict[str, _Comparison]:
     """What is compared, by data set."""
     joined = context.joined_layers
-    layers = list(dict.fromkeys([*(n for n in joined if n == "012"), joined[-1]]))
-    sites = [FeatureSet(n, "site") for n in joined]
-    found = {
-        "paper_magmom": _Comparison(
-            {"magmom": moments(context)},
-            context.site_rivals,
-            sites,
-            JoinedFeatures((sites[0], find(SITE_RIVALS, "EF+RD"))),
-            ("random", "grouped"),
-            keep_predictions=True,
-        )
-    }
-    best = FeatureSet(layers[0], pooling=IONS)
+    layers = "012" if "012" in joined else joined[-1]
+    rivals = [one for one in context.rivals if one.label in COMPARED]
+    found = {}
     for source, targets in {**ENERGIES, **ELASTIC, **PHONONS}.items():
         found[source] = _Comparison(
-            crystals(context, source, targets),
-            context.rivals,
-            [FeatureSet(n, pooling=pooling) for n in layers for pooling in POOLINGS],
-            JoinedFeatures((best, find(STRUCTURE_RIVALS, "EF+RD"))),
+            crystals(context, source, targets, rivals),
+            rivals,
+            FeatureSet(layers, pooling=MIXED),
             ("official",) if source in PHONONS else ("random", "grouped"),
         )
+    found["paper_magmom"] = _Comparison(
+        {"magmom": moments(context)},
+        [one for one in context.site_rivals if one.label in COMPARED],
+        FeatureSet(joined[-1], "site"),
+        ("random", "grouped"),
+    )
     return found
 
 
 def _legend(comparison: _Comparison) -> dict[str, str]:
-    described: list[Rival | FeatureSet] = [*comparison.rivals, *comparison.untrained]
-    described += comparison.embeddings
-    return {one.label: one.description for one in described} | {
-        comparison.joined.label: "both side by side; not selected from",
-        SELECTED: "the embeddings with the best cross-validation on each training part",
-        SELECTED_UNTRAINED: "the same of an encoder of the same sizes with random weights",
-    }
+    described = {one.label: one.description for one in comparison.rivals}
+    described[comparison.untrained.label] = "the same encoder, untrained"
+    pooling = ", ".join(comparison.embedding.pooling)
+    ours = "all layers" if comparison.embedding.level == "site" else f"layers 0 to 2; {pooling}"
+    described |= {one.label: ours for one in comparison.ours[:1]}
+    return described | {one.label: f"{ours}; and electrons" for one in comparison.ours[1:]}
 
 
 def _summary(
-    title: str, kind: str, target: str, results: Results, rivals: Sequence[str]
+    title: str, kind: str, target: str, results: Results, comparison: _Comparison
 ) -> list[str]:
-    """One line: the paper's best, the best rival, and ours compared with it."""
-    ours = results[SELECTED]
+    """One line: the paper's best, the best rival, the untrained encoder and ours."""
+    ours = results[comparison.ours[-1].label]
+    trained, untrained = (
+        results[one.label] for one in (comparison.embedding, comparison.untrained)
+    )
+    rivals = [one.label for one in comparison.rivals]
     rival = min(rivals, key=lambda label: results[label].mean("mae", kind))
     digits = digits_for([ours.mean("mae", kind)])
-    gain = results[rival].values("mae", kind) - ours.values("mae", kind)
+    gain = untrained.values("mae", kind) - trained.values("mae", kind)
     spread = gain.std(ddof=1) if len(gain) > 1 else None
     paper = best_embedding(target) if kind == "random" else None
     printed = "–" if paper is None else cell(*KERNEL_RIDGE[target][paper]["mae"]) + f" ({paper})"
+    shown = (rival, comparison.untrained.label, comparison.ours[-1].label)
+    errors = [
+        cell(results[n].mean("mae", kind), results[n].std("mae", kind), digits) for n in shown
+    ]
     return [
         title,
         kind,
         printed,
-        f"{cell(results[rival].mean('mae', kind), results[rival].std('mae', kind), digits)} "
-        f"({rival})",
-        cell(ours.mean("mae", kind), ours.std("mae", kind), digits),
+        f"{errors[0]} ({rival})",
+        *errors[1:],
         cell(gain.mean(), spread, digits),
     ]

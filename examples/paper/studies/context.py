@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from ssatom import (
+    ElectronicFeaturizer,
     GraphEmbeddingFeaturizer,
     KernelRidgeCV,
     SelfSupervisedSiteFeaturizer,
@@ -23,7 +25,8 @@ from ssatom.embeddings import embed, resolve_weights
 from ssatom.evaluation import EvaluationResult, evaluate_columns
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder, random_weights
 from studies.datasets import Dataset, load_dataset
-from studies.features import Features, JoinedFeatures, available, rival_features
+from studies.earlier import earlier_results
+from studies.features import Electrons, Features, JoinedFeatures, available, rival_features
 from studies.rivals import SITE_RIVALS, STRUCTURE_RIVALS, Rival
 
 STRUCTURES = "structures"
@@ -51,6 +54,8 @@ class Context:
         Processes.
     progress_bar : bool
         Show progress.
+    earlier : Path or None
+        Folder of earlier reports, from which results of slow rivals are taken.
     """
 
     data: Path
@@ -59,8 +64,9 @@ class Context:
     quick: bool = False
     n_jobs: int | None = -1
     progress_bar: bool = True
+    earlier: Path | None = None
     _datasets: dict[tuple[str, str | None], Dataset] = field(default_factory=dict, repr=False)
-    _features: dict[tuple[str, int, Features], np.ndarray] = field(default_factory=dict, repr=False)
+    _features: dict[tuple[str, int, Features], Any] = field(default_factory=dict, repr=False)
 
     @property
     def n_seeds(self) -> int:
@@ -115,7 +121,8 @@ class Context:
 
     def common(self, dataset: Dataset, rivals: Sequence[Rival]) -> Dataset:
         """The rows for which all of these descriptors exist, so that all see the same rows."""
-        features = {rival: self.features(dataset, rival) for rival in rivals}
+        computed = [r for r in rivals if not self._found_earlier(r, {dataset.target: dataset})]
+        features = {rival: self.features(dataset, rival) for rival in computed}
         good = np.all([np.isfinite(X).all(axis=1) for X in features.values()], axis=0)
         if good.all():
             return dataset
@@ -124,26 +131,40 @@ class Context:
             self._features[_key(kept, rival)] = X[good]
         return kept
 
-    def features(self, dataset: Dataset, features: Features) -> np.ndarray:
-        """The matrix of a feature set, shape (n_rows, n_features)."""
+    def features(self, dataset: Dataset, features: Features) -> Any:
+        """The matrix of a feature set, shape (n_rows, n_features).
+
+        Those of this package are DataFrames, by whose names `KernelRidgeCV` finds blocks.
+        """
         key = _key(dataset, features)
         if key not in self._features:
             self._features[key] = self._compute(dataset, features)
         return self._features[key]
 
-    def _compute(self, dataset: Dataset, features: Features) -> np.ndarray:
+    def _compute(self, dataset: Dataset, features: Features) -> Any:
         if isinstance(features, JoinedFeatures):
-            return np.hstack([self.features(dataset, member) for member in features.members])
+            return pd.concat([self._named(dataset, one) for one in features.members], axis=1)
         if isinstance(features, Rival):
             cache = self.output / "cache"
             return rival_features(features, dataset, cache, self.n_jobs, self.progress_bar)
+        if isinstance(features, Electrons):
+            featurizer: Any = ElectronicFeaturizer(features.pooling)
+            return featurizer.set_output(transform="pandas").fit_transform(dataset.structures)
         layers, weights = features.layers, self._weights_of(features)
-        featurizer = (
-            SelfSupervisedSiteFeaturizer(layers, weights)
-            if features.level == "site"
-            else GraphEmbeddingFeaturizer(layers, weights, pooling=features.pooling)
-        )
-        return featurizer.fit_transform(dataset.rows)
+        if features.level == "site":
+            featurizer, rows = SelfSupervisedSiteFeaturizer(layers, weights), dataset.rows
+        else:
+            featurizer = GraphEmbeddingFeaturizer(layers, weights, pooling=features.pooling)
+            rows = dataset.structures
+        return featurizer.set_output(transform="pandas").fit_transform(rows)
+
+    def _named(self, dataset: Dataset, features: Features) -> pd.DataFrame:
+        """Features as a DataFrame whose column names no other feature set has."""
+        X = self.features(dataset, features)
+        if isinstance(X, np.ndarray):
+            return pd.DataFrame(X, columns=[f"{features.label}_{i}" for i in range(X.shape[1])])
+        of_crystals = dataset.sites is not None and getattr(features, "level", "") != "site"
+        return X.add_prefix("crystal_") if of_crystals else X
 
     def evaluate(
         self,
@@ -180,6 +201,10 @@ class Context:
         dict of EvaluationResult
             By target.
         """
+        if isinstance(features, Rival) and model is None:
+            known = self._found_earlier(features, targets)
+            if known is not None:
+                return known
         dataset = next(iter(targets.values()))
         label = features if isinstance(features, str) else features.label
         X = dataset.rows if isinstance(features, str) else self.features(dataset, features)
@@ -207,15 +232,29 @@ class Context:
 
     def kernel_ridge(self) -> KernelRidgeCV:
         """The paper's model: Table I's grid, ten folds, searched from coarse to fine."""
-        if self.quick:
-            return KernelRidgeCV(gammas=QUICK_GAMMAS, alphas=QUICK_ALPHAS, search="coarse-to-fine")
-        return KernelRidgeCV(search="coarse-to-fine")
+        return KernelRidgeCV(("laplacian", "rbf"), blocks=None, **self._grid())
+
+    def weighted_kernel_ridge(self) -> KernelRidgeCV:
+        """Our model: Matérn kernels, and a weight for each block of columns."""
+        return KernelRidgeCV(("matern12", "matern32"), blocks="auto", **self._grid())
+
+    def _grid(self) -> dict[str, Any]:
+        coarse = {"gammas": QUICK_GAMMAS, "alphas": QUICK_ALPHAS} if self.quick else {}
+        return {"search": "coarse-to-fine", **coarse}
+
+    def _found_earlier(
+        self, rival: Rival, targets: Mapping[str, Dataset]
+    ) -> dict[str, EvaluationResult] | None:
+        """Results of a slow rival on the same labels, from an earlier report."""
+        if self.earlier is None or not rival.slow:
+            return None
+        return earlier_results(self.earlier, rival, targets, self.kernel_ridge())
 
     def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
         """What distinguishes evaluations of one name: features or structures, and the model."""
         params = repr(sorted(model.get_params().items()))
-        content = X
-        if not isinstance(X, np.ndarray):
+        content = X.to_numpy() if isinstance(X, pd.DataFrame) else X
+        if not isinstance(content, np.ndarray):
             # Networks without embeddings are the same whatever the weights of this run.
             embedded = any(name.split("__")[-1] == "weights" for name in model.get_params())
             sha256 = self.encoder.sha256 if embedded else ""
@@ -227,7 +266,7 @@ class Context:
         if isinstance(features, JoinedFeatures):
             found = [self._weights_of(member) for member in features.members]
             return next((weights for weights in found if weights is not None), None)
-        if isinstance(features, Rival):
+        if isinstance(features, Rival | Electrons):
             return None
         random = features.weights == "random"
         return random_weights(0, like=self.encoder) if random else self.encoder

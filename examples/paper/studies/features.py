@@ -22,7 +22,8 @@ from studies.rivals import Rival, features_of
 MEAN = ("mean",)
 IONS = ("mean", "anion", "cation")
 EXTREMES = ("mean", "std", "min", "max")
-POOLINGS = {MEAN: "", IONS: "-ions", EXTREMES: "-extremes"}
+MIXED = ("mean", "std", "anion", "cation")
+POOLINGS = {MEAN: "", IONS: "-ions", EXTREMES: "-extremes", MIXED: "-mixed"}
 """Poolings of crystals, with what their labels end in."""
 
 _CHUNK = 50  # rows that one process computes before they are kept on disk
@@ -65,16 +66,32 @@ class FeatureSet:
 
 
 @dataclass(frozen=True)
+class Electrons:
+    """Columns of `ElectronicFeaturizer`.
+
+    Attributes
+    ----------
+    pooling : tuple of str
+        Over the sites of a crystal.
+    """
+
+    pooling: tuple[str, ...] = ("mean", "std")
+
+    label = "electrons"
+    description = "charges, levels and gaps of a universal tight-binding model"
+
+
+@dataclass(frozen=True)
 class JoinedFeatures:
     """Several feature sets side by side.
 
     Attributes
     ----------
-    members : tuple of FeatureSet and Rival
-        In the order of the columns.
+    members : tuple of FeatureSet, Electrons and Rival
+        In the order of the columns. Embeddings of crystals stand beside those of their sites.
     """
 
-    members: tuple[FeatureSet | Rival, ...]
+    members: tuple[FeatureSet | Electrons | Rival, ...]
 
     @property
     def label(self) -> str:
@@ -82,7 +99,7 @@ class JoinedFeatures:
         return " + ".join(member.label for member in self.members)
 
 
-Features = FeatureSet | Rival | JoinedFeatures
+Features = FeatureSet | Electrons | Rival | JoinedFeatures
 
 
 def available(rivals: Sequence[Rival], quick: bool) -> list[Rival]:

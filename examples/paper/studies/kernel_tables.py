@@ -86,17 +86,19 @@ def evaluate_moments(context: Context, features: Sequence[Features]) -> dict[str
     }
 
 
-def crystals(context: Context, name: str, targets: Sequence[str]) -> dict[str, Dataset]:
+def crystals(
+    context: Context, name: str, targets: Sequence[str], rivals: Sequence[Rival]
+) -> dict[str, Dataset]:
     """A data set of crystals by target, on rows where all targets and descriptors exist."""
     whole = context.datasets(name, targets)
-    return {target: context.common(data, context.rivals) for target, data in whole.items()}
+    return {target: context.common(data, rivals) for target, data in whole.items()}
 
 
 def evaluate_crystals(
     context: Context, name: str, targets: Sequence[str], features: Sequence[Features]
 ) -> dict[str, dict[str, EvaluationResult]]:
     """Kernel ridge on features of crystals: results by target and label."""
-    sets = crystals(context, name, targets)
+    sets = crystals(context, name, targets, context.rivals)
     found = {one.label: context.evaluate(one, sets) for one in features}
     return {t: {label: results[t] for label, results in found.items()} for t in sets}
 

@@ -90,7 +90,7 @@ _ALL = (
     Study("phonons", "Phonons on matbench's own folds", phonons.run_phonons, _PHONONS),
     Study(
         "best",
-        "The best features without labels, layers and pooling selected on training rows",
+        "Our features beside descriptors, untrained encoders and force fields",
         best_features.run_best,
         (*_MAGMOM, *_ENERGIES, *_ELASTIC, *_PHONONS),
     ),

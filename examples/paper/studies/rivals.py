@@ -17,6 +17,7 @@ from ssatom import OrbitalFieldMatrixTransformer, StructureError
 from ssatom.elements import MAX_ATOMIC_NUMBER, property_table
 from ssatom.structures import structure_arrays
 from ssatom.surroundings import radial_distributions
+from studies.force_fields import chgnet, sevennet
 
 BOHR = 0.529177210903
 """Å."""
@@ -235,6 +236,22 @@ STRUCTURE_RIVALS = (
         "smooth overlap of atomic positions, averaged; one channel, species weighted by number",
         needs="dscribe",
     ),
+    Rival(
+        "CHGNet",
+        "structure",
+        chgnet,
+        "CHGNet 0.3.0, trained on energies, forces, stresses and moments",
+        slow=True,
+        needs="chgnet",
+    ),
+    Rival(
+        "SevenNet-0",
+        "structure",
+        sevennet,
+        "SevenNet-0, trained on energies, forces and stresses",
+        slow=True,
+        needs="sevenn",
+    ),
 )
 """Descriptors of whole crystals."""
 
@@ -253,6 +270,22 @@ SITE_RIVALS = (
         soap,
         "smooth overlap of atomic positions around the site, species weighted by number",
         needs="dscribe",
+    ),
+    Rival(
+        "CHGNet",
+        "site",
+        chgnet,
+        "CHGNet 0.3.0, trained on energies, forces, stresses and moments",
+        slow=True,
+        needs="chgnet",
+    ),
+    Rival(
+        "SevenNet-0",
+        "site",
+        sevennet,
+        "SevenNet-0, trained on energies, forces and stresses",
+        slow=True,
+        needs="sevenn",
     ),
 )
 """Descriptors of single sites."""

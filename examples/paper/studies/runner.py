@@ -32,6 +32,7 @@ def reproduce(
     quick: bool = False,
     n_jobs: int | None = -1,
     progress_bar: bool = True,
+    earlier: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Compute tables and figures of the paper from its data.
 
@@ -57,6 +58,9 @@ def reproduce(
         Processes; -1 is one for each core, None is one.
     progress_bar : bool, default=True
         Show progress.
+    earlier : path, default=None
+        Folder of earlier reports. Results of descriptors that take hours and do not depend on the
+        weights are taken from there, if they are of the same data and the same model.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def reproduce(
         If the weights are unknown or damaged.
     """
     studies = _studies(names)
-    context = Context(Path(data), Path(output), weights, quick, n_jobs, progress_bar)
+    known = None if earlier is None else Path(earlier)
+    context = Context(Path(data), Path(output), weights, quick, n_jobs, progress_bar, known)
     _check_data(studies, context.data)
     files = [context.output / f"{study.name}.json" for study in studies]
     bar = tqdm(list(zip(studies, files, strict=True)), disable=not progress_bar, unit="study")

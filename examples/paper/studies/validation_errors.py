@@ -95,7 +95,7 @@ def validation_errors(
         else:
             X = SelfSupervisedSiteFeaturizer(layers, weights).fit_transform(dataset.rows)
         Y = np.column_stack([data.y for data in sets.values()])
-        model = KernelRidgeCV(search="coarse-to-fine")
+        model = KernelRidgeCV(("laplacian", "rbf"), blocks=None, search="coarse-to-fine")
         models = model.fit_columns(StandardScaler().fit_transform(X), Y)
         for target, fitted in zip(sets, models, strict=True):
             errors[f"{name} {target}"] = -fitted.best_score_
