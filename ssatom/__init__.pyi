@@ -14,8 +14,6 @@ from .estimators import (
     CGCNNRegressor,
     NEGNNClassifier,
     NEGNNRegressor,
-    load_estimator,
-    save_estimator,
 )
 from .evaluation import (
     ConformalRegressor,
@@ -25,6 +23,7 @@ from .evaluation import (
     site_contributions,
 )
 from .exceptions import (
+    DependencyError,
     ExtrapolationWarning,
     GraphWarning,
     MissingFileError,
@@ -45,6 +44,7 @@ from .featurizers import (
 from .graph import CrystalGraphConverter, CrystalGraphs, GraphConfig
 from .pretraining import MaskedPretrainer
 from .similar import SimilarCrystals
+from .storage import load_estimator, save_estimator
 from .tasks import PretrainingTask
 from .weights import PretrainedEncoder, list_weights, load_pretrained
 
@@ -55,6 +55,7 @@ __all__ = [
     "CrystalGraphConverter",
     "CrystalGraphEncoder",
     "CrystalGraphs",
+    "DependencyError",
     "ElectronicFeaturizer",
     "EncoderConfig",
     "ExtrapolationWarning",

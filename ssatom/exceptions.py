@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 __all__ = [
+    "DependencyError",
     "ExtrapolationWarning",
     "GraphWarning",
     "MissingFileError",
@@ -147,6 +148,17 @@ class ParameterError(SsatomError, ValueError):
     ... except ParameterError as error:
     ...     print(error)
     cutoff=-1.0 must be a positive number
+    """
+
+
+class DependencyError(SsatomError, ImportError):
+    """A package that ssatom needs and that is missing, or broken.
+
+    Examples
+    --------
+    >>> from ssatom.exceptions import DependencyError
+    >>> issubclass(DependencyError, ImportError)
+    True
     """
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
-from ssatom.repeatable import Dropout, Linear
+from ssatom.repeatable import Dropout, Linear, softplus
 from ssatom.validation import whole_number
 
 
@@ -154,9 +154,9 @@ class NEGNN(nn.Module):
             x = nn.functional.embedding_bag(everyone, x, first_sites, mode="mean")
         else:
             x = x.index_select(0, sites)
-        x = nn.functional.softplus(x)
+        x = softplus(x)
         for layer in self.hidden:
-            x = self.dropout(nn.functional.softplus(layer(x)))
+            x = self.dropout(softplus(layer(x)))
         return self.output(x)
 
     def standardise(self, x: Tensor, widths: Sequence[int] | None = None) -> None:

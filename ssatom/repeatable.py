@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ssatom.kernels import affine, linear
+from ssatom.kernels import affine, batch_normalized, linear
 
 _FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
 _DRAWS = {
@@ -126,6 +127,17 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias, plus)
 
 
+def softplus(x: Tensor) -> Tensor:
+    """Log(1 + exp(x)); without gradients on a CPU, to the same bits wherever a number stands.
+
+    PyTorch computes the last few numbers of an array by another routine than the others, so that a
+    crystal's result would depend on its place in the batch.
+    """
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+        return torch.from_numpy(np.logaddexp(np.float32(0), x.numpy()))
+    return F.softplus(x)
+
+
 class SiteNorm(nn.BatchNorm1d):
     """Batch normalisation; one site alone has no variance and takes the running statistics.
 
@@ -144,20 +156,19 @@ class SiteNorm(nn.BatchNorm1d):
                 return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
         assert mean is not None
         assert variance is not None
-        if not (learns or torch.is_grad_enabled()):
+        if learns:
+            normalized, *found = batch_normalized(x, self.weight, self.bias, self.eps)
+            self._follow(len(x), *found)
+            return normalized
+        if not torch.is_grad_enabled():
             scale = self.weight * torch.rsqrt(variance + self.eps)
             return affine(x, scale, self.bias - mean * scale)
-        if learns:
-            mean, variance = self._statistics(x)
         return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
 
-    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of a batch, which the running ones follow."""
-        n, rate = len(x), self.momentum
-        mean = x.mean(dim=0)
-        variance = (x - mean).square().mean(dim=0)
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr, arg-type]
-            self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr, arg-type]
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]
-        return mean, variance
+    @torch.no_grad()
+    def _follow(self, n: int, mean: Tensor, variance: Tensor) -> None:
+        """Let the running statistics follow those of a batch."""
+        rate: Any = self.momentum
+        self.running_mean.lerp_(mean, rate)  # type: ignore[union-attr]
+        self.running_var.lerp_(variance * (n / (n - 1)), rate)  # type: ignore[union-attr]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]

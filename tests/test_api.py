@@ -108,6 +108,10 @@ def test_embeddings_load_no_figures_and_no_training() -> None:
     assert not loaded & {"lightning", "matplotlib", "sympy", "ase", "spglib", "dscribe"}
 
 
+def test_features_of_the_command_line_load_no_tables_of_pandas() -> None:
+    assert not modules_after("import ssatom.cli._features") & {"ase", "pandas", "lightning"}
+
+
 def processor_time(statement: str) -> float:
     resource = pytest.importorskip("resource")
     assert resource

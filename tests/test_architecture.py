@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "shared_docs": "",
     "warn": "",
     "progress": "",
+    "dependencies": "",
     "kernels": "",
     "repeatable": "kernels",
     "files": "",
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "tasks": "repeatable structures elements graph surroundings masking",
     "weights": "files repeatable encoder elements structures graph",
     "embeddings": "kernels devices structures elements graph weights",
+    "storage": "files weights embeddings",
     "pretraining": (
         "files repeatable devices recipe encoder structures elements training graph masking tasks "
         "weights embeddings"

@@ -15,11 +15,10 @@ from pymatgen.core import Lattice, Structure
 from sklearn.model_selection import train_test_split
 from typer.testing import CliRunner, Result
 
-from ssatom import load_example_crystals
+from ssatom import load_estimator, load_example_crystals, save_estimator
 from ssatom.cli import _items, app
 from ssatom.corpora import read_structures, write_structures
 from ssatom.embeddings import clear_cache
-from ssatom.estimators import load_estimator, save_estimator
 from ssatom.exceptions import StructureError
 from ssatom.graph import CrystalGraphConverter
 from ssatom.structures import _rows
@@ -27,7 +26,8 @@ from ssatom.weights import load_pretrained
 
 N = 24
 QUICK = ["--max-epochs", 2, "--no-progress"]
-RANDOM = [*QUICK, "--weights", "random"]
+NEGNN = [*QUICK, "--model", "negnn"]
+RANDOM = [*NEGNN, "--weights", "random"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def run(*arguments: object) -> Result:
 
 
 def fit(*arguments: object) -> Result:
-    return run("fit", *arguments, *RANDOM)
+    return run("fit", *RANDOM, *arguments)
 
 
 def predict(*arguments: object) -> Result:
@@ -79,15 +79,15 @@ def read(path: str) -> pd.DataFrame:
 def test_fit_writes_a_model_and_its_report(data: Path) -> None:
     result = fit(data, "--target", "volume", "-o", "model")
     assert result.exit_code == 0, result.output
-    files = {"model.json", "networks.safetensors", "history.csv", "history.png", "parity.png"}
+    files = {"model.json", "model.skops", "history.csv", "history.png", "parity.png"}
     files |= {"predictions.csv", "report.json", "report.md", "intervals.safetensors"}
     assert set(os.listdir("model")) == files
     report = json.loads(Path("model/report.json").read_text())
-    assert report["estimator"] == "NEGNNRegressor"
+    assert (report["model"], report["choice"]) == ("negnn", None)
     assert report["rows"]["train"] + report["rows"]["test"] == N
     assert report["rows"]["test"] == 5
     assert report["parameters"]["layers"] == "01"
-    assert report["weights"]["name"] == "random"
+    assert report["weights"]["name"] == "random-0"
     assert len(report["data"][0]["sha256"]) == 64
     held = pd.read_csv("model/predictions.csv")
     names = ["source", "formula", "volume", "volume_predicted", "nearest_percentile"]
@@ -147,7 +147,7 @@ def test_classes(suffix: str, data: Path) -> None:
     assert "ROC AUC" in result.stdout
     assert Path("model/confusion.png").exists()
     report = json.loads(Path("model/report.json").read_text())
-    assert report["estimator"] == "NEGNNClassifier"
+    assert report["model"] == "negnn"
     held = pd.read_csv("model/predictions.csv")
     hits = held["kind"] == held["kind_predicted"]
     scores = report["metrics"]["kind"]
@@ -175,7 +175,7 @@ def test_classes(suffix: str, data: Path) -> None:
 def test_kinds_of_classes(values: list[str], classes: list[Any], data: Path) -> None:
     lines = [f"cifs/{i}.cif,{values[i % 2]}" for i in range(N)]
     data.write_text("\n".join(["path,class", *lines]))
-    result = fit(data, "-t", "class", "--classify", "--estimator", "negnn", "-o", "model")
+    result = fit(data, "-t", "class", "--classify", "--model", "auto", "-o", "model")
     assert result.exit_code == 0, result.output
     assert load_estimator("model").classes_.tolist() == classes
     assert predict("model", data, "-o", "x.parquet").exit_code == 0
@@ -187,7 +187,7 @@ def test_cgcnn_and_other_collections(data: Path, rows: pd.DataFrame) -> None:
     properties = [{"volume": value} for value in rows["volume"]]
     for name in ("x.jsonl.gz", "x.extxyz"):
         write_structures(name, rows["structure"], properties=properties)
-        options = ["--estimator", "cgcnn", "-o", f"{name}.model"]
+        options = ["--model", "cgcnn", "-o", f"{name}.model"]
         result = run("fit", name, "-t", "volume", *options, *QUICK)
         assert result.exit_code == 0, result.output
         assert "weights" not in Path(f"{name}.model/report.md").read_text()
@@ -198,12 +198,12 @@ def test_own_weights_and_another_column(data: Path, weights_folder: Path) -> Non
     table = pd.read_csv(data).assign(other="nowhere.cif")
     table.rename(columns={"path": "mine", "other": "path"}).to_csv(data, index=False)
     options = ["-t", "volume", "--weights", weights_folder, "--layers", "12", "-o", "model"]
-    assert run("fit", data, *options, *QUICK).exit_code == 1
+    assert run("fit", data, *options, *NEGNN).exit_code == 1
     options += ["--structure-column", "mine"]
-    result = run("fit", data, *options, *QUICK)
+    result = run("fit", data, *options, *NEGNN)
     assert result.exit_code == 0, result.output
-    sha256 = json.loads(Path("model/model.json").read_text())["weights"]["sha256"]
-    assert load_pretrained("model/weights/tiny").sha256 == sha256
+    (entry,) = json.loads(Path("model/model.json").read_text())["weights"].values()
+    assert load_pretrained("model/weights/tiny").sha256 == entry["sha256"]
     assert load_estimator("model").layers_ == (1, 2)
     assert run("predict", "model", data, "-o", "y.csv").exit_code == 3
     for command in (("predict", "model"), ("featurize",)):
@@ -214,7 +214,8 @@ def test_own_weights_and_another_column(data: Path, weights_folder: Path) -> Non
 
 
 def test_no_progress_bar_where_there_is_no_terminal(data: Path) -> None:
-    result = run("fit", data, "-t", "volume", "--weights", "random", "--max-epochs", 1, "-o", "m")
+    options = ["--model", "negnn", "--weights", "random", "--max-epochs", 1]
+    result = run("fit", data, "-t", "volume", *options, "-o", "m")
     assert result.exit_code == 0
     assert "read: " not in result.output
     assert "epoch 1/1" not in result.output
@@ -236,7 +237,7 @@ def test_no_row_of_use(data: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [(["--weights", "smooth-128x5-mp"], True), (["--estimator", "cgcnn"], False)],
+    [([*NEGNN, "--weights", "smooth-128x5-mp"], True), (["--model", "cgcnn"], False)],
 )
 def test_sites_that_the_encoder_sees_alone_are_told(
     data: Path, options: list[str], told: bool
@@ -255,9 +256,10 @@ def test_sites_that_the_encoder_sees_alone_are_told(
 @pytest.mark.parametrize(
     ("options", "searches"),
     [
-        (["--weights", "random"], 1),
-        (["--weights", "smooth-64x3-mp"], 2),  # once for each of the two kinds of graphs
-        (["--estimator", "cgcnn"], 2),  # error bars look at embeddings
+        (RANDOM, 1),
+        ([*NEGNN, "--weights", "smooth-64x3-mp"], 2),  # once for each of the two kinds of graphs
+        (["--model", "cgcnn"], 2),  # error bars look at embeddings
+        (["--model", "kernel-ridge", "--no-electrons"], 1),
     ],
 )
 def test_each_crystal_is_read_and_searched_once(
@@ -335,8 +337,10 @@ def test_bad_rows(case: str, data: Path) -> None:
             ["24 different usable crystals (0 rows were left out)"],
         ),
         (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
-        (["-t", "volume", "--estimator", "svm"], 2, ["'negnn', 'cgcnn'"]),
-        (["-t", "volume", "--estimator", "cgcnn"], 2, ["--weights is for", "no encoder"]),
+        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'negnn', 'cgcnn'"]),
+        (["-t", "volume", "--model", "cgcnn"], 2, ["--weights is not for", "no encoder"]),
+        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take negnn"]),
+        (["-t", "volume", "--members", 2, "--model", "kernel-ridge"], 2, ["for networks"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
         (["-t", "volume", "--device", "tpu"], 2, ["device='tpu'", "'auto', 'cpu'"]),
         (["-t", "volume", "--time-budget", "0"], 2, ["time_budget=0.0"]),
@@ -395,7 +399,7 @@ def test_output_that_cannot_be_written_is_refused_before_training(
     for output in ("file/model", "/proc/model"):
         result = fit(data, "-t", "volume", "-o", output)
         assert result.exit_code == 1
-        assert "--output: cannot write to" in result.stderr
+        assert "cannot write to '" in result.stderr
 
 
 def test_a_target_named_as_predictions_are(data: Path) -> None:
@@ -533,7 +537,7 @@ def test_predict_errors(model: Path, data: Path) -> None:
         assert words in result.stderr
     result = predict(model, data, "-o", "x.csv", "--device", "tpu")
     assert result.exit_code == 2
-    (model / "networks.safetensors").write_bytes(b"")
+    (model / "model.skops").write_bytes(b"")
     result = predict(model, data, "-o", "x.csv")
     assert result.exit_code == 1
     assert "changed or damaged" in result.stderr

@@ -15,12 +15,12 @@ from pymatgen.core import Lattice, Structure
 from safetensors import SafetensorError
 from typer.testing import CliRunner, Result
 
-from ssatom import load_pretrained
+from ssatom import load_estimator, load_pretrained
 from ssatom.cli import _items, app
 from ssatom.cli._disk import disk_error
 from ssatom.corpora import StructureRecord, write_structures
-from ssatom.estimators import load_estimator
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
+from ssatom.storage import folder
 
 N = 8
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -38,7 +38,7 @@ def featurize(*arguments: object) -> Result:
 
 
 def fit(*arguments: object) -> Result:
-    options = ["--weights", "random", "--max-epochs", 1, "--no-progress"]
+    options = ["--model", "negnn", "--weights", "random", "--max-epochs", 1, "--no-progress"]
     return run("fit", *arguments, *options)
 
 
@@ -320,17 +320,15 @@ def test_a_trained_model_is_kept_elsewhere(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert fit(data / "t.csv", "-t", "gap", "-o", "m").exit_code == 0
     before = {path.name: path.read_bytes() for path in Path("m").iterdir()}
-    from ssatom.estimators import storage
+    write_file = folder._write_file
 
-    save_file = storage.save_file
-
-    def full(tensors: dict, path: Path) -> None:
+    def full(path: Path, data: bytes) -> None:
         if tmp_path / "work" in path.absolute().parents:
             path.write_bytes(b"half")
-            raise SafetensorError("I/O error: File too large (os error 27)")
-        save_file(tensors, path)
+            raise OSError(errno.EFBIG, "File too large")
+        write_file(path, data)
 
-    monkeypatch.setattr(storage, "save_file", full)
+    monkeypatch.setattr(folder, "_write_file", full)
     for output, options in (("m", ["--overwrite"]), ("new", [])):
         result = fit(data / "t.csv", "-t", "gap", "-o", output, *options)
         assert result.exit_code == 1

@@ -179,11 +179,11 @@ def test_gradients_are_those_of_the_plain_loop(residual: bool) -> None:
 
 def test_hand_written_gradient() -> None:
     edge_index, edge_attr, weight = random_graph(n_nodes=5, n_edges=9, edge_dim=3)
-    tensors = [torch.randn(5, 4), torch.randn(5, 4), torch.randn(3, 4), edge_attr, weight]
+    tensors = [torch.randn(5, 8), torch.randn(3, 4), edge_attr, weight]
     inputs = [tensor.double().requires_grad_() for tensor in tensors]
 
-    def messages(center: Tensor, neighbor: Tensor, matrix: Tensor, *edges: Tensor) -> Tensor:
-        return gated_messages(center, neighbor, matrix, Edges(edge_index, *edges, 5))
+    def messages(nodes: Tensor, matrix: Tensor, *edges: Tensor) -> Tensor:
+        return gated_messages(nodes, matrix, Edges(edge_index, *edges, 5))
 
     assert torch.autograd.gradcheck(messages, inputs)
 

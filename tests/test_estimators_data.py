@@ -13,8 +13,7 @@ from estimator_cases import make
 from numpy.testing import assert_array_equal
 from pymatgen.core import Lattice, Structure
 
-from ssatom import NEGNNClassifier
-from ssatom.estimators import load_estimator, save_estimator
+from ssatom import NEGNNClassifier, load_estimator, save_estimator
 from ssatom.estimators._data import read_rows
 from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.splits import hold_back

@@ -38,6 +38,7 @@ from ssatom.evaluation.nearness import Nearness
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])
+NEGNN = ["--model", "negnn", "--weights", "random"]
 
 
 def linear() -> Any:
@@ -225,8 +226,8 @@ def folder(salts: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
     write_structures(folder / "data.jsonl", salts["structure"], properties=properties)
     quick = ["--max-epochs", 3, "--test-size", 0.4]
     for name, options in (
-        ("one", ["-t", "K", "--estimator", "cgcnn"]),
-        ("two", ["-t", "K", "-t", "volume", "--members", 2, "--weights", "random"]),
+        ("one", ["-t", "K", "--model", "cgcnn"]),
+        ("two", ["-t", "K", "-t", "volume", *NEGNN, "--members", 2]),
     ):
         result = run("fit", folder / "data.jsonl", *options, *quick, "-o", folder / name)
         assert result.exit_code == 0, result.output
@@ -263,6 +264,22 @@ def test_commands_write_bounds(name: str, targets: list[str], folder: Path, tmp_
         low, high = table[f"{target}_lower"], table[f"{target}_upper"]
         np.testing.assert_allclose((low + high) / 2, table[target], rtol=1e-6)
         assert (high > low).all()
+
+
+def test_predict_takes_a_saved_regressor_with_intervals(
+    fitted: ConformalRegressor, salts: pd.DataFrame, tmp_path: Path
+) -> None:
+    save_estimator(fitted, tmp_path / "model", target_names=["K"])
+    new = list(salts["structure"][60:64])
+    write_structures(tmp_path / "new.jsonl", new)
+    result = run("predict", tmp_path / "model", tmp_path / "new.jsonl", "-o", tmp_path / "x.csv")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert list(table)[2:] == ["K", "K_lower", "K_upper", "nearest_percentile"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        expected = fitted.predict_interval(new)
+    np.testing.assert_allclose(table[["K_lower", "K_upper"]], expected, rtol=1e-5)
 
 
 def read_some(folder: Path) -> list[Structure]:

@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 from ssatom import ElectronicFeaturizer, GraphEmbeddingFeaturizer
 from ssatom.electrons import electronic_descriptors
 from ssatom.embeddings import clear_cache
-from ssatom.exceptions import ParameterError, SsatomError, StructureError, WeightsError
+from ssatom.exceptions import ParameterError, StructureError, WeightsError
 from ssatom.weights import random_weights
 
 
@@ -253,17 +253,6 @@ def test_memory_keeps_rows_on_disk(name: str, tmp_path: Any) -> None:
         assert_allclose(features, case.make().transform(case.rows()), 1e-5, 1e-6)
         clear_cache()
     assert any(tmp_path.rglob("*.sqlite"))
-
-
-def test_a_damaged_file_on_disk_is_named(tmp_path: Any) -> None:
-    case = CASES["graph"]
-    case.make(memory=tmp_path).fit_transform(case.rows())
-    [file] = tmp_path.rglob("*.sqlite")
-    for other in file.parent.iterdir():
-        other.write_bytes(b"no database at all" * 100)
-    clear_cache()
-    with pytest.raises(SsatomError, match=f"{file.name}' cannot be used .* can be deleted"):
-        case.make(memory=tmp_path).fit_transform(case.rows())
 
 
 def test_columns_of_electrons_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,14 @@ import ssatom.kernels.edges
 from ssatom import kernels
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GaussianDistanceBasis, GraphConfig
-from ssatom.kernels import Edges, gated_messages, linear, loops_work, weighted_sums
+from ssatom.kernels import (
+    Edges,
+    batch_normalized,
+    gated_messages,
+    linear,
+    loops_work,
+    weighted_sums,
+)
 from ssatom.kernels._threads import run, split
 
 PACKAGE = Path(ssatom.__file__).parent
@@ -55,6 +62,10 @@ class Case:
         self.n_sites = n
 
     @property
+    def nodes(self) -> Tensor:
+        return torch.cat([self.center, self.neighbor], dim=1)
+
+    @property
     def tensors(self) -> list[Tensor]:
         return [self.center, self.neighbor, self.matrix, self.attr, self.weight]
 
@@ -68,7 +79,7 @@ class Case:
         ]
         center, neighbor, matrix, attr, weight = given
         edges = Edges(self.index if index is None else index, attr, weight, self.n_sites)
-        messages = gated_messages(center, neighbor, matrix, edges)
+        messages = gated_messages(torch.cat([center, neighbor], dim=1), matrix, edges)
         messages.backward(self.upstream.to(dtype))
         return [messages.detach(), *(x.grad for x in given if x.grad is not None)]
 
@@ -172,7 +183,7 @@ def test_divergence_shows(where: int, value: float) -> None:
 
 def forward(case: Case, edges: Edges | None = None) -> Tensor:
     edges = edges or Edges(case.index, case.attr, case.weight, case.n_sites)
-    return gated_messages(case.center, case.neighbor, case.matrix, edges)
+    return gated_messages(case.nodes, case.matrix, edges)
 
 
 def same(left: list[Tensor], right: list[Tensor]) -> bool:
@@ -243,17 +254,17 @@ def test_asked_gradients_alone() -> None:
 
 def test_nothing_of_the_edges_is_kept() -> None:
     case = Case([30] * 10, 64, 41)
-    center = case.center.clone().requires_grad_()
-    messages = gated_messages(center, case.neighbor, case.matrix, edges_of(case))
+    nodes = case.nodes.requires_grad_()
+    messages = gated_messages(nodes, case.matrix, edges_of(case))
     saved = sum(x.numel() for x in messages.grad_fn.saved_tensors)  # type: ignore[union-attr]
-    assert saved < 2 * center.numel() + 48 * 128 + 1
+    assert saved < nodes.numel() + 48 * 128 + 1
 
 
 def test_second_derivatives_are_refused() -> None:
     case = Case([4], 16, 23)
-    center = case.center.clone().requires_grad_()
-    messages = gated_messages(center, case.neighbor, case.matrix, edges_of(case))
-    (slope,) = torch.autograd.grad(messages.sum(), center, create_graph=True)
+    nodes = case.nodes.requires_grad_()
+    messages = gated_messages(nodes, case.matrix, edges_of(case))
+    (slope,) = torch.autograd.grad(messages.sum(), nodes, create_graph=True)
     with pytest.raises(RuntimeError, match="does not require grad"):
         slope.sum().backward()
 
@@ -304,22 +315,68 @@ def test_edges_of_different_number() -> None:
 def test_no_edges() -> None:
     for n_sites in (0, 3):
         edges = Edges(torch.empty(2, 0, dtype=torch.int64), torch.empty(0, 23), None, n_sites)
-        center = torch.ones(n_sites, 8, requires_grad=True)
-        messages = gated_messages(center, center, torch.ones(23, 8), edges)
+        nodes = torch.ones(n_sites, 16, requires_grad=True)
+        messages = gated_messages(nodes, torch.ones(23, 8), edges)
         assert messages.shape == (n_sites, 4)
         assert not messages.any()
         messages.sum().backward()
-        assert not center.grad.any()
+        assert not nodes.grad.any()
         assert weighted_sums(edges).shape == (n_sites, 23)
 
 
 def test_views_and_read_only_arrays() -> None:
     case = Case([4, 9], 16, 23)
     wanted = forward(case)
-    case.center = case.center.t().contiguous().t()
     case.attr = torch.cat([case.attr, case.attr], dim=1)[:, :23]
     case.index = case.index.t().contiguous().t()
-    assert torch.equal(forward(case), wanted)
+    nodes = case.nodes.t().contiguous().t()
+    assert torch.equal(gated_messages(nodes, case.matrix, edges_of(case)), wanted)
+
+
+# Batch normalisation ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "width"), [(4, 1), (5, 17), (64, 64), (1000, 128)])
+def test_batch_normalized(n: int, width: int) -> None:
+    rng = torch.Generator().manual_seed(n)
+    x, upstream = torch.randn(2, n, width, generator=rng).mul(3).add(1)
+    weight, bias = torch.randn(2, width, generator=rng)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        given = [part.to(dtype).requires_grad_() for part in (x, weight, bias)]
+        found = batch_normalized(*given, 1e-5)
+        gradients = torch.autograd.grad(found[0], given, upstream.to(dtype))
+        results.append([*found, *gradients])
+    variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
+    torch.testing.assert_close(results[1][1:3], [mean, variance])
+    plain = torch.nn.functional.batch_norm(
+        x.double(), None, None, weight.double(), bias.double(), training=True, eps=1e-5
+    )
+    torch.testing.assert_close(results[1][0], plain)
+    for got, right in zip(*results, strict=True):
+        assert got.dtype == torch.float32
+        assert relative(got.detach(), right.detach()) < 1e-5
+
+
+def test_batch_normalized_passes_nan_on() -> None:
+    x = torch.ones(3, 2)
+    x[1, 0] = torch.nan
+    normalized, *_ = batch_normalized(x, torch.ones(2), torch.zeros(2), 1e-5)
+    assert normalized[:, 0].isnan().all()
+    assert not normalized[:, 1].any()
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 8, 100])
+@pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (92, 64), (130, 3), (64, 256), (300, 140)])
+def test_gradients_of_a_linear_map(n_rows: int, n_in: int, n_out: int) -> None:
+    rng = torch.Generator().manual_seed(n_in)
+    x = torch.randn(n_rows, n_in, generator=rng, requires_grad=True)
+    weight = torch.randn(n_out, n_in, generator=rng, requires_grad=True)
+    upstream = torch.randn(n_rows, n_out, generator=rng)
+    found = torch.autograd.grad(linear(x, weight), (x, weight), upstream)
+    rows, matrix, up = (part.detach().double() for part in (x, weight, upstream))
+    for got, right in zip(found, (up @ matrix, up.t() @ rows), strict=True):
+        assert relative(got, right) < 1e-6
 
 
 # Sums of edge vectors --------------------------------------------------------------------------
@@ -398,8 +455,7 @@ SMALL = """
 import torch
 from ssatom.kernels import Edges, gated_messages
 edges = Edges(torch.tensor([[1, 0], [0, 1]]), torch.ones(2, 3), None, 2)
-zeros = torch.zeros(2, 8)
-messages = gated_messages(zeros, zeros, torch.zeros(3, 8), edges)
+messages = gated_messages(torch.zeros(2, 16), torch.zeros(3, 8), edges)
 print(round(float(messages.sum()), 4))
 """
 
@@ -416,9 +472,9 @@ n = 2000
 target = torch.arange(n).repeat_interleave(20)
 edges = Edges(torch.stack([target, target]), torch.ones(len(target), 9), None, n)
 def work():
-    center = torch.ones(n, 16, requires_grad=True)
-    gated_messages(center, torch.ones(n, 16), torch.ones(9, 16), edges).sum().backward()
-    return center.grad
+    nodes = torch.ones(n, 32, requires_grad=True)
+    gated_messages(nodes, torch.ones(9, 16), edges).sum().backward()
+    return nodes.grad
 wanted = work()
 child = os.fork()
 if child == 0:

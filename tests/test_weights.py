@@ -256,7 +256,9 @@ def test_unknown_name(name: object) -> None:
 def test_newer_format_is_refused(weights_folder: Path) -> None:
     newer = card.FORMAT_VERSION + 1
     rewrite_card(weights_folder / "card.json", lambda c: c.update(format_version=newer), seal=True)
-    with pytest.raises(WeightsError, match=f"has format {newer}.*install a newer ssatom"):
+    with pytest.raises(
+        WeightsError, match=f"has format {newer}.*install ssatom .*, which wrote it"
+    ):
         load_pretrained(weights_folder)
 
 

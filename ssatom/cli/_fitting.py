@@ -1,4 +1,4 @@
-"""What `ssatom fit` learns from: rows with targets, what is held out, and the estimator."""
+"""What `ssatom fit` learns from: rows with targets, and which of them are held out."""
 
 from __future__ import annotations
 
@@ -21,22 +21,12 @@ from ssatom.corpora import StructureRecord, read_structures
 from ssatom.corpora._formats import is_table
 from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import shortened
-from ssatom.devices import resolve_device
-from ssatom.embeddings import parse_layers, resolve_weights
 from ssatom.embeddings.graphs import find_graphs
-from ssatom.estimators import (
-    CGCNNClassifier,
-    CGCNNRegressor,
-    NEGNNClassifier,
-    NEGNNRegressor,
-)
-from ssatom.estimators._checks import check_parameters
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.progress import make_bar
 from ssatom.splits import hold_out
 from ssatom.structures import StructureArrays, iter_arrays, structure_key
-from ssatom.validation import one_of
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -60,6 +50,11 @@ class Rows:
     def bad(self) -> list[list[str]]:
         """Source and reason of each row that was left out."""
         return [[source, reason] for source, kind, reason in self.problems if kind == ERROR]
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """What tells the crystals apart; copies have the same."""
+        return [structure_key(arrays) for arrays in self.structures]
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -94,12 +89,13 @@ class Rows:
 
 
 def read_rows(
-    rows: Rows, paths: Sequence[Path], structure_column: str | None, model: Any, progress: bool
+    rows: Rows,
+    paths: Sequence[Path],
+    structure_column: str | None,
+    config: GraphConfig,
+    progress: bool,
 ) -> None:
-    """Read all rows; the graphs that the model needs of them stay in the cache."""
-    config = GraphConfig()
-    if "weights" in model.get_params():
-        config = resolve_weights(model.weights, model.random_state).graph_config
+    """Read all rows; their graphs of these settings stay in the cache."""
     columns = [_columns(path, rows.targets, structure_column) for path in filter(is_table, paths)]
     # All rows of a table have the same columns; elsewhere one may lack what others have.
     at_once = rows.errors == "raise" or is_table(paths[0])
@@ -197,8 +193,7 @@ def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndar
 
     Classes are held out in their proportions where there are enough of each.
     """
-    keys = [structure_key(arrays) for arrays in rows.structures]
-    n = len(set(keys))
+    n = len(set(rows.keys))
     n_test = max(_MIN_HELD, round(test_size * n))
     if n - n_test < _MIN_TRAINED:
         first = "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
@@ -207,7 +202,7 @@ def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndar
             f"few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, "
             "or a smaller --test-size"
         )
-    train, test = hold_out(keys, n_test, random_state, rows.y if rows.classify else None)
+    train, test = hold_out(rows.keys, n_test, random_state, rows.y if rows.classify else None)
     for name, column in zip(rows.targets, rows.y[train].reshape(len(train), -1).T, strict=True):
         if (column == column[0]).all():
             raise SsatomError(
@@ -215,24 +210,3 @@ def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndar
                 "nothing to learn, give a target that varies"
             )
     return train, test
-
-
-def make_estimator(estimator: str, classify: bool, settings: dict[str, Any]) -> Any:
-    """The estimator of the command line, refused at once where fitting would refuse it."""
-    known: dict[str, list[Any]] = {
-        "negnn": [NEGNNRegressor, NEGNNClassifier],
-        "cgcnn": [CGCNNRegressor, CGCNNClassifier],
-    }
-    one_of("--estimator", estimator, known)
-    given = {name: value for name, value in settings.items() if value is not None}
-    if estimator == "cgcnn" and (
-        wrong := [name for name in ("layers", "weights") if name in given]
-    ):
-        raise ParameterError(f"--{wrong[0]} is for --estimator negnn; cgcnn has no encoder")
-    model = known[estimator][classify](**given)
-    check_parameters(model.get_params(deep=False))
-    resolve_device(model.device)
-    if estimator == "negnn":
-        encoder = resolve_weights(model.weights, model.random_state)
-        parse_layers(model.layers, encoder.n_layers)
-    return model

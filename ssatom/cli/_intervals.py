@@ -15,10 +15,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
-from ssatom.estimators.storage import CARD, FORMAT
 from ssatom.evaluation.intervals import Calibration, enough
 from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
 from ssatom.weights import PretrainedEncoder
 
 COVERAGE = 0.9
@@ -77,6 +77,8 @@ class ErrorBars:
 
 def load_bars(folder: Path, model: Any) -> ErrorBars | None:
     """Error bars of a model that was loaded, and so verified; None if it has none."""
+    if hasattr(model, "calibration_"):  # a ConformalRegressor has its own
+        return ErrorBars(model.calibration_, resolve_weights(model.weights))
     if FILE not in FORMAT.read(folder / CARD)["files"]:
         return None
     with safe_open(folder / FILE, framework="np") as file:
@@ -100,8 +102,9 @@ def calibrate(
 
 
 def _encoder_of(model: Any, name: str | None = None) -> PretrainedEncoder:
-    """Encoder of the model; of one on raw features that of a name, or the default."""
-    return model._fitted_weights() if hasattr(model, "weights_") else resolve_weights(name)
+    """Encoder of the model; of one without an encoder that of a name, or the default."""
+    encoders = (encoder_of(part) for part in parts_of(model))
+    return next(filter(None, encoders), None) or resolve_weights(name)
 
 
 def _embed(structures: list, encoder: PretrainedEncoder) -> np.ndarray:

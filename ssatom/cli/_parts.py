@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,15 +13,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from ssatom.corpora._read import files_of
 from ssatom.exceptions import SsatomError
-from ssatom.files import is_leftover, keep_settings, replacing
+from ssatom.files import claim, file_sha256, is_leftover, keep_settings, replacing
 
 _SETTINGS = "settings"  # no .json, which the readers of folders would take for crystals
 _LOCK = "lock"
 _NOTES = b"ssatom"
+_PART = re.compile(r"\d{6,}\.arrow")
 
 
 class PartFolder:
@@ -46,14 +48,10 @@ class PartFolder:
                 f"{path} is in the way: it holds no unfinished run; move it elsewhere"
             )
         path.mkdir(exist_ok=True)
-        self._lock = FileLock(path / _LOCK)
+        refusal = f"another run is at work in {path}; let it end, or give another --output"
+        self._lock = claim(path / _LOCK, refusal)
         try:
-            self._lock.acquire(timeout=0)
             self._begin(settings, restart)
-        except Timeout:
-            raise SsatomError(
-                f"another run is at work in {path}; let it end, or give another --output"
-            ) from None
         except BaseException:
             self._lock.release()
             raise
@@ -61,6 +59,8 @@ class PartFolder:
     def _begin(self, settings: dict[str, Any], restart: bool) -> None:
         """Make the folder a run's of these settings, if it is not already."""
         kept = self.path / _SETTINGS
+        if not kept.exists():  # parts of a run that was killed while it removed them
+            self._clear()
         try:
             changes = keep_settings(kept, settings, unsaid=("inputs",))
         except ValueError:
@@ -118,6 +118,8 @@ class PartFolder:
         shutil.rmtree(self.path, ignore_errors=True)  # not if another run has just begun here
 
     def _clear(self) -> None:
+        """Remove all parts, the settings first: without them nobody goes on with what is left."""
+        (self.path / _SETTINGS).unlink(missing_ok=True)
         for file in self.path.iterdir():
             if file.name != _LOCK:
                 file.unlink()
@@ -135,22 +137,21 @@ def _opened(file: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the folder is a run's, or one that was cut before it began."""
+    """Whether the folder is a run's, or one that was cut as it began or ended."""
     if not path.is_dir():
         return False
     names = {file.name for file in path.iterdir() if not is_leftover(file)}
-    return _SETTINGS in names or names <= {_LOCK}
+    return _SETTINGS in names or all(name == _LOCK or _PART.fullmatch(name) for name in names)
 
 
 def input_stamp(path: Path, structure_column: str | None = None) -> dict[str, Any]:
-    """What tells whether crystals are still the same: number, size and time of their files."""
-    stats = []
+    """What tells whether crystals are still the same: names and content of their files.
+
+    Times would not: copies keep them, and clocks are set back.
+    """
+    digest, n_files = hashlib.sha256(), 0
     for file in files_of(path, structure_column):
-        with suppress(OSError):  # of links that lead nowhere
-            stats.append(file.stat())
-    return {
-        "path": str(path.resolve()),
-        "files": len(stats),
-        "bytes": sum(stat.st_size for stat in stats),
-        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
-    }
+        with suppress(OSError):  # of links that lead nowhere, and of folders
+            digest.update(os.fsencode(file.name) + b"\0" + file_sha256(file).encode())
+            n_files += 1
+    return {"path": str(path.resolve()), "files": n_files, "sha256": digest.hexdigest()}

@@ -14,10 +14,10 @@ from ssatom.cli._intervals import ErrorBars, bar_names, load_bars
 from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
 from ssatom.devices import resolve_device
-from ssatom.estimators import load_estimator
-from ssatom.estimators.storage import CARD
 from ssatom.exceptions import SsatomError, StructureError
 from ssatom.files import file_sha256
+from ssatom.storage import CARD, load_estimator, parts_of
+from ssatom.structures import iter_arrays
 
 
 def column_names(
@@ -37,16 +37,22 @@ def column_names(
     return [name for target in targets for name in (target, f"{target}_std")[: min(n_members, 2)]]
 
 
+def n_members(model: Any) -> int:
+    """Number of networks; 1 of any other model."""
+    return len(getattr(model, "networks_", (model,)))
+
+
 def predict_rows(
     model: Any, structures: list, bars: ErrorBars | None = None
 ) -> list[np.ndarray | StructureError]:
     """Numbers of each row: of the model, then its bounds and nearest percentile."""
-    rows = list(_of_model(model, structures))
-    step = 1 if hasattr(model, "classes_") else min(len(model.networks_), 2)
+    of = _of_network if hasattr(model, "networks_") else _of_pipeline
+    rows = list(of(model, structures))
+    step = 1 if hasattr(model, "classes_") else min(n_members(model), 2)
     return rows if bars is None else bars.extend(structures, rows, step)
 
 
-def _of_model(model: Any, structures: list) -> Iterator[np.ndarray | StructureError]:
+def _of_network(model: Any, structures: list) -> Iterator[np.ndarray | StructureError]:
     """Numbers of each row: probabilities, or values, each followed by its deviation if any."""
     if hasattr(model, "classes_"):
         yield from model.iter_predict_proba(structures)
@@ -58,17 +64,31 @@ def _of_model(model: Any, structures: list) -> Iterator[np.ndarray | StructureEr
             yield np.asarray(row).reshape(min(len(model.networks_), 2), -1).T.ravel()
 
 
-def columns_of(model: Any, rows: list[np.ndarray], n_more: int = 0) -> list[pa.Array]:
-    """Columns of what `predict_rows` gave, `n_more` of error bars; a classifier's have classes."""
+def _of_pipeline(model: Any, structures: list) -> list[np.ndarray | StructureError]:
+    """Numbers of each row: probabilities, or values; rows that the model refuses are errors."""
+    rows: list[Any] = list(iter_arrays(structures))
+    function = model.predict_proba if hasattr(model, "classes_") else model.predict
+    while good := [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]:
+        try:
+            found = np.asarray(function([rows[i] for i in good]), dtype=np.float64)
+            break
+        except StructureError as error:  # the others are in the cache
+            if error.row is None:
+                raise
+            rows[good[error.row]] = error.at(row=good[error.row])
+    for i, values in zip(good, found.reshape(len(good), -1) if good else (), strict=True):
+        rows[i] = values
+    return rows
+
+
+def columns_of(model: Any, rows: list[np.ndarray], n_numbers: int) -> list[pa.Array]:
+    """Columns of `n_numbers` a row of what `predict_rows` gave; a classifier's have classes."""
     classes = getattr(model, "classes_", None)
-    if classes is None:
-        n = np.prod(model.target_shape_, dtype=int) * min(len(model.networks_), 2)
-    else:
-        n = len(classes)
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), n + n_more)
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), n_numbers)
     columns = [pa.array(column) for column in np.ascontiguousarray(values.T)]
     if classes is not None:
-        best = values[:, :n].argmax(axis=1) if len(rows) else np.zeros(0, int)
+        probabilities = values[:, : len(classes)]
+        best = probabilities.argmax(axis=1) if len(rows) else np.zeros(0, int)
         is_text = classes.dtype.kind in "OU"
         kind = pa.string() if is_text else pa.from_numpy_dtype(classes.dtype)
         columns.insert(0, pa.array(classes[best].tolist(), type=kind))
@@ -80,27 +100,32 @@ def prepare(
 ) -> Job:
     """A job from what stands on the command line."""
     resolve_device(device)
-    model = load_estimator(folder).set_params(device=device)
-    if model.level_ == "site":
+    model = load_estimator(folder)
+    for part in parts_of(model):
+        if hasattr(part, "device"):
+            part.device = device  # type: ignore[attr-defined]
+    if getattr(model, "level_", "structure") == "site":
         raise SsatomError(
             f"'{folder}' predicts for sites of crystals, and not for crystals; use it from Python, "
-            "with ssatom.estimators.load_estimator"
+            "with ssatom.load_estimator"
         )
     targets = model.target_names_
     if targets is None:
         shape = getattr(model, "target_shape_", ())
         targets = [f"target_{i}" for i in range(shape[0])] if shape else ["target"]
-    names = column_names(targets, len(model.networks_), getattr(model, "classes_", ()))
+    classes = getattr(model, "classes_", ())
+    names = column_names(targets, n_members(model), classes)
     bars = load_bars(folder, model)
     more = [] if bars is None else bar_names(targets[: bars.n_targets])
     names += more
-    types = [column.type for column in columns_of(model, [], len(more))]
+    n_numbers = len(names) - bool(len(classes))
+    types = [column.type for column in columns_of(model, [], n_numbers)]
     schema = pa.schema([*LABELS, *zip(names, types, strict=True)])
 
     def table(records: list[StructureRecord], rows: list[np.ndarray]) -> pa.Table:
         labels = [labels_of(record) for record in records]
         texts = [[label[i] for label in labels] for i in range(len(LABELS))]
-        return pa.table([*texts, *columns_of(model, rows, len(more))], schema=schema)
+        return pa.table([*texts, *columns_of(model, rows, n_numbers)], schema=schema)
 
     digest = file_sha256(folder / CARD)
     about = {"model": folder.resolve().name, "model_sha256": digest}

@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn import metrics
+from sklearn.base import BaseEstimator
 
 import ssatom
 from ssatom.cli import _intervals
 from ssatom.cli._fitting import Rows
-from ssatom.cli._prediction import column_names, columns_of, predict_rows
-from ssatom.cli._screen import write_problems
+from ssatom.cli._models import Fitted
+from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
+from ssatom.cli._screen import PROBLEMS, write_problems
 from ssatom.corpora._names import printable
-from ssatom.estimators import save_estimator
 from ssatom.exceptions import GraphWarning, unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
-
-PROBLEMS = "problems.csv"
-"""Table of errors and warnings about rows, if there are any."""
+from ssatom.storage import CARD, FORMAT, encoder_of, parts_of, save_estimator
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
-    *("report.json", "report.md", "predictions.csv", "history.png", PROBLEMS, _intervals.FILE),
+    *("report.json", "report.md", "predictions.csv", "history.csv", "history.png"),
+    *(PROBLEMS, _intervals.FILE),
     *_FIGURES.values(),
 )
 """All that a report may have."""
@@ -47,7 +47,7 @@ _NAMES = {
 
 def write_report(
     folder: Path,
-    model: Any,
+    fitted: Fitted,
     rows: Rows,
     train: np.ndarray,
     test: np.ndarray,
@@ -56,17 +56,15 @@ def write_report(
     reading: float,
 ) -> dict[str, Any]:
     """Test a saved model on rows that were held out, write its report beside it, and return it."""
-    started = time.perf_counter()
+    started, model = time.perf_counter(), fitted.model
     _scale_std(folder, model, rows, test)
     held = predict_held(model, rows, test)
     bars = _error_bars(folder, model, rows, train, test, held)
     trained = rows.table["formula"].iloc[train]
-    weights = None
-    if hasattr(model, "weights_sha256_"):
-        weights = {"name": Path(str(model.weights_)).name, "sha256": model.weights_sha256_}
     report = {
         "settings": {"targets": rows.targets, **settings},
-        "estimator": type(model).__name__,
+        "model": fitted.name,
+        "choice": None if fitted.choice is None else _choice(fitted, rows.targets),
         "metrics": _metrics(held, model, rows, train),
         "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
@@ -77,16 +75,13 @@ def write_report(
             "test_formula_in_training": int(held["formula"].isin(trained).sum()),
         },
         "left_out": rows.bad,
-        "parameters": model.get_params(deep=False),
-        "training": {
-            "epochs": model.history_.groupby("member").size().tolist(),
-            "best_epochs": model.best_epochs_,
-        },
-        "weights": weights,
+        "parameters": _parameters(model),
+        "training": _training(model),
+        "weights": _weights(model),
         "data": [_data(path) for path in paths],
         "seconds": {
             "reading": reading,
-            "training": model.seconds_,
+            **fitted.seconds,
             "testing": time.perf_counter() - started,
         },
         "ssatom": ssatom.__version__,
@@ -95,9 +90,43 @@ def write_report(
     return report
 
 
+def remove_report(folder: Path) -> None:
+    """Remove what was written of a report that failed, but for what the card of the model names."""
+    kept = FORMAT.read(folder / CARD)["files"]
+    for name in REPORT_FILES:
+        if name not in kept:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _choice(fitted: Fitted, targets: list[str]) -> dict[str, Any]:
+    assert fitted.choice is not None
+    return {"how": fitted.choice.how, "models": fitted.choice.table(targets)}
+
+
+def _parameters(model: Any) -> dict[str, Any]:
+    """Parameters of all parts of the model, without the parts themselves."""
+    parts = (BaseEstimator, list)
+    return {name: x for name, x in model.get_params().items() if not isinstance(x, parts)}
+
+
+def _training(model: Any) -> dict[str, Any]:
+    """What fitting found: epochs of networks, or kernels, one for each target."""
+    if hasattr(model, "networks_"):
+        epochs = model.history_.groupby("member").size().tolist()
+        return {"epochs": epochs, "best_epochs": model.best_epochs_}
+    kernels = [part for part in parts_of(model) if hasattr(part, "block_weights_")]
+    return {"kernels": [{**k.best_params_, "weights of blocks": k.block_weights_} for k in kernels]}
+
+
+def _weights(model: Any) -> dict[str, str] | None:
+    """Name and hash of the encoder's weights."""
+    encoder = next(filter(None, map(encoder_of, parts_of(model))), None)
+    return None if encoder is None else {"name": encoder.name, "sha256": encoder.sha256}
+
+
 def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
     """Scale the deviations of an ensemble, and write the model with them."""
-    if not rows.classify and len(model.networks_) > 1:
+    if not rows.classify and n_members(model) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GraphWarning)
             model.scale_std([rows.structures[i] for i in test], rows.y[test])
@@ -128,7 +157,9 @@ def _write_files(
     figure = _FIGURES[rows.classify]
     held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     _draw(held, rows.targets, model).savefig(folder / figure, dpi=150)
-    plot_history(model.history_).savefig(folder / "history.png", dpi=150)
+    if hasattr(model, "history_"):
+        model.history_.to_csv(folder / "history.csv", index=False, lineterminator="\n")
+        plot_history(model.history_).savefig(folder / "history.png", dpi=150)
     write_json(folder / "report.json", report, default=str, ensure_ascii=False)
     (folder / "report.md").write_text(_markdown(report, figure), encoding="utf-8")
     if rows.problems:
@@ -143,8 +174,10 @@ def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:
         predicted = [unwrap(row) for row in found]
     held = rows.table[["source", "formula"]].iloc[test].reset_index(drop=True)
     held[rows.targets] = rows.y[test].reshape(len(test), -1)
-    names = column_names(rows.targets, len(model.networks_), getattr(model, "classes_", ()))
-    for name, values in zip(names, columns_of(model, predicted), strict=True):
+    classes = getattr(model, "classes_", ())
+    names = column_names(rows.targets, n_members(model), classes)
+    columns = columns_of(model, predicted, len(names) - bool(len(classes)))
+    for name, values in zip(names, columns, strict=True):
         held[f"{name}_predicted" if name in rows.targets else name] = values.to_pylist()
     return held
 
@@ -210,7 +243,7 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
     rows, scores = report["rows"], report["metrics"]
     keys = list(next(iter(scores.values())))
     lines = [
-        f"# {report['estimator']}: {', '.join(scores)}",
+        f"# {report['model']}: {', '.join(scores)}",
         "",
         f"Trained on {rows['train']:,} crystals, tested on {rows['test']:,} held out at random "
         f"(random_state {report['settings']['random_state']}"
@@ -224,8 +257,11 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
     for key in keys:
         cells = [_text(values[key]) for values in scores.values()]
         lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
+    lines += _choice_lines(report["choice"], list(scores)) if report["choice"] else []
     lines += _intervals.markdown(report["intervals"])
-    lines += ["", f"![held out]({figure})", "", "![training](history.png)", "", "## Settings", ""]
+    lines += ["", f"![held out]({figure})"]
+    lines += ["", "![training](history.png)"] if "epochs" in report["training"] else []
+    lines += ["", "## Settings", ""]
     data = [
         f"{one['path']} (sha256 {one['sha256'][:12]})" if one["sha256"] else one["path"]
         for one in report["data"]
@@ -242,7 +278,30 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _choice_lines(choice: dict[str, Any], targets: list[str]) -> list[str]:
+    """Section of the report on the choice between models."""
+    names = [f"{target}: mean absolute error" for target in targets]
+    lines = [
+        *(
+            "",
+            "## Choice of the model",
+            "",
+            f"Chosen by {choice['how']}, of the training part.",
+            "",
+        ),
+        f"| model | {' | '.join(names)} | seconds | |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for row in choice["models"]:
+        errors = map(_text, row["mean absolute error"].values())
+        cells = [row["model"], *errors, _text(row["seconds"]), row["remark"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     if value is None:

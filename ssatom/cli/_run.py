@@ -39,6 +39,10 @@ def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None
         raise ParameterError(f"--output: '{output}' must end in one of {', '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
         raise SsatomError(f"'{output}': there is no folder '{output.parent}'; make it first")
+    _refuse_replacing(output, overwrite)
+
+
+def _refuse_replacing(output: Path, overwrite: bool) -> None:
     if output.exists() and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
 
@@ -103,7 +107,13 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     settings = {"inputs": inputs, **job.settings, "ssatom": ssatom.__version__}
     folder = output.with_name(output.name + ".part")
     with writing(folder, "make room, or give another --output"):
-        return PartFolder(folder, settings, restart=overwrite)
+        parts = PartFolder(folder, settings, restart=overwrite)
+    try:
+        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+    except SsatomError:
+        parts.finish()
+        raise
+    return parts
 
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:

@@ -21,6 +21,9 @@ HARMLESS = (
 ERROR, WARNING, REMARK = "error", "warning", "remark"
 """A crystal that cannot be used, one that may not be what was meant, and a library's warning."""
 
+PROBLEMS = "problems.csv"
+"""Table of errors and warnings about rows, in the folder of a model."""
+
 _ORDER = (ERROR, WARNING, REMARK)
 _SHOWN = 20  # rows or kinds of each sort …
 _SHOWN_REMARKS = 5  # … and of what libraries say

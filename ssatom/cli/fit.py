@@ -6,23 +6,25 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from ssatom.cli import _options as options
 from ssatom.cli._disk import disk_error, writing
-from ssatom.cli._screen import aligned, counted, say, show_problems
+from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
 from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ssatom.cli._fitting import Rows
+    from ssatom.cli._models import Fitted, Models
 
 EPILOG = """
 **Examples**
@@ -33,10 +35,11 @@ EPILOG = """
       cifs/NaCl.cif,8.5
       cifs/Si.cif,1.12
 
-- `ssatom fit data.csv --target bulk --target shear --members 5 -o moduli/`: two targets learned
-  together, with their uncertainty from five networks
+- `ssatom fit data.csv --target bulk --target shear -o moduli/`: two targets, each with a kernel or
+  both learned together by a network
 - `ssatom fit data.csv --target is_metal --classify -o metals/`
-- `ssatom fit corpus.jsonl.gz --target energy --time-budget 2h -o model/`
+- `ssatom fit corpus.jsonl.gz --target energy --model negnn --members 5 --time-budget 2h -o model/`:
+  five networks, whose spread is an uncertainty
 - `ssatom predict model/ cifs/ -o predictions.csv`: use it
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 the model is written, but
@@ -67,18 +70,29 @@ def fit(
     classify: Annotated[
         bool, typer.Option("--classify", help="The target is a class, not a number.")
     ] = False,
-    estimator: Annotated[
+    model: Annotated[
         str,
         typer.Option(
-            metavar="negnn|cgcnn",
-            help="Network on self-supervised embeddings, or the same on raw features.",
+            metavar="auto|kernel-ridge|negnn|cgcnn",
+            help="Kernel ridge on embeddings, a network on them, or the same network on raw "
+            "features; auto lets cross-validation choose between the first two.",
         ),
-    ] = "negnn",
+    ] = "auto",
     layers: Annotated[
         str | None,
-        typer.Option(help="Layers of the embeddings, a digit each.", show_default="01"),
+        typer.Option(
+            help="Layers of the embeddings, a digit each.",
+            show_default="012 of kernel ridge, 01 of negnn",
+        ),
     ] = None,
     weights: options.Weights = None,
+    electrons: Annotated[
+        bool,
+        typer.Option(
+            help="Features of electrons beside the embeddings of kernel ridge; 3 ms for a crystal "
+            "of 10 sites, and a time that grows with the cube of the sites."
+        ),
+    ] = True,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
     ] = 1,
@@ -86,13 +100,14 @@ def fit(
         float, typer.Option(help="Share held out at random, for the report alone.")
     ] = 0.2,
     max_epochs: Annotated[
-        int, typer.Option(min=1, help="Epochs at most; training ends when it stops learning.")
+        int, typer.Option(min=1, help="Of networks, at most; training ends when it learns no more.")
     ] = 300,
     time_budget: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="The epoch under way then is the last: 8h, 90m, 1h30m, or seconds.",
+            help="Of each fit of a network; the epoch under way then is its last: 8h, 90m, 1h30m, "
+            "or seconds.",
             show_default="none",
         ),
     ] = None,
@@ -111,48 +126,48 @@ def fit(
     A share of the rows, drawn at random, is held out; the model learns from the others and is
     tested on these. The model that was tested is the one that is written.
 
-    Writes FOLDER: the model (`model.json`, `networks.safetensors`), `report.md` and `report.json`,
-    `parity.png` (or `confusion.png`), `predictions.csv` of the rows held out, and the course of
-    training as `history.csv` and `history.png`; `intervals.safetensors`, the error bars, by the
-    errors on the rows held out; `problems.csv` if there is anything to say of rows.
+    **Which model?** Cross-validation on the rows to train on chooses between kernel ridge on
+    embeddings (`KernelRidgeCV`, tried on up to 5,000 rows), a graph network (NEGNN, from 500 rows)
+    and the mean, and shows their errors. Five folds below 500 rows, three below 2,000, then one
+    fifth held out once. For 520 crystals the folds of kernel ridge and those of NEGNN took about
+    10 s of processor time each; with more, networks take time in proportion, and kernel ridge up to
+    its cube. `--model` asks for one of them, and spares that. Classes are learned by networks.
+
+    Writes FOLDER: the model (`model.json`, `model.skops`), `report.md` and `report.json`,
+    `parity.png` (or `confusion.png`), and `predictions.csv` of the rows held out; of networks the
+    course of training as `history.csv` and `history.png`; `intervals.safetensors`, the error bars,
+    by the errors on the rows held out; `problems.csv` if there is anything to say of rows.
 
     A table without a first line of names has the columns structure, column_1, column_2, …: give
     `--target column_1` for an `id_prop.csv` of CGCNN or ALIGNN.
     """
     started = time.perf_counter()
     _check(target, members, classify, test_size, errors, output, overwrite)
-    from ssatom.cli._fitting import Rows, make_estimator, read_rows, split_rows
+    from ssatom.cli._fitting import Rows, read_rows, split_rows
+    from ssatom.cli._models import Models
 
-    settings = {
-        "layers": layers,
-        "weights": weights,
+    of_networks = {
         "n_members": members,
         "max_epochs": max_epochs,
         "time_budget": options.parse_duration(time_budget),
-        "device": device,
-        "random_state": random_state,
         "progress_bar": progress,
     }
-    model = make_estimator(estimator, classify, settings)
+    models = Models(
+        *(model, classify, layers, weights, electrons, device, random_state), of_networks
+    )
+    models.check()
     rows = Rows(target, classify, errors)
-    with _room(output):
-        read_rows(rows, paths, structure_column, model, progress)
-        train, test = split_rows(rows, test_size, random_state)
-        reading = time.perf_counter() - started
-        _train(model, rows, train)
-    _save(model, output, target)
     split = {"test_size": test_size, "random_state": random_state, "errors": errors}
-    try:
-        from ssatom.cli import _report
-
-        report = _report.write_report(output, model, rows, train, test, paths, split, reading)
-    except Exception as error:  # of any kind: the model is written already
-        raise SsatomError(
-            f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
-            f"failed: {error}"
-        ) from error
+    with claimed(output):
+        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        with _room(output):
+            read_rows(rows, paths, structure_column, models.graph_config, progress)
+            train, test = split_rows(rows, test_size, random_state)
+            reading = time.perf_counter() - started
+            fitted = _train(models, rows, train)
+        report = _write(fitted, output, rows, (train, test), paths, split, reading)
     _summarize(output, report, time.perf_counter() - started)
-    show_problems(rows.problems, report["rows"]["read"], "rows", output / _report.PROBLEMS)
+    show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
     if rows.bad:
         raise typer.Exit(3)
 
@@ -172,13 +187,18 @@ def _check(
     one_of("--errors", errors, ("raise", "skip"))
     from ssatom.cli._intervals import bar_names
     from ssatom.cli._prediction import column_names
-    from ssatom.estimators.storage import check_folder
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
+    _refuse_replacing(output, overwrite)
+
+
+def _refuse_replacing(output: Path, overwrite: bool) -> None:
+    from ssatom.storage import check_folder
+
     if check_folder(output) and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
 
@@ -199,35 +219,66 @@ def _room(output: Path) -> Iterator[None]:
         yield
 
 
-def _train(model: Any, rows: Rows, train: np.ndarray) -> None:
+def _train(models: Models, rows: Rows, train: np.ndarray) -> Fitted:
+    structures, keys = ([all_[i] for i in train] for all_ in (rows.structures, rows.keys))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-            model.fit([rows.structures[i] for i in train], rows.y[train])
+            return models.train(structures, rows.y[train], keys)
     except KeyboardInterrupt:
         say("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
 
 
-def _save(model: Any, output: Path, targets: list[str]) -> None:
-    """Write the model, and remove the report of one that it replaced."""
-    from ssatom.cli._report import REPORT_FILES
-    from ssatom.estimators import save_estimator
+def _write(
+    fitted: Fitted,
+    output: Path,
+    rows: Rows,
+    parts: tuple[np.ndarray, np.ndarray],
+    paths: Sequence[Path],
+    split: dict[str, Any],
+    reading: float,
+) -> dict[str, Any]:
+    """Write the model and its report in one step; the model alone where its validation fails."""
+    from ssatom.cli import _report
+    from ssatom.storage import CARD, PARTS, save_estimator
 
+    failure: BaseException | None = None
+    report: dict[str, Any] = {}
     try:
-        save_estimator(model, output, target_names=targets)
+        with filling(output, last=CARD, gone=(*_report.REPORT_FILES, *PARTS)) as new:
+            save_estimator(fitted.model, new, target_names=rows.targets)
+            try:
+                report = _report.write_report(new, fitted, rows, *parts, paths, split, reading)
+            except (Exception, KeyboardInterrupt) as error:  # of any kind: the model is there
+                failure = error
+                _report.remove_report(new)
     except Exception as error:
-        if (reason := disk_error(error)) is None:
-            raise
-        elsewhere = Path(tempfile.mkdtemp(prefix="ssatom-"), output.name)
-        with writing(output, f"nor can '{elsewhere}', and the model is lost"):
-            save_estimator(model, elsewhere, target_names=targets)
+        _keep_elsewhere(fitted.model, output, rows.targets, error)
+    if isinstance(failure, KeyboardInterrupt):
+        say(f"stopped; the model is in '{output}', without its validation", err=True)
+        raise typer.Exit(130)
+    if failure is not None:
         raise SsatomError(
-            f"'{output}' cannot be written ({reason}); the model is kept in '{elsewhere}', ready "
-            "for `ssatom predict`; move it to where it belongs"
-        ) from error
-    for name in REPORT_FILES:
-        (output / name).unlink(missing_ok=True)
+            f"the model is in '{output}' and ready for `ssatom predict`, but its validation "
+            f"failed: {failure}"
+        ) from failure
+    return report
+
+
+def _keep_elsewhere(model: Any, output: Path, targets: list[str], error: Exception) -> NoReturn:
+    """Write the model where there is room, if room is what was missing; raise the error."""
+    from ssatom.storage import save_estimator
+
+    if (reason := disk_error(error)) is None:
+        raise error
+    elsewhere = Path(tempfile.mkdtemp(prefix="ssatom-"), output.name)
+    with writing(output, f"nor can '{elsewhere}', and the model is lost"):
+        save_estimator(model, elsewhere, target_names=targets)
+    raise SsatomError(
+        f"'{output}' cannot be written ({reason}); the model is kept in '{elsewhere}', ready "
+        "for `ssatom predict`; move it to where it belongs"
+    ) from error
 
 
 def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
@@ -235,8 +286,10 @@ def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
     shown = [("mae", "MAE"), ("r2", "R²"), ("accuracy", "accuracy"), ("roc_auc", "ROC AUC")]
     lines = [
         ("crystals", f"{n['train']:,} to train on, {counted(n['test'], 'crystal')} held out"),
-        ("epochs", ", ".join(f"{n:,}" for n in report["training"]["epochs"])),
+        *_of_choice(report),
     ]
+    if "epochs" in report["training"]:
+        lines.append(("epochs", ", ".join(f"{n:,}" for n in report["training"]["epochs"])))
     for name, scores in report["metrics"].items():
         texts = [
             f"{label} {scores[key]:.4g}" for key, label in shown if scores.get(key) is not None
@@ -244,3 +297,24 @@ def _summarize(output: Path, report: dict[str, Any], seconds: float) -> None:
         lines.append((name, ", ".join(texts)))
     lines += [("seconds", f"{seconds:.1f}"), ("output", f"{output}: see report.md")]
     say(aligned(lines))
+    if report["model"] == "mean":
+        say(
+            "warning: no model was better than always giving the mean of the target: it may be "
+            "noise, or depend on what structures do not tell",
+            err=True,
+        )
+
+
+def _of_choice(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The model, and the errors of those it was chosen from."""
+    choice = report["choice"]
+    yield "model", report["model"] + (f", chosen by {choice['how']}" if choice else "")
+    for row in choice["models"] if choice else ():
+        errors = row["mean absolute error"]
+        if row["seconds"] is None:
+            yield f"not tried: {row['model']}", row["remark"]
+            continue
+        texts = [
+            f"MAE {error:.4g}" + f" ({name})" * (len(errors) > 1) for name, error in errors.items()
+        ]
+        yield f"tried: {row['model']}", f"{', '.join(texts)}; {row['seconds']:.1f} s"

@@ -12,6 +12,7 @@ import ssatom
 from ssatom.cli import data, featurize, fit, predict, pretrain, similar, weights
 from ssatom.cli._disk import disk_error
 from ssatom.cli._screen import HARMLESS, say
+from ssatom.dependencies import explained
 from ssatom.exceptions import ParameterError, SsatomError
 
 _EPILOG = """
@@ -45,6 +46,9 @@ class _Group(TyperGroup):
             except (SsatomError, OSError) as error:
                 say(f"error: {error}", err=True)
                 raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from None
+            except ImportError as error:
+                say(f"error: {explained(error)}", err=True)
+                raise typer.Exit(1) from None
             except Exception as error:
                 if (reason := disk_error(error)) is None:
                     raise

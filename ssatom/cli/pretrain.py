@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from ssatom.cli import _options as options
 from ssatom.cli._disk import writing
 from ssatom.cli._screen import aligned, say
 from ssatom.exceptions import SsatomError
-from ssatom.files import filling, write_json
+from ssatom.files import claimed, filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
 
 if TYPE_CHECKING:
@@ -199,7 +200,10 @@ def pretrain(
     kept = f"the epochs that were complete are kept in {folder}"
     again = "give the same command again to go on"
     try:
-        with writing(folder, f"{kept}; make room, and {again}"):
+        with (
+            nullcontext() if _is_child() else claimed(folder),
+            writing(folder, f"{kept}; make room, and {again}"),
+        ):
             trainer.fit(structures, corpus=description)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         say(f"stopped; {kept}; {again}", err=True)

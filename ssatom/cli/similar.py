@@ -11,6 +11,7 @@ from ssatom.cli import _options as options
 from ssatom.cli._disk import writing
 from ssatom.cli._screen import ERROR, Problem, aligned, say, show_problems
 from ssatom.exceptions import SsatomError
+from ssatom.files import claimed
 
 _CODES = """
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 some structures could not
@@ -41,8 +42,11 @@ def index(
     from ssatom.progress import make_bar
     from ssatom.similar import CARD, FORMAT, SimilarCrystals
 
-    if FORMAT.check_replaced(output / CARD) and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    def refuse_replacing() -> None:
+        if FORMAT.check_replaced(output / CARD) and not overwrite:
+            raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+    refuse_replacing()
     found = SimilarCrystals(layers, weights, device=device)
     columns = found._columns()
     labels: list[tuple[str, str]] = []
@@ -63,7 +67,8 @@ def index(
     if rows:
         sources, formulas = zip(*labels, strict=True)
         found._fit_rows(rows, formulas, sources, columns)
-        with writing(output, "make room, or give another --output"):
+        with claimed(output), writing(output, "make room, or give another --output"):
+            refuse_replacing()  # what another run wrote meanwhile
             found.save(output)
     written = str(output) if rows else "none, since no structure could be used"
     say(aligned([("crystals", f"{len(rows):,}"), ("output", written)]))

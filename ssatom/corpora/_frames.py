@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from ase.io import Trajectory, read
 from pymatgen.core import Structure
 
 from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
@@ -25,6 +24,8 @@ _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole 
 
 
 def _read_frames(path: Path) -> Iterator[Entry]:
+    from ase.io import read
+
     lone = count_pieces(_texts, path) == 1
     for number, text in enumerate(read_pieces(path, _texts)):
         place = "" if lone else f"@{number}"
@@ -96,6 +97,8 @@ FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_read_frames, partial(count_piec
 
 
 def _read_trajectory(path: Path) -> Iterator[Entry]:
+    from ase.io import Trajectory
+
     with open_binary(path) as file:
         yield from _entries(lambda: Trajectory(file), lambda number, atoms: (f"@{number}", atoms))
 

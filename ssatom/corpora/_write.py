@@ -14,9 +14,6 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 import orjson
-from ase import Atoms
-from ase.io import read as read_atoms
-from ase.io import write as write_atoms
 from pymatgen.core import Structure
 
 from ssatom.corpora._frames import entry_of_frame
@@ -183,6 +180,9 @@ def _jsonable(value: Any) -> Any:
 
 
 def _write_frame(file: BinaryFile, row: _Row) -> None:
+    from ase import Atoms
+    from ase.io import read, write
+
     name, structure, properties = row
     arrays = structure_arrays(structure)
     info = {} if name is None else {"id": name}
@@ -201,9 +201,9 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
     try:
         for key, values in columns.items():
             atoms.set_array(key, values)
-        write_atoms(text, atoms, format="extxyz")
+        write(text, atoms, format="extxyz")
         text.seek(0)
-        record = entry_of_frame(read_atoms(text, format="extxyz"), "")
+        record = entry_of_frame(read(text, format="extxyz"), "")
         kept = record.structure.site_properties  # type: ignore[union-attr]
         lost = [key for key, values in columns.items() if not _same(values, kept.get(key))]
         lost += [key for key in info if key != "id" and key not in record.properties]

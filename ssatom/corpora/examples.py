@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import spglib
 from pymatgen.core import Lattice, Structure
 
@@ -26,6 +26,9 @@ COLUMNS = [
 # Coordinates in the table have five decimals, so copies of one site that the space group's
 # operations produce differ by about 1e-5; distinct sites of these crystals never come this close.
 SAME_SITE_TOLERANCE = 1e-3
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def load_example_crystals() -> pd.DataFrame:
@@ -94,6 +97,8 @@ def load_example_crystals() -> pd.DataFrame:
     >>> len(measured) >= 50
     True
     """
+    import pandas as pd
+
     table = _read_table()
     ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, at any call
     structures = [_build_structure(row) for row in table.to_dict("records")]
@@ -102,6 +107,8 @@ def load_example_crystals() -> pd.DataFrame:
 
 def _read_table() -> pd.DataFrame:
     """Read the table as it is in the file; text columns keep "" where they are empty."""
+    import pandas as pd
+
     with resources.files("ssatom.corpora").joinpath(TABLE).open(encoding="utf-8") as file:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     for column in NUMERIC_COLUMNS:

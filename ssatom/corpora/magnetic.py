@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 
 from ssatom.corpora._mcif import (
@@ -24,6 +23,9 @@ from ssatom.corpora._mcif import (
 from ssatom.exceptions import StructureFileError
 from ssatom.progress import make_bar
 from ssatom.validation import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = [
     *("structure", "site_index", "element", "magmom"),
@@ -60,8 +62,8 @@ class MagneticSites:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from ssatom import MagneticSites
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"source": ["Fe", "Fe"], "magmom": [2.2, 1.9]})
     >>> dropped = pd.DataFrame({"source": ["Cu"], "reason": ["no moments"]})
     >>> MagneticSites(table, dropped, pd.DataFrame(), n_magnetic_sites=2).counts
@@ -165,6 +167,8 @@ def load_magnetic_sites(
 
 
 def _collect(read: Iterator[MagneticCrystal | Unusable], tolerance: float) -> MagneticSites:
+    import pandas as pd
+
     rows: list[list[Any]] = []
     dropped: list[tuple[str, str, str]] = []
     warned: list[tuple[str, str]] = []

@@ -79,7 +79,9 @@ def _atom(number: int) -> list[float]:
     f_block = 57 <= number <= 71 or number >= 89
     period, group = element.row, 3 if f_block else element.group
     has_d = 3 <= group <= 12
-    known = element.data.get("Atomic orbitals") or Element("U").data["Atomic orbitals"]
+    known = element.data.get("Atomic orbitals")
+    if not isinstance(known, dict):  # None or, in older versions of pymatgen, "no data"
+        known = Element("U").data["Atomic orbitals"]
     found = {name: _HARTREE * energy for name, energy in known.items()}
     s = found.get(f"{period}s", _STRONG_S)
     p = found.get(f"{period}p")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -15,6 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from ssatom.exceptions import ParameterError, SsatomError
+from ssatom.warn import warn_user
 
 MAX_BYTES = 512 * 2**20
 """Bound of the process-wide cache."""
@@ -76,13 +78,17 @@ class MemoryCache(Generic[_Value]):
 CACHE: MemoryCache[CachedRow] = MemoryCache(MAX_BYTES, lambda row: row.states.nbytes)
 
 
-_TABLE = "CREATE TABLE IF NOT EXISTS states (key BLOB PRIMARY KEY, row BLOB, remarks TEXT)"
+# The number of the layout is in the name: files of other layouts keep their tables, unread.
+_TABLE = "rows_2"
+_COLUMNS = "key BLOB PRIMARY KEY, row BLOB, remarks TEXT, digest BLOB"
 
 
 class DiskCache:
     """Rows by key in one SQLite file, which processes may share.
 
-    A file a row, as joblib's own `Memory` keeps them, would cost more time than computing.
+    A file a row, as joblib's own `Memory` keeps them, would cost more time than computing. Each row
+    has a digest: one that is damaged is as one that is not there. A file that cannot be used at all
+    is told of once, and is as an empty one.
 
     Parameters
     ----------
@@ -90,13 +96,30 @@ class DiskCache:
         Created if need be.
     name : str, default="embeddings"
         Of the file.
+
+    Raises
+    ------
+    SsatomError
+        If the folder cannot be made.
+
+    Warns
+    -----
+    UserWarning
+        Where the file is damaged, or cannot be written to.
     """
 
     def __init__(self, folder: Path, name: str = "embeddings") -> None:
         self.path = folder / "ssatom" / f"{name}.sqlite"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._works = True
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SsatomError(
+                f"memory: '{self.path.parent}' cannot be made ({error.strerror}); give a folder "
+                "that can be written to"
+            ) from error
         with self._open() as connection:
-            connection.execute(_TABLE)
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} ({_COLUMNS})")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -104,32 +127,50 @@ class DiskCache:
             with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
-            raise SsatomError(
-                f"memory: '{self.path}' cannot be used ({error}); it can be deleted, what it holds "
-                "is computed again"
-            ) from error
+            self._works = False
+            warn_user(
+                UserWarning(
+                    f"memory: '{self.path}' cannot be used ({error}); what it holds is computed "
+                    "anew, and nothing is kept there; delete it, or make room"
+                )
+            )
 
     def get(self, keys: Sequence[bytes], n_columns: int) -> dict[bytes, CachedRow]:
-        """The rows there are."""
-        found = {}
+        """The rows there are, unharmed."""
+        found: dict[bytes, CachedRow] = {}
+        if not self._works:
+            return found
         with self._open() as connection:
             for start in range(0, len(keys), 500):  # SQLite bounds the number of places
                 part = keys[start : start + 500]
                 marks = ",".join("?" * len(part))
-                query = f"SELECT key, row, remarks FROM states WHERE key IN ({marks})"  # noqa: S608
-                for key, row, remarks in connection.execute(query, part):
-                    states = np.frombuffer(row, dtype="<f4").reshape(-1, n_columns)
-                    found[key] = CachedRow(states, tuple(json.loads(remarks)))
+                query = f"SELECT * FROM {_TABLE} WHERE key IN ({marks})"  # noqa: S608
+                for key, row, remarks, digest in connection.execute(query, part):
+                    if digest == _digest(key, row, remarks):
+                        states = np.frombuffer(row, dtype="<f4").reshape(-1, n_columns)
+                        found[key] = CachedRow(states, tuple(json.loads(remarks)))
         return found
 
     def put(self, rows: Mapping[bytes, CachedRow]) -> None:
-        """Write rows."""
-        values = [
-            (key, np.ascontiguousarray(row.states, dtype="<f4").data, json.dumps(row.remarks))
-            for key, row in rows.items()
-        ]
-        with self._open() as connection:
-            connection.executemany("INSERT OR IGNORE INTO states VALUES (?, ?, ?)", values)
+        """Write rows, in place of any of the same keys."""
+        values = []
+        for key, row in rows.items():
+            states = np.ascontiguousarray(row.states, dtype="<f4").tobytes()
+            remarks = json.dumps(row.remarks)
+            values.append((key, states, remarks, _digest(key, states, remarks)))
+        if self._works:
+            with self._open() as connection:
+                query = f"REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?)"  # noqa: S608
+                connection.executemany(query, values)
+
+
+def _digest(key: Any, row: Any, remarks: Any) -> bytes:
+    """Of all that is kept of a row; what is damaged may be of any type."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (key, row, remarks):
+        content = part if isinstance(part, bytes) else str(part).encode(errors="replace")
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.digest()
 
 
 def disk_cache(memory: Any) -> DiskCache | None:

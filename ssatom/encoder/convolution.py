@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssatom.kernels import Edges, gated_messages, linear
@@ -40,9 +42,9 @@ class CrystalGraphConv(nn.Module):
         of_center, of_neighbor, of_edge = self.gates.weight.split(
             [width, width, self.gates.in_features - 2 * width], dim=1
         )
-        matrix = linear(edge_embedding.weight.t(), of_edge)
-        bias = linear(edge_embedding.bias[None], of_edge, self.gates.bias)[0]
-        nodes = x.to(dtype)
-        center = linear(nodes, of_center.to(dtype), bias.to(dtype))
-        neighbor = linear(nodes, of_neighbor.to(dtype))
-        return gated_messages(center, neighbor, matrix.to(dtype), edges).to(x.dtype)
+        embedded = torch.cat([edge_embedding.weight.t(), edge_embedding.bias[None]])
+        matrix, bias = linear(embedded, of_edge).split([len(embedded) - 1, 1])
+        bias = F.pad(bias[0] + self.gates.bias, (0, 2 * width))  # once a message
+        of_nodes = torch.cat([of_center, of_neighbor])
+        nodes = linear(x.to(dtype), of_nodes.to(dtype), bias.to(dtype))
+        return gated_messages(nodes, matrix.to(dtype), edges).to(x.dtype)

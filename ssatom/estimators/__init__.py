@@ -3,7 +3,6 @@
 from ssatom.estimators._checks import PARAMETER_GRID
 from ssatom.estimators.classifiers import CGCNNClassifier, NEGNNClassifier
 from ssatom.estimators.regressors import CGCNNRegressor, NEGNNRegressor
-from ssatom.estimators.storage import load_estimator, save_estimator
 
 __all__ = [
     "PARAMETER_GRID",
@@ -11,6 +10,4 @@ __all__ = [
     "CGCNNRegressor",
     "NEGNNClassifier",
     "NEGNNRegressor",
-    "load_estimator",
-    "save_estimator",
 ]

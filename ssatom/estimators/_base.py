@@ -22,6 +22,7 @@ from ssatom.estimators._divergence import judge, warn_of_failed
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective, PropertyModule, predict
 from ssatom.estimators._nodes import NodeFeatures
+from ssatom.estimators._state import packed, unpacked
 from ssatom.exceptions import StructureError, unwrap
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
@@ -74,6 +75,12 @@ class CrystalEstimator(BaseEstimator):
         self, y: Any, sample_weight: Any
     ) -> tuple[np.ndarray, np.ndarray, Objective, dict[str, Any]]:
         """Targets of the network, weights, what is learned, and attributes that tell of them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return packed(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(unpacked(state))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

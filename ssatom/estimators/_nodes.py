@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssatom.elements import atomic_features
+from ssatom.elements import atomic_features, element_table_hash
 from ssatom.embeddings import embed, parse_layers, resolve_weights
 from ssatom.exceptions import WeightsError, unwrap
 from ssatom.graph import CoordinationNumbers, GraphBatch, GraphConfig, GraphRemarks
@@ -104,11 +104,21 @@ class LayerEncoder(nn.Module):
 class RawFeatures:
     """Mixin of CGCNN: the 92 features of each element."""
 
+    _elements_sha256: str
+
     def _node_features(self) -> NodeFeatures:
         encoder = ElementEncoder()
-        return NodeFeatures(GraphConfig(), (encoder.features.shape[1],), lambda: encoder)
+        fitted = {"_elements_sha256": element_table_hash(atomic_features())}
+        widths = (encoder.features.shape[1],)
+        return NodeFeatures(GraphConfig(), widths, lambda: encoder, fitted=fitted)
 
-    _fitted_node_features = _node_features
+    def _fitted_node_features(self) -> NodeFeatures:
+        if self._elements_sha256 != element_table_hash(atomic_features()):
+            raise WeightsError(
+                f"this {type(self).__name__} was fitted on other features of the elements; fit "
+                "again"
+            )
+        return self._node_features()
 
 
 class Embeddings:

@@ -1,11 +1,14 @@
-"""Files: written in one step, hashes, sealed folders, and the settings of runs that are resumed."""
+"""Files: written in one step, claimed, hashed, sealed, and settings of runs that are resumed."""
 
 from ssatom.files.atomic import filling, is_leftover, replacing, write_json
+from ssatom.files.claims import claim, claimed
 from ssatom.files.runs import differing, keep_settings
 from ssatom.files.sealed import CardFormat, file_sha256
 
 __all__ = [
     "CardFormat",
+    "claim",
+    "claimed",
     "differing",
     "file_sha256",
     "filling",

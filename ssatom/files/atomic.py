@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,44 @@ from typing import Any
 _PREFIX = ".ssatom-"  # of what is not complete; readers of folders pass by names with a point
 
 
-def _new_name() -> str:
-    return f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+def new_name(path: Path, own: str | None = None) -> str:
+    """Name of what is written before it replaces `path`; of equal length for names of any length.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder to be.
+    own : str, default=None
+        What tells one writer from another; None for a name that nobody else has.
+
+    Returns
+    -------
+    str
+    """
+    key = hashlib.sha256(os.fsencode(path.absolute().name)).hexdigest()[:8]
+    return f"{_PREFIX}{key}-{own or f'{os.getpid()}-{secrets.token_hex(4)}'}"
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder; nobody may be writing it.
+    """
+    pattern = new_name(path, "[0-9]*-*")
+    for folder in filter(Path.is_dir, (path.absolute().parent, path)):
+        for left in folder.glob(pattern):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_leftover(path: Path) -> bool:
@@ -60,7 +97,7 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     ...     Path(folder, "a.txt").read_text()
     'complete'
     """
-    new = (path.parent if folder is None else folder) / _new_name()
+    new = (path.parent if folder is None else folder) / new_name(path)
     try:
         yield new
         os.replace(new, path)
@@ -87,15 +124,20 @@ def write_json(path: Path, content: Any, **options: Any) -> None:
 
 
 @contextmanager
-def filling(folder: Path, last: str) -> Iterator[Path]:
+def filling(folder: Path, last: str, gone: Collection[str] = ()) -> Iterator[Path]:
     """Write the files of a folder, which replace those of the same names once all are complete.
+
+    A process that is killed leaves the old folder, or the new one, or one without `last`: never the
+    files of two under one card.
 
     Parameters
     ----------
     folder : Path
         Created with its parents if need be. Other files in it stay.
     last : str
-        The file that is replaced last: the card, which says what the others must be.
+        The file that is removed first and replaced last: the card, which says what the others are.
+    gone : collection of str, default=()
+        Files and folders that belong to the old one, and are removed where the new one has none.
 
     Yields
     ------
@@ -104,14 +146,42 @@ def filling(folder: Path, last: str) -> Iterator[Path]:
     """
     there = folder if folder.is_dir() else folder.absolute().parent
     there.mkdir(parents=True, exist_ok=True)
-    new = there / _new_name()
+    new = there / new_name(folder)
     try:
         new.mkdir()
         yield new
-        folder.mkdir(exist_ok=True)
-        for file in sorted(new.iterdir(), key=lambda file: file.name == last):
-            if file.is_dir():
-                shutil.rmtree(folder / file.name, ignore_errors=True)
-            os.replace(file, folder / file.name)
+        if there == folder:
+            _move_all(new, folder, last, gone)
+        else:
+            os.replace(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _move_all(new: Path, folder: Path, last: str, gone: Collection[str]) -> None:
+    """Move what is in one folder to another, which has no file `last` in the meantime."""
+    (folder / last).unlink(missing_ok=True)
+    for name in gone:
+        if not (new / name).exists():
+            _remove(folder / name)
+    for file in sorted(new.iterdir(), key=lambda file: file.name == last):
+        if file.is_dir():
+            _remove(folder / file.name)
+        os.replace(file, folder / file.name)
+
+
+def was_cut(folder: Path, last: str) -> bool:
+    """Whether a process was killed while it moved new files into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder without the file `last`.
+    last : str
+        As `filling` was given.
+
+    Returns
+    -------
+    bool
+    """
+    return any(is_leftover(path) and (path / last).is_file() for path in folder.iterdir())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssatom.exceptions import SsatomError, WeightsError
-from ssatom.files.atomic import is_leftover, write_json
+from ssatom.files.atomic import is_leftover, was_cut, write_json
 
 Content = dict[str, Any]
 _SEAL = "card_sha256"
@@ -37,6 +38,14 @@ def seal(content: Content) -> str:
     """Sha256 of what a card says, whatever the order in which it is written."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _writer_of(content: Content) -> str:
+    """What would read the card of a format that is newer than this package."""
+    version = content.get("package_version")
+    if isinstance(version, str) and re.fullmatch(r"[\w.+]{1,40}", version):
+        return f"ssatom {version}, which wrote it, or a newer one"
+    return "a newer ssatom"
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,10 @@ class CardFormat:
         folder = path.parent
         if self.is_card(path):
             return True
-        if folder.exists() and not (folder.is_dir() and all(map(is_leftover, folder.iterdir()))):
+        if not folder.exists():
+            return False
+        free = folder.is_dir() and all(map(is_leftover, folder.iterdir()))
+        if not free and not (folder.is_dir() and was_cut(folder, path.name)):
             raise SsatomError(
                 f"'{folder}' is in the way: it holds something, and no {path.name} of {self.noun}; "
                 "give another name, or move it elsewhere"
@@ -103,8 +115,8 @@ class CardFormat:
             raise WeightsError(f"{path} states no format_version; it is no card of {self.noun}")
         if version > self.version:
             raise WeightsError(
-                f"{path} has format {version}, this ssatom reads up to {self.version}; install a "
-                "newer ssatom"
+                f"{path} has format {version}, this ssatom reads up to {self.version}; install "
+                f"{_writer_of(content)}"
             )
         if content.pop(_SEAL, None) != seal(content):
             raise WeightsError(

@@ -6,6 +6,7 @@ from ssatom.kernels.directional import directional_units
 from ssatom.kernels.edges import EdgeBands, Edges
 from ssatom.kernels.gated import gated_messages
 from ssatom.kernels.harmonics import N_DEGREES, spherical_harmonics
+from ssatom.kernels.normalization import batch_normalized
 from ssatom.kernels.products import linear
 from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
 from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
@@ -18,6 +19,7 @@ __all__ = [
     "Pairs",
     "add",
     "affine",
+    "batch_normalized",
     "directional_units",
     "expected_pairs",
     "find_pairs",

@@ -49,11 +49,39 @@ def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
         First item of each range and the one behind its last.
     """
     n_items, work = len(offsets) - 1, int(offsets[-1])
-    n_ranges = 1
-    if (threads := n_threads()) > 1:
-        n_ranges = max(1, min(threads * _RANGES_PER_THREAD, work // least))
+    n_ranges = _n_ranges(work, least)
     cuts = np.searchsorted(offsets, np.arange(1, n_ranges) * (work / n_ranges))
-    bounds = [0, *cuts.tolist(), n_items]
+    return _ranges([0, *cuts.tolist(), n_items])
+
+
+def split_evenly(n_items: int, work: int, least: int) -> list[tuple[int, int]]:
+    """Ranges of items that are as much work each.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items.
+    work : int
+        Work of each.
+    least : int
+        Work that is worth a thread.
+
+    Returns
+    -------
+    list of (int, int)
+        As from `split`.
+    """
+    n_ranges = _n_ranges(n_items * work, least)
+    return _ranges([n_items * k // n_ranges for k in range(n_ranges + 1)])
+
+
+def _n_ranges(work: int, least: int) -> int:
+    worth = work // least
+    threads = n_threads() if worth > 1 else 1
+    return min(threads * _RANGES_PER_THREAD, worth) if threads > 1 else 1
+
+
+def _ranges(bounds: list[int]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in itertools.pairwise(bounds) if b > a]
 
 
@@ -68,6 +96,9 @@ def run(work: Callable[[int, int], object], ranges: list[tuple[int, int]]) -> No
     ranges : list of (int, int)
         From `split`.
     """
+    if len(ranges) == 1:
+        work(*ranges[0])
+        return
     waiting = deque(ranges)
 
     def take() -> None:

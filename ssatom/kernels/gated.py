@@ -13,7 +13,7 @@ from ssatom.kernels.edges import WHOLE_ROW, Edges, arrays
 _WORTH_A_THREAD = 500  # edges
 
 
-def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edges) -> Tensor:
+def gated_messages(nodes: Tensor, matrix: Tensor, edges: Edges) -> Tensor:
     """Σ_j w_ij σ(f_ij) softplus(s_ij) with [f, s]_ij = center_i + neighbor_j + edge_ij · matrix.
 
     On a CPU in float32 a compiled loop does it, which stores nothing an edge: neither forward nor
@@ -24,8 +24,9 @@ def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edge
 
     Parameters
     ----------
-    center, neighbor : Tensor, shape (n_sites, 2 * width)
-        What a site adds to the logits of the messages that it gets, and that it gives.
+    nodes : Tensor, shape (n_sites, 4 * width)
+        What a site adds to the logits of the messages that it gets, which is `center`, and behind
+        it what it adds to those that it gives, `neighbor`.
     matrix : Tensor, shape (edge_dim, 2 * width)
         Weights of the edge vectors.
     edges : Edges
@@ -34,7 +35,7 @@ def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edge
     Returns
     -------
     Tensor, shape (n_sites, width)
-        Differentiable once by all three, and by the vectors and weights of the edges.
+        Differentiable once by both, and by the vectors and weights of the edges.
 
     References
     ----------
@@ -45,35 +46,35 @@ def gated_messages(center: Tensor, neighbor: Tensor, matrix: Tensor, edges: Edge
     >>> import torch
     >>> from ssatom.kernels import Edges, gated_messages
     >>> edges = Edges(torch.tensor([[1, 0], [0, 1]]), torch.ones(2, 3), None, 2)
-    >>> gated_messages(torch.zeros(2, 8), torch.zeros(2, 8), torch.zeros(3, 8), edges)[0]
+    >>> gated_messages(torch.zeros(2, 16), torch.zeros(3, 8), edges)[0]
     tensor([0.3466, 0.3466, 0.3466, 0.3466])
     """
-    if not edges.compiled_for(center, neighbor, matrix):
+    if not edges.compiled_for(nodes, matrix):
         # Matrix products are up to twice as fast when rows fill whole vector registers.
         matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % WHOLE_ROW))
-        return _ByTorch.apply(center, neighbor, edges.padded, matrix, edges.weight, edges)
+        return _ByTorch.apply(nodes, edges.padded, matrix, edges.weight, edges)
     # A group of eight numbers must not end behind the matrix.
     matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % 8))
-    return _ByLoops.apply(center, neighbor, edges.attr, matrix, edges.weight, edges)
+    return _ByLoops.apply(nodes, edges.attr, matrix, edges.weight, edges)
 
 
 class _ByLoops(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, center, neighbor, _attr, matrix, _weight, edges):  # type: ignore[override]
+    def forward(ctx, nodes, _attr, matrix, _weight, edges):  # type: ignore[override]
         from ssatom.kernels._gate_loops import forward_loop
 
-        width = center.shape[1] // 2
+        width = nodes.shape[1] // 4
         bands, loop = tuple(edges.bands), forward_loop(width)
-        own, other, flat = arrays(center, neighbor, matrix.reshape(-1))
-        messages = center.new_empty(len(center), width)
+        rows, flat = arrays(nodes.reshape(-1, 2 * width), matrix.reshape(-1))
+        messages = nodes.new_empty(len(nodes), width)
         out = messages.numpy()
 
         def work(start: int, stop: int) -> None:
-            loop(start, stop, own, other, flat, bands, out)
+            loop(start, stop, rows, flat, bands, out)
 
         run(work, split(edges.offsets, _WORTH_A_THREAD))
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(center, neighbor, matrix)
+            ctx.save_for_backward(nodes, matrix)
             ctx.edges = edges
         return messages
 
@@ -82,18 +83,18 @@ class _ByLoops(torch.autograd.Function):
     def backward(ctx, grad_output):  # type: ignore[override]
         from ssatom.kernels._gate_loops import backward_loop
 
-        center, neighbor, matrix = ctx.saved_tensors
+        nodes, matrix = ctx.saved_tensors
         edges: Edges = ctx.edges
-        blocks, bands = edges.blocks, tuple(edges.bands)
-        loop = backward_loop(grad_output.shape[1])
-        given = arrays(center, neighbor, matrix.reshape(-1))
+        width = grad_output.shape[1]
+        blocks, bands, loop = edges.blocks, tuple(edges.bands), backward_loop(width)
+        given = arrays(nodes.reshape(-1, 2 * width), matrix.reshape(-1))
         (upstream,) = arrays(grad_output)
-        grad_center, grad_neighbor = torch.zeros_like(center), torch.zeros_like(neighbor)
+        grad_nodes = nodes.new_zeros(2 * len(nodes), 2 * width)
         of_blocks = matrix.new_zeros(len(blocks) - 1, matrix.numel())
-        of_attr = ctx.needs_input_grad[2]
-        grad_attr = center.new_empty(len(edges) if of_attr else 0, edges.attr.shape[1])
-        grad_weight = center.new_empty(len(edges))
-        found = arrays(grad_center, grad_neighbor, of_blocks, grad_attr, grad_weight)
+        of_attr = ctx.needs_input_grad[1]
+        grad_attr = nodes.new_empty(len(edges) if of_attr else 0, edges.attr.shape[1])
+        grad_weight = nodes.new_empty(len(edges))
+        found = arrays(grad_nodes, of_blocks, grad_attr, grad_weight)
 
         def work(start: int, stop: int) -> None:
             loop(start, stop, blocks, *given, bands, upstream, *found)
@@ -102,11 +103,10 @@ class _ByLoops(torch.autograd.Function):
         # NumPy adds rows in their order, whatever the number of threads.
         grad_matrix = torch.from_numpy(of_blocks.numpy().sum(axis=0)).view_as(matrix)
         return (
-            grad_center,
-            grad_neighbor,
+            grad_nodes.view_as(nodes),
             grad_attr if of_attr else None,
             grad_matrix,
-            grad_weight if ctx.needs_input_grad[4] else None,
+            grad_weight if ctx.needs_input_grad[3] else None,
             None,
         )
 
@@ -119,7 +119,8 @@ class _ByTorch(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, center, neighbor, edge_attr, matrix, edge_weight, edges):  # type: ignore[override]
+    def forward(ctx, nodes, edge_attr, matrix, edge_weight, edges):  # type: ignore[override]
+        center, neighbor = nodes.chunk(2, dim=1)
         gates = neighbor.index_select(0, edges.source)
         gates += center.index_select(0, edges.target)
         gates.addmm_(edge_attr, matrix)
@@ -142,15 +143,14 @@ class _ByTorch(torch.autograd.Function):
         width = opened.shape[1]
         upstream = grad_output.index_select(0, edges.target)
         upstream *= opened
-        grad_weight = (upstream * core).sum(1) if ctx.needs_input_grad[4] else None
+        grad_weight = (upstream * core).sum(1) if ctx.needs_input_grad[3] else None
         upstream *= edge_weight[:, None].to(upstream.dtype)
         grad = opened.new_empty(len(opened), 2 * width)
         torch.mul(upstream, torch.sigmoid(logits), out=grad[:, width:])
         torch.mul(upstream, core.addcmul(core, opened, value=-1), out=grad[:, :width])
         return (
-            edges.sum_by("target", grad),
-            edges.sum_by("source", grad),
-            grad @ matrix.t() if ctx.needs_input_grad[2] else None,
+            torch.cat([edges.sum_by(end, grad) for end in ("target", "source")], dim=1),
+            grad @ matrix.t() if ctx.needs_input_grad[1] else None,
             edge_attr.t() @ grad,
             grad_weight,
             None,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ssatom.exceptions import ParameterError
-from ssatom.kernels._threads import run, split
+from ssatom.kernels._threads import run, split_evenly
 from ssatom.kernels.available import loops_serve
 
 _TILE = 16  # matrices of other sizes are cut, and rounded, as the number of threads has it
@@ -99,7 +99,7 @@ class _Product(torch.autograd.Function):
         of_x, of_weight, of_bias, of_plus = ctx.needs_input_grad
         return (
             _multiplied(grad, weight) if of_x else None,
-            _multiplied(grad.t(), x) if of_weight else None,
+            _added_products(grad, x) if of_weight else None,
             # NumPy adds rows in their order, whatever the number of threads.
             torch.from_numpy(grad.numpy().sum(axis=0)) if of_bias else None,
             grad if of_plus else None,
@@ -112,16 +112,11 @@ def _multiplied(
     from ssatom.kernels._product_loops import product_loop
 
     (n_rows, n_in), n_out = rows.shape, matrix.shape[1]
-    width = next((w for w in _WIDTHS if w >= n_out), _WIDTHS[-1])
-    whole_in, whole_out = n_in + -n_in % 8, n_out + -n_out % width
-    n_panels = whole_out // width
-    panels = _padded(matrix, whole_in, whole_out).reshape(whole_in, n_panels, width)
+    width, whole_in = _panel_width(n_out), n_in + -n_in % 8
     product = rows.new_empty(n_rows, n_out)
     given = (
         _padded(rows, n_rows, whole_in),
-        np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(
-            whole_out // width, whole_in * width
-        ),
+        _panels(matrix, whole_in, width),
         np.zeros(n_out, np.float32) if bias is None else _array(bias),
         np.empty((0, n_out), np.float32) if plus is None else _array(plus),
     )
@@ -130,8 +125,36 @@ def _multiplied(
     def work(start: int, stop: int) -> None:
         loop(start, stop, *given, out)
 
-    run(work, split(np.arange(n_rows + 1) * (n_in * n_out), _WORTH_A_THREAD))
+    run(work, split_evenly(n_rows, n_in * n_out, _WORTH_A_THREAD))
     return product
+
+
+def _added_products(left: Tensor, right: Tensor) -> Tensor:
+    """Σ_i left_ij right_ik, shape (width of left, width of right)."""
+    from ssatom.kernels._product_loops import added_products_loop
+
+    (n_rows, n_left), n_right = left.shape, right.shape[1]
+    width, rows = _panel_width(n_right), _array(left)
+    panels = _panels(right, n_rows, width)
+    out, loop = np.empty((len(panels), n_left, width), np.float32), added_products_loop(width)
+
+    def work(start: int, stop: int) -> None:
+        for panel, to in zip(panels, out, strict=True):
+            loop(start, stop, rows, panel, to)
+
+    run(work, split_evenly(n_left, n_rows * n_right, _WORTH_A_THREAD))
+    return torch.from_numpy(np.concatenate(list(out), axis=1)[:, :n_right])
+
+
+def _panel_width(n_columns: int) -> int:
+    return next((w for w in _WIDTHS if w >= n_columns), _WIDTHS[-1])
+
+
+def _panels(matrix: Tensor, n_rows: int, width: int) -> np.ndarray:
+    """The matrix in panels of columns, shape (n_panels, n_rows × width), zeros behind it."""
+    n_panels = -(-matrix.shape[1] // width)
+    panels = _padded(matrix, n_rows, n_panels * width).reshape(n_rows, n_panels, width)
+    return np.ascontiguousarray(panels.transpose(1, 0, 2)).reshape(n_panels, n_rows * width)
 
 
 # By NumPy: torch's threads, once called, wait in a loop that takes a processor.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssatom.kernels._threads import run, split
+from ssatom.kernels._threads import run, split_evenly
 from ssatom.kernels.available import loops_serve
 
 _NOTHING = 80.0  # exp(-80) is nothing, but still a normal number; smaller ones are slow
@@ -21,7 +21,8 @@ _WORTH_A_THREAD = 100_000  # numbers
 
 
 def _by_loops(*tensors: Tensor) -> bool:
-    return not torch.is_grad_enabled() and loops_serve(*tensors)
+    learning = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return not learning and loops_serve(*tensors)
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ def gaussians(distances: Tensor, centers: Tensor, width: float) -> Tensor:
     def work(start: int, stop: int) -> None:
         gaussian_rows(start, stop, *given, np.float32(1 / width), out)
 
-    run(work, split(np.arange(len(out) + 1) * len(centers), _WORTH_A_THREAD))
+    run(work, split_evenly(len(out), len(centers), _WORTH_A_THREAD))
     return rows
 
 
@@ -175,5 +176,5 @@ def soft_steps(distances: Tensor, radii: Tensor, width: float) -> Tensor:
     def work(start: int, stop: int) -> None:
         step_rows(start, stop, *given, np.float32(1 / width), out)
 
-    run(work, split(np.arange(len(out) + 1) * len(radii), _WORTH_A_THREAD))
+    run(work, split_evenly(len(out), len(radii), _WORTH_A_THREAD))
     return rows

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from ssatom.exceptions import StructureError
-from ssatom.structures._arrays import NO_SITES, StructureArrays, checked, is_full, lattice_problem
+from ssatom.structures._arrays import (
+    NO_SITES,
+    StructureArrays,
+    checked,
+    is_full,
+    lattice_problem,
+    plain_structure,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,20 +63,20 @@ def structure_from_atoms(atoms: Atoms) -> Structure:
             "remove the site if it is a vacancy or a ghost atom"
         )
     cell = np.array(atoms.cell.array)
-    formula = atoms.get_chemical_formula(empirical=True)
     if problem := lattice_problem(cell, len(atoms)):
         if np.isfinite(cell).all():
             problem += (
                 f". These are ASE Atoms with pbc={atoms.pbc.tolist()}: put a molecule or slab into "
                 "a box, for instance with atoms.center(vacuum=10.0)"
             )
-        raise StructureError(problem, formula=formula)
-    if problem := _partial_occupancy(atoms):
-        raise StructureError(problem, formula=formula)
-    frac_coords = atoms.get_scaled_positions(wrap=False)
-    checked(StructureArrays(cell, atoms.numbers, frac_coords), atoms.pbc.tolist())
+    else:
+        problem = _partial_occupancy(atoms)
+    if problem:
+        raise StructureError(problem, formula=atoms.get_chemical_formula(empirical=True))
+    arrays = StructureArrays(cell, atoms.numbers, atoms.get_scaled_positions(wrap=False))
+    checked(arrays, atoms.pbc.tolist())
     extra = {k: v.tolist() for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
-    return Structure(Lattice(cell), atoms.numbers.tolist(), frac_coords, site_properties=extra)
+    return plain_structure(arrays, site_properties=extra)
 
 
 def _partial_occupancy(atoms: Atoms) -> str | None:

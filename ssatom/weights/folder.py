@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +27,9 @@ from ssatom.repeatable import DrawFrom
 from ssatom.structures import iter_arrays
 from ssatom.weights.card import FORMAT, WeightsCard, render_readme
 from ssatom.weights.corpus import CorpusIndex
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_WEIGHTS = "directional-128x5-mp"
 """Name of the set that ``weights=None`` means."""

@@ -1,0 +1,87 @@
+"""Models as bytes of skops, in which types that are known can stand alone."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+from zipfile import ZIP_DEFLATED, BadZipFile
+
+from ssatom.exceptions import ParameterError, WeightsError
+
+# skops is imported in the functions, since it imports all of scikit-learn.
+
+_SPLITTERS = (
+    "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut RepeatedKFold "
+    "RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
+    "StratifiedShuffleSplit"
+)
+TRUSTED = (
+    "ssatom.estimators.classifiers.CGCNNClassifier",
+    "ssatom.estimators.classifiers.NEGNNClassifier",
+    "ssatom.estimators.regressors.CGCNNRegressor",
+    "ssatom.estimators.regressors.NEGNNRegressor",
+    "ssatom.evaluation.intervals.Calibration",
+    "ssatom.evaluation.intervals.ConformalRegressor",
+    "ssatom.evaluation.kernel_ridge.KernelRidgeCV",
+    "ssatom.evaluation.nearness.Nearness",
+    "ssatom.featurizers.electronic.ElectronicFeaturizer",
+    "ssatom.featurizers.embedding.GraphEmbeddingFeaturizer",
+    "ssatom.featurizers.embedding.SelfSupervisedSiteFeaturizer",
+    "ssatom.featurizers.ofm.OrbitalFieldMatrixTransformer",
+    "numpy.dtype",
+    "sklearn.utils._bunch.Bunch",
+    *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
+)
+"""Types that are read beside those which skops trusts: estimators of scikit-learn, and arrays."""
+
+# What skops raises of bytes that it, or this version of scikit-learn, cannot make sense of.
+UNREADABLE = (
+    AttributeError,
+    BadZipFile,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+_ALLOWED = (
+    "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
+    "them (no trees; of a search give its best_estimator_); keep others with skops.io.dump, and "
+    "load them with a list of types that you trust"
+)
+
+
+def dumped(model: Any) -> bytes:
+    """The model as skops writes it, if `load_estimator` would read that."""
+    from skops.io import dumps
+
+    try:
+        data = dumps(model, compression=ZIP_DEFLATED)
+    except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
+        raise ParameterError(
+            f"the model holds what cannot be saved ({error}); {_ALLOWED}"
+        ) from error
+    if unknown := _unknown_types(data):
+        raise ParameterError(
+            f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
+        )
+    return data
+
+
+def _unknown_types(data: bytes) -> list[str]:
+    from skops.io import get_untrusted_types
+
+    return sorted(set(get_untrusted_types(data=data)) - set(TRUSTED))
+
+
+def loaded(data: bytes, source: str) -> Any:
+    """What `dumped` wrote; `source` is where the bytes are from."""
+    from skops.io import loads
+
+    if unknown := _unknown_types(data):
+        raise WeightsError(
+            f"{source} holds {', '.join(unknown)}, which no saved estimator has, and was not read; "
+            "use files of people you trust"
+        )
+    return loads(data, trusted=list(TRUSTED))
