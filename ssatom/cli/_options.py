@@ -35,7 +35,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output if it exists already.")
 ]
-Progress = Annotated[bool, typer.Option(help="Show progress.")]
+Progress = Annotated[bool, typer.Option(help="Show progress, if stderr is a terminal.")]
 
 
 def output(metavar: str, text: str) -> Any:

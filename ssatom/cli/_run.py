@@ -118,14 +118,13 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
     """Add the parts that are missing; the number of structures that were done before."""
-    from tqdm import tqdm
-
     from ssatom.cli._items import chunks, compute, count_all, read_items
+    from ssatom.progress import make_bar
 
     n_done = parts.total("n_records")
     items = islice(read_items(job.paths, job.structure_column), n_done, None)
     total = count_all(job.paths) if progress else None
-    bar = tqdm(desc=label, total=total, initial=n_done, unit=" crystals", disable=not progress)
+    bar = make_bar(desc=label, total=total, initial=n_done, unit=" crystals", show=progress)
     with bar:
         for chunk in chunks(items):
             table, notes = compute(chunk, job)

@@ -35,11 +35,11 @@ def index(
 
     Crystals are compared by their embeddings, averaged over sites.
     """
-    from tqdm import tqdm
 
     from ssatom.cli._items import apply, chunks, count_all, labels_of, read_items
     from ssatom.embeddings import clear_cache
     from ssatom.exceptions import StructureError
+    from ssatom.progress import make_bar
     from ssatom.similar import CARD, FORMAT, SimilarCrystals
 
     def refuse_replacing() -> None:
@@ -53,7 +53,7 @@ def index(
     rows: list[Any] = []
     problems: list[Problem] = []
     total = count_all(paths) if progress else None
-    with tqdm(desc="index", total=total, unit=" crystals", disable=not progress) as bar:
+    with make_bar(desc="index", total=total, unit=" crystals", show=progress) as bar:
         for chunk in chunks(read_items(paths, structure_column)):
             states, told = apply(chunk, lambda structures: found._embed(structures, columns))
             problems += told

@@ -174,7 +174,7 @@ class _Engine:
                     yield row
                     continue
                 if row.remarks:
-                    told.note(place, row.remarks)
+                    told.note(place, row.remarks, cast(StructureArrays, source).numbers)
                 if self.late_pooling is None:
                     yield row.states
                 else:
