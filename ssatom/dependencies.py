@@ -17,6 +17,7 @@ NAMES = {
     "crepes": "crepes",
     "filelock": "filelock",
     "gemmi": "gemmi",
+    "joblib": "joblib",
     "lightning": "lightning",
     "matminer": "matminer",
     "matplotlib": "matplotlib",

@@ -161,7 +161,10 @@ class Recipe:
         choices=("auto", "float32", "bfloat16"),
     )
     n_devices: int = _setting(
-        1, "Number of GPUs, or of processes on a CPU, that train in parallel.", least=1
+        1,
+        "Number of GPUs, or of processes on a CPU, that train in parallel, each on `batch_size` "
+        "structures of a step; several need a `checkpoint_dir`.",
+        least=1,
     )
     random_state: int = _setting(
         0, "Seed of the draw, the first weights, the split, the order and the masks."

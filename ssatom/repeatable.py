@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ssatom.kernels import affine, batch_normalized, linear
+from ssatom.processes import processes, total
 
 _FLOATS = {"empty", "zeros", "ones", "rand", "randn"}  # of the default precision, unless told
 _DRAWS = {
@@ -142,11 +143,14 @@ class SiteNorm(nn.BatchNorm1d):
     """Batch normalisation; one site alone has no variance and takes the running statistics.
 
     On a CPU the sums over a batch are written out: PyTorch's own come out with other last digits
-    for each number of threads, and a training with them.
+    for each number of threads, and a training with them. Of several processes, the batch is that
+    of all together.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows of the same shape."""
+        if self.training and processes()[1] > 1:
+            return self._of_all_processes(x)
         learns = self.training and len(x) > 1
         mean, variance = self.running_mean, self.running_var
         if x.device.type != "cpu" or not (learns or torch.is_grad_enabled()):
@@ -163,6 +167,17 @@ class SiteNorm(nn.BatchNorm1d):
         if not torch.is_grad_enabled():
             scale = self.weight * torch.rsqrt(variance + self.eps)
             return affine(x, scale, self.bias - mean * scale)
+        return self._normalized(x, mean, variance)
+
+    def _of_all_processes(self, x: Tensor) -> Tensor:
+        """Rows normalised by the statistics of the batch of all processes together."""
+        n = max(2, int(total(torch.tensor(len(x), device=x.device))))
+        mean = total(x.sum(dim=0)) / n
+        variance = total((x - mean).square().sum(dim=0)) / n
+        self._follow(n, mean, variance)
+        return self._normalized(x, mean, variance)
+
+    def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return torch.addcmul(self.bias, x - mean, self.weight * torch.rsqrt(variance + self.eps))
 
     @torch.no_grad()

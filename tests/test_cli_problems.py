@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from ssatom import load_estimator, load_pretrained
 from ssatom.cli import _items, app
 from ssatom.cli._disk import disk_error
-from ssatom.corpora import StructureRecord, write_structures
+from ssatom.corpora import StructureRecord, UnreadPiece, write_structures
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
 from ssatom.storage import folder
 
@@ -64,7 +64,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def says(monkeypatch: pytest.MonkeyPatch, told: dict[str, list[Warning]]) -> None:
     """Let the reader warn of some sources."""
-    read = _items.read_structures
+    read = UnreadPiece.read
 
     def warned(*arguments: Any, **options: Any) -> Iterator[StructureRecord]:
         for record in read(*arguments, **options):
@@ -72,7 +72,7 @@ def says(monkeypatch: pytest.MonkeyPatch, told: dict[str, list[Warning]]) -> Non
                 warnings.warn(warning, stacklevel=1)
             yield record
 
-    monkeypatch.setattr(_items, "read_structures", warned)
+    monkeypatch.setattr(UnreadPiece, "read", warned)
 
 
 # --- warnings and errors ------------------------------------------------------------------------

@@ -409,14 +409,17 @@ def test_fewer_epochs_than_done_are_refused(tmp_path: Path) -> None:
 
 
 def test_processes_share_the_batches_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [b.tolist() for b in BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)]
+    whole = [b.tolist() for b in BatchLoader(rows, np.arange(50), 24, shuffle=True, seed=5)]
     shares = []
     for rank in range(3):
-        monkeypatch.setattr("ssatom.training.engine._processes", lambda rank=rank: (rank, 3))
-        loader = BatchLoader(rows, np.arange(30), 8, shuffle=True, seed=5)
+        for module in ("ssatom.training.engine", "ssatom.processes"):
+            monkeypatch.setattr(f"{module}.processes", lambda rank=rank: (rank, 3))
+        loader = BatchLoader(rows, np.arange(50), 8, shuffle=True, seed=5)
         shares.append([batch.tolist() for batch in loader])
-        assert len(loader) == len(shares[-1]) == 2
-    assert [share[0] for share in shares] + [shares[0][1]] == whole
+        assert len(loader) == len(shares[-1]) == 3
+    steps = [list(chain.from_iterable(step)) for step in zip(*shares, strict=True)]
+    assert steps[:2] == whole[:2]
+    assert [share[2] for share in shares] == [[row] for row in [*whole[2], whole[2][0]]]
 
 
 _PRODUCTS = """

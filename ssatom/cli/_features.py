@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,21 @@ from ssatom.embeddings import (
 )
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.structures import structure_arrays
+from ssatom.weights import PretrainedEncoder
 
 
 def prepare(
-    paths: list[Path],
-    structure_column: str | None,
-    layers: str,
-    weights: str | None,
-    random_state: int,
-    pooling: str | None,
-    sites: str | None,
-    **options: Any,
+    paths: Sequence[Path],
+    structure_column: str | None = None,
+    layers: str = "012",
+    weights: str | None = None,
+    random_state: int = 0,
+    pooling: str | None = None,
+    sites: str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
 ) -> Job:
-    """A job from what stands on the command line; `options` change no number."""
+    """A job from what stands on the command line; the last two change no number."""
     encoder = resolve_weights(weights, random_state)
     numbers = parse_layers(layers, encoder.n_layers)
     poolings = parse_pooling((pooling or "mean").split(",")) if sites is None else None
@@ -45,7 +47,9 @@ def prepare(
     schema = pa.schema([*LABELS, *of_sites, *((name, pa.float32()) for name in names)])
 
     def rows(structures: list[Structure | StructureError]) -> Iterator[np.ndarray | StructureError]:
-        yield from embed(structures, encoder, pooling=poolings, **options)
+        yield from embed(
+            structures, encoder, pooling=poolings, batch_size=batch_size, device=device
+        )
         clear_cache()  # what was written is not asked for again
 
     def table(records: list[StructureRecord], states: list[np.ndarray]) -> pa.Table:
@@ -71,7 +75,15 @@ def prepare(
         "weights": encoder.sha256[:12],
     }
     about = {"weights": encoder.name, "weights_sha256": encoder.sha256}
-    return Job(paths, structure_column, settings, about, names, schema, rows, table)
+    chosen = (layers, _anywhere(weights, encoder), random_state, pooling, sites)
+    again = (prepare, tuple(paths), structure_column, *chosen, batch_size, device)
+    return Job(list(paths), structure_column, settings, about, names, schema, rows, table, again)
+
+
+def _anywhere(weights: str | None, encoder: PretrainedEncoder) -> str | None:
+    """The weights, as a process with another working directory finds them."""
+    is_own = encoder.folder is not None and not encoder.is_shipped
+    return str(encoder.folder) if is_own else weights
 
 
 def _sites(structure: Any, elements: list[int] | None) -> list[tuple[int, str]]:

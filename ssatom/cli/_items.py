@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pymatgen.core import Structure
 
+import ssatom
 from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
-from ssatom.corpora import StructureRecord, count_structures, read_structures
+from ssatom.corpora import StructureRecord, UnreadPiece, count_structures, cut_structures
 from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import (
     ExtrapolationWarning,
     GraphWarning,
+    SsatomError,
     StructureError,
     StructureWarning,
 )
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
+_PART_BYTES = 4 * 2**20  # of the text that a worker is sent at a time
 
+
+_ONE_PART = Lock()  # threads of a dask worker would take each other's warnings
 
 LABELS = [("source", pa.string()), ("formula", pa.string())]
 """First columns of every table."""
@@ -38,7 +47,8 @@ class Job:
 
     `settings` are what the numbers depend on beside the crystals, `about` what the table says of
     itself, `names` its columns of numbers; `rows` gives what is computed of each crystal, or its
-    error, and `table` makes rows of the table of good crystals.
+    error, and `table` makes rows of the table of good crystals. A pickle holds `made_by` alone, a
+    function with its arguments that makes the job again.
     """
 
     paths: list[Path]
@@ -49,6 +59,22 @@ class Job:
     schema: pa.Schema
     rows: Callable[[list[Structure | StructureError]], Iterable[Any]]
     table: Callable[[list[StructureRecord], list[Any]], pa.Table]
+    made_by: tuple[Hashable, ...]
+
+    def __reduce__(self) -> Any:
+        return _job_of_worker, (ssatom.__version__, tuple(self.about.items()), *self.made_by)
+
+
+@lru_cache(maxsize=1)
+def _job_of_worker(version: str, about: tuple, make: Callable[..., Job], *arguments: Any) -> Job:
+    """The job in a worker, which loads the weights once."""
+    found = (ssatom.__version__, tuple((job := make(*arguments)).about.items()))
+    if found != (version, about):
+        raise SsatomError(
+            f"the worker on {platform.node()} has ssatom {found[0]} with {dict(found[1])}, and "
+            f"this process has ssatom {version} with {dict(about)}; give both the same"
+        )
+    return job
 
 
 def labels_of(record: StructureRecord) -> tuple[str, str]:
@@ -69,20 +95,48 @@ def count_all(paths: Sequence[Path]) -> int | None:
     return None if None in counts else sum(count or 0 for count in counts)
 
 
-def read_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[Item]:
-    """Records of all paths; of several, sources that are files say under which path they are."""
-    for path in paths:
-        parent = path if path.is_dir() else path.parent
-        records = read_structures(path, errors="keep", structure_column=structure_column)
+class UnreadItems(NamedTuple):
+    """A piece of a file, what was warned of when it was cut off, and the path that was given.
+
+    No path where there is only one; of several, sources that are files say under which they are.
+    """
+
+    piece: UnreadPiece
+    warned: list[Warning | str]
+    path: Path | None
+
+    def read(self) -> Iterator[Item]:
+        """Records, with what their reader warns of."""
+        records, warned = self.piece.read("keep"), self.warned
         while True:
             with _caught_warnings() as caught:
                 record = next(records, None)
             if record is None:
                 break
-            if len(paths) > 1 and _is_file(parent / record.source):
-                record = record._replace(source=printable(str(parent / record.source)))
-            told = [one for warning in caught for one in _told(warning.message, [record.source])]
-            yield Item(record, told)
+            if self.path is not None and _is_file(self.path.absolute() / record.source):
+                record = record._replace(source=printable(str(self.path / record.source)))
+            warned = [*warned, *(warning.message for warning in caught)]
+            yield Item(record, [one for w in warned for one in _told(w, [record.source])])
+            warned = []
+
+
+def cut_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[UnreadItems]:
+    """Pieces of all paths, which are absolute in them: a worker has another working directory."""
+    for path in paths:
+        parent = path if path.is_dir() else path.parent
+        pieces = cut_structures(path.absolute(), structure_column=structure_column)
+        while True:
+            with _caught_warnings() as caught:
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            told = [warning.message for warning in caught]
+            yield UnreadItems(piece, told, parent if len(paths) > 1 else None)
+
+
+def read_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[Item]:
+    """Records of all paths."""
+    return chain.from_iterable(one.read() for one in cut_items(paths, structure_column))
 
 
 @contextmanager
@@ -126,8 +180,34 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
-    """Rows of the table, and the counts and problems of the chunk."""
+def parts(items: Iterable[UnreadItems]) -> Iterator[list[UnreadItems]]:
+    """Pieces in parts that are bounded in number and in bytes."""
+    part: list[UnreadItems] = []
+    n_bytes = 0
+    for item in items:
+        part.append(item)
+        n_bytes += item.piece.n_bytes
+        if len(part) >= _CHUNK_STRUCTURES or n_bytes >= _PART_BYTES:
+            yield part
+            part, n_bytes = [], 0
+    if part:
+        yield part
+
+
+def compute(part: list[UnreadItems], job: Job) -> tuple[pa.Table, dict[str, Any]]:
+    """Rows of the table, and the counts and problems of the part."""
+    with _ONE_PART:
+        done = [
+            _compute(chunk, job) for chunk in chunks(chain.from_iterable(i.read() for i in part))
+        ]
+    tables, notes = zip(*done, strict=True) if done else ((), ())
+    counts = {key: sum(note[key] for note in notes) for key in ("n_records", "n_good", "n_sites")}
+    problems = [problem for note in notes for problem in note["problems"]]
+    table = pa.concat_tables(tables) if tables else job.table([], [])
+    return table, {"n_pieces": len(part), **counts, "problems": problems}
+
+
+def _compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
     records = [item.record for item in chunk]
     rows, problems = apply(chunk, job.rows)
     good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]

@@ -32,6 +32,36 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+_WORKERS = "Many workers"
+NJobs = Annotated[
+    int | None,
+    typer.Option(
+        "--n-jobs",
+        "-j",
+        metavar="N",
+        help="Processes of this machine; -1 is one a core.",
+        show_default="1",
+        rich_help_panel=_WORKERS,
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of a dask cluster, such as tcp://10.0.0.1:8786, whose workers compute.",
+        show_default=False,
+        rich_help_panel=_WORKERS,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Head of a ray cluster, such as 10.0.0.1:6379 or auto, whose workers compute.",
+        show_default=False,
+        rich_help_panel=_WORKERS,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output if it exists already.")
 ]
@@ -67,7 +97,10 @@ def parse_duration(text: str | None) -> float | None:
 
 TABLE_NOTES = """
 **Cut off?** Give the same command again: what is done is kept beside FILE, in FILE.part, and the
-run goes on from there.
+run goes on from there. So it does with another number of workers.
+
+**Many workers** change no number and no byte of FILE. Those of a cluster have the same version of
+ssatom, and see input files and weights under the same paths.
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 some structures could not
 be used: they are listed at the end, and FILE has no rows for them. If none could be used, there is

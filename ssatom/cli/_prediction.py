@@ -96,7 +96,7 @@ def columns_of(model: Any, rows: list[np.ndarray], n_numbers: int) -> list[pa.Ar
 
 
 def prepare(
-    folder: Path, paths: list[Path], device: str, structure_column: str | None = None
+    folder: Path, paths: Sequence[Path], device: str, structure_column: str | None = None
 ) -> Job:
     """A job from what stands on the command line."""
     resolve_device(device)
@@ -131,4 +131,5 @@ def prepare(
     about = {"model": folder.resolve().name, "model_sha256": digest}
     rows = partial(predict_rows, model, bars=bars)
     settings = {"model": digest[:12]}
-    return Job(paths, structure_column, settings, about, names, schema, rows, table)
+    again = (prepare, folder.resolve(), tuple(paths), device, structure_column)
+    return Job(list(paths), structure_column, settings, about, names, schema, rows, table, again)

@@ -17,6 +17,7 @@ import typer
 import ssatom
 from ssatom.cli._disk import writing
 from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems, write_problems
+from ssatom.cli._workers import Workers
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import replacing
 
@@ -43,8 +44,17 @@ def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None
 
 
 def _refuse_replacing(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
+    is_empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not is_empty and not overwrite:
         raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+
+def write_table(output: Path, parts: PartFolder, job: Job) -> None:
+    """Write the table of all parts."""
+    from ssatom.cli._tables import WRITERS
+
+    with replacing(output, parts.path) as new:
+        WRITERS[output.suffix](new, parts, job.schema, job.about)
 
 
 def run_to_table(
@@ -53,18 +63,22 @@ def run_to_table(
     describe: Callable[[Done], list[tuple[str, str]]],
     label: str,
     *,
+    workers: Workers,
     overwrite: bool,
     progress: bool,
+    write: Callable[[Path, PartFolder, Job], None] = write_table,
 ) -> None:
     """Compute all rows, going on where an earlier run was cut, write the table and report.
 
-    `describe` turns what was done into lines of the summary, as pairs of name and text. Ends with
-    exit code 130 if it was stopped by hand, 3 if some crystals could not be used.
+    `describe` turns what was done into lines of the summary, as pairs of name and text, and `write`
+    makes the output of all parts. Ends with exit code 130 if it was stopped by hand, 3 if some
+    crystals could not be used.
     """
     started = time.perf_counter()
     with _claim(output, job, overwrite) as parts:
         try:
-            n_resumed = _fill(job, output, parts, label, progress)
+            with workers.context():
+                n_resumed = _fill(job, output, parts, label, progress)
         except KeyboardInterrupt:
             say(f"stopped; {_kept(parts)}; give the same command again to go on", err=True)
             raise typer.Exit(130) from None
@@ -73,7 +87,7 @@ def run_to_table(
         done = Done(*counts)
         is_of_use = done.n_crystals > 0 or n_records == 0
         with writing(output, lambda: _go_on(parts)):
-            _write(output, job, parts, problems, is_of_use)
+            _write(output, job, parts, problems, write if is_of_use else None)
     rows = [("resumed", f"after {counted(n_resumed, 'structure')}")] if n_resumed else []
     written = str(output) if is_of_use else "none, since no structure could be used"
     rows += [*describe(done), ("seconds", f"{time.perf_counter() - started:.1f}")]
@@ -118,38 +132,40 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
     """Add the parts that are missing; the number of structures that were done before."""
-    from ssatom.cli._items import chunks, compute, count_all, read_items
+    from ssatom.cli import _items
+    from ssatom.parallel import on_workers
     from ssatom.progress import make_bar
 
     n_done = parts.total("n_records")
-    items = islice(read_items(job.paths, job.structure_column), n_done, None)
-    total = count_all(job.paths) if progress else None
+    items = islice(_items.cut_items(job.paths, job.structure_column), parts.total("n_pieces"), None)
+    total = _items.count_all(job.paths) if progress else None
     bar = make_bar(desc=label, total=total, initial=n_done, unit=" crystals", show=progress)
     with bar:
-        for chunk in chunks(items):
-            table, notes = compute(chunk, job)
+        calls = ((part, job) for part in _items.parts(items))
+        for table, notes in on_workers(_items.compute, calls):
             with writing(output, lambda: _go_on(parts)):
                 parts.add(table, notes)
-            bar.update(len(chunk))
+            bar.update(notes["n_records"])
     return n_done
 
 
 def _write(
-    output: Path, job: Job, parts: PartFolder, problems: list[Problem], is_of_use: bool
+    output: Path,
+    job: Job,
+    parts: PartFolder,
+    problems: list[Problem],
+    write: Callable[[Path, PartFolder, Job], None] | None,
 ) -> None:
-    """Write the table and that of problems; the old ones go, also where nothing replaces them."""
-    from ssatom.cli._tables import WRITERS
-
+    """Write the output and the problems; the old ones go, also where nothing replaces them."""
     with ExitStack() as both:
         if problems:
             write_problems(
                 both.enter_context(replacing(_problems_file(output), parts.path)), problems
             )
-        if is_of_use:
-            table = both.enter_context(replacing(output, parts.path))
-            WRITERS[output.suffix](table, parts, job.schema, job.about)
-    if not is_of_use:
-        output.unlink(missing_ok=True)
+        if write is not None:
+            write(output, parts, job)
+    if write is None and output.is_file():
+        output.unlink()
     if not problems:
         _problems_file(output).unlink(missing_ok=True)
     parts.finish()

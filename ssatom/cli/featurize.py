@@ -9,6 +9,7 @@ import typer
 
 from ssatom.cli import _options as options
 from ssatom.cli._run import Done, check_output, run_to_table
+from ssatom.cli._workers import Workers
 from ssatom.exceptions import ParameterError
 
 EPILOG = """
@@ -20,6 +21,7 @@ EPILOG = """
 - `ssatom featurize a.cif b.cif --layers 01 --sites all -o sites.parquet`: a row for each site
 - `ssatom featurize big.extxyz --sites Ti,Fe -o metals.parquet`: for each site of Ti or Fe
 - `ssatom featurize big.jsonl.gz --layers 0123 --pooling mean,std -o features.npz`: two poolings
+- `ssatom featurize big.jsonl.gz --n-jobs 8 -o features.parquet`: eight processes
 - `ssatom featurize cifs/ --weights random --random-state 7 -o random.csv`: untrained
 """
 EPILOG += options.TABLE_NOTES
@@ -55,6 +57,9 @@ def featurize(
     random_state: Annotated[int, typer.Option(help="Seed of `--weights random`.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Crystals in one pass; changes no number.")] = 64,
     device: options.Device = "auto",
+    n_jobs: options.NJobs = None,
+    dask: options.Dask = None,
+    ray: options.Ray = None,
     overwrite: options.Overwrite = False,
     progress: options.Progress = True,
 ) -> None:
@@ -70,6 +75,7 @@ def featurize(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
+    (workers := Workers(n_jobs, dask, ray)).check()
     if sites is not None and pooling is not None:
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare
@@ -82,8 +88,8 @@ def featurize(
         random_state,
         pooling,
         sites,
-        batch_size=batch_size,
-        device=device,
+        batch_size,
+        device,
     )
 
     def describe(done: Done) -> list[tuple[str, str]]:
@@ -95,4 +101,6 @@ def featurize(
             ("weights", "{weights}, sha256 {weights_sha256:.12}".format(**job.about)),
         ]
 
-    run_to_table(job, output, describe, "featurize", overwrite=overwrite, progress=progress)
+    run_to_table(
+        job, output, describe, "featurize", workers=workers, overwrite=overwrite, progress=progress
+    )

@@ -9,6 +9,7 @@ import typer
 
 from ssatom.cli import _options as options
 from ssatom.cli._run import Done, check_output, run_to_table
+from ssatom.cli._workers import Workers
 
 EPILOG = """
 **Examples**
@@ -31,6 +32,9 @@ def predict(
     output: Annotated[Path, options.output("FILE", "Table to write: .csv, .parquet or .jsonl.")],
     structure_column: options.StructureColumn = None,
     device: options.Device = "auto",
+    n_jobs: options.NJobs = None,
+    dask: options.Dask = None,
+    ray: options.Ray = None,
     overwrite: options.Overwrite = False,
     progress: options.Progress = True,
 ) -> None:
@@ -48,6 +52,7 @@ def predict(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
+    (workers := Workers(n_jobs, dask, ray)).check()
     from ssatom.cli._prediction import prepare
 
     job = prepare(model, paths, device, structure_column)
@@ -59,4 +64,6 @@ def predict(
             ("model", f"{model}, sha256 {job.about['model_sha256'][:12]}"),
         ]
 
-    run_to_table(job, output, describe, "predict", overwrite=overwrite, progress=progress)
+    run_to_table(
+        job, output, describe, "predict", workers=workers, overwrite=overwrite, progress=progress
+    )

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import writing
+from ssatom.cli._run import run_to_table
 from ssatom.cli._screen import ERROR, Problem, aligned, say, show_problems
+from ssatom.cli._workers import Workers
 from ssatom.exceptions import SsatomError
-from ssatom.files import claimed
+
+if TYPE_CHECKING:
+    from ssatom.cli._items import Job
+    from ssatom.cli._parts import PartFolder
 
 _CODES = """
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 some structures could not
 be used: they are listed at the end.
 """
-INDEX_EPILOG = "**Examples**\n\n- `ssatom index cifs/ -o my-index`\n" + _CODES
+INDEX_EPILOG = "**Examples**\n\n- `ssatom index cifs/ -o my-index`\n"
+INDEX_EPILOG += options.TABLE_NOTES.replace("FILE", "FOLDER").replace("rows for", "crystals of")
 SIMILAR_EPILOG = "**Examples**\n\n- `ssatom similar my-index NaCl.cif --number 10`\n" + _CODES
 
 
@@ -28,6 +33,9 @@ def index(
     weights: options.Weights = None,
     structure_column: options.StructureColumn = None,
     device: options.Device = "auto",
+    n_jobs: options.NJobs = None,
+    dask: options.Dask = None,
+    ray: options.Ray = None,
     overwrite: options.Overwrite = False,
     progress: options.Progress = True,
 ) -> None:
@@ -35,44 +43,37 @@ def index(
 
     Crystals are compared by their embeddings, averaged over sites.
     """
+    (workers := Workers(n_jobs, dask, ray)).check()
+    import numpy as np
 
-    from ssatom.cli._items import apply, chunks, count_all, labels_of, read_items
-    from ssatom.embeddings import clear_cache
-    from ssatom.exceptions import StructureError
-    from ssatom.progress import make_bar
+    from ssatom.cli._features import prepare
+    from ssatom.cli._items import LABELS
     from ssatom.similar import CARD, FORMAT, SimilarCrystals
 
-    def refuse_replacing() -> None:
-        if FORMAT.check_replaced(output / CARD) and not overwrite:
-            raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    if FORMAT.check_replaced(output / CARD) and not overwrite:
+        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    job = prepare(paths, structure_column, layers, weights, device=device)
 
-    refuse_replacing()
-    found = SimilarCrystals(layers, weights, device=device)
-    columns = found._columns()
-    labels: list[tuple[str, str]] = []
-    rows: list[Any] = []
-    problems: list[Problem] = []
-    total = count_all(paths) if progress else None
-    with make_bar(desc="index", total=total, unit=" crystals", show=progress) as bar:
-        for chunk in chunks(read_items(paths, structure_column)):
-            states, told = apply(chunk, lambda structures: found._embed(structures, columns))
-            problems += told
-            for item, state in zip(chunk, states, strict=True):
-                if not isinstance(state, StructureError):
-                    labels.append(labels_of(item.record))
-                    rows.append(state)
-            clear_cache()  # what was indexed is not asked for again
-            bar.update(len(chunk))
-    n_all = len(rows) + sum(problem.kind == ERROR for problem in problems)
-    if rows:
-        sources, formulas = zip(*labels, strict=True)
-        found._fit_rows(rows, formulas, sources, columns)
-        with claimed(output), writing(output, "make room, or give another --output"):
-            refuse_replacing()  # what another run wrote meanwhile
-            found.save(output)
-    written = str(output) if rows else "none, since no structure could be used"
-    say(aligned([("crystals", f"{len(rows):,}"), ("output", written)]))
-    _end(problems, n_all)
+    def write(folder: Path, parts: PartFolder, job: Job) -> None:
+        found = SimilarCrystals(layers, weights, device=device)
+        rows = [np.stack(table.select(job.names).columns, axis=1) for table in parts.tables()]
+        sources, formulas = (
+            [name for table in parts.tables([label]) for name in table.column(0).to_pylist()]
+            for label, _ in LABELS
+        )
+        found._fit_rows(np.concatenate(rows), formulas, sources, found._columns())
+        found.save(folder)
+
+    run_to_table(
+        job,
+        output,
+        lambda done: [("crystals", f"{done.n_crystals:,}")],
+        "index",
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+        write=write,
+    )
 
 
 def similar(

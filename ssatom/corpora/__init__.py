@@ -2,7 +2,7 @@
 
 from ssatom.corpora._datasets import Dataset, list_datasets
 from ssatom.corpora._fetch import fetch
-from ssatom.corpora._read import count_structures, read_structures
+from ssatom.corpora._read import UnreadPiece, count_structures, cut_structures, read_structures
 from ssatom.corpora._records import StructureRecord
 from ssatom.corpora._write import write_structures
 from ssatom.corpora.examples import load_example_crystals
@@ -12,7 +12,9 @@ __all__ = [
     "Dataset",
     "MagneticSites",
     "StructureRecord",
+    "UnreadPiece",
     "count_structures",
+    "cut_structures",
     "fetch",
     "list_datasets",
     "load_example_crystals",

@@ -6,12 +6,14 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from ssatom.corpora._records import Entry
+from ssatom.corpora._records import Entry, Piece, entries_in
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures import count_in_file, read_crystals
@@ -24,13 +26,13 @@ BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
 
 @dataclass(frozen=True)
 class Format:
-    """What reads a file, entry by entry, and counts its entries; None where only reading tells.
+    """What cuts a file into pieces, and counts its entries; None where only reading tells.
 
-    Where `takes_column`, the reader also takes the name of the column of structures. Tables and
+    Where `takes_column`, `cut` also takes the name of the column of structures. Tables and
     what is not `in_folders` are not read in folders, nor named by tables.
     """
 
-    read: Callable[..., Iterator[Entry]]
+    cut: Callable[..., Iterator[Piece]]
     count: Callable[[Path], int | None]
     is_table: bool = False
     takes_column: bool = False
@@ -72,15 +74,29 @@ def allowed_names(tables: bool) -> str:
     return f"{', '.join(shown)} (each also .gz)"
 
 
-def read_file(path: Path, *columns: str | None) -> Iterator[Entry]:
-    """Entries of a file of a known format; raises StructureFileError if it cannot be opened."""
+def cut_file(path: Path, *columns: str | None) -> Iterator[Piece]:
+    """Pieces of a file of a known format; raises StructureFileError if it cannot be opened."""
     found = format_of(path)
     if found is None:
         raise StructureFileError(
             f"the format is not known by this name; allowed are {allowed_names(tables=False)}"
         )
+    with reading():
+        yield from found.cut(path, *columns)
+
+
+def read_file(path: Path) -> Iterator[Entry]:
+    """Entries of a file of a known format; raises StructureFileError if it cannot be read."""
+    for piece in cut_file(path):
+        with reading():
+            yield from entries_in(piece)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn the system's error into ours."""
     try:
-        yield from found.read(path, *columns)
+        yield
     except StructureError:
         raise
     except OSError as error:
@@ -139,6 +155,11 @@ def count_pieces(split: Callable[[IO[bytes]], Iterable[Any]], path: Path) -> int
             return None
 
 
+def _cut_crystals(path: Path) -> Iterator[Piece]:
+    """One piece: a file of one crystal, or of few."""
+    yield partial(_read_crystals, path)
+
+
 def _read_crystals(path: Path) -> Iterator[Entry]:
     for block, crystal in read_crystals(path):
         place = f"#{block}" if block else ""
@@ -149,5 +170,5 @@ def _read_crystals(path: Path) -> Iterator[Entry]:
 
 
 FORMATS |= dict.fromkeys(
-    ("*.cif", "*.mcif", "*.vasp", "POSCAR*", "CONTCAR*"), Format(_read_crystals, count_in_file)
+    ("*.cif", "*.mcif", "*.vasp", "POSCAR*", "CONTCAR*"), Format(_cut_crystals, count_in_file)
 )

@@ -15,7 +15,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
-from ssatom.corpora._records import Entry, lost
+from ssatom.corpora._records import Entry, Piece, lost
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.limits import MAX_RECORD, MAX_SITES
 from ssatom.structures import structure_arrays, structure_from_atoms
@@ -25,21 +25,24 @@ from ssatom.structures._text import listed
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
 
-def _read_frames(path: Path) -> Iterator[Entry]:
-    from ase.io import read
-
+def _cut_frames(path: Path) -> Iterator[Piece]:
     lone = count_pieces(_texts, path) == 1
     for number, text in enumerate(read_pieces(path, _texts)):
         place = "" if lone else f"@{number}"
         if isinstance(text, StructureError):
             yield Entry(place, None, text)
-            continue
-        try:
-            atoms = read(StringIO(text.decode()), format="extxyz")
-        except Exception as error:  # ASE raises errors of many kinds
-            yield lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
         else:
-            yield entry_of_frame(atoms, place)
+            yield partial(_read_frame, text, place)
+
+
+def _read_frame(text: bytes, place: str) -> list[Entry]:
+    from ase.io import read
+
+    try:
+        atoms = read(StringIO(text.decode()), format="extxyz")
+    except Exception as error:  # ASE raises errors of many kinds
+        return [lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")]
+    return [entry_of_frame(atoms, place)]
 
 
 def entry_of_frame(atoms: Any, place: str) -> Entry:
@@ -102,17 +105,17 @@ def _texts(file: IO[bytes]) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_read_frames, partial(count_pieces, _texts))
+FORMATS["*.extxyz"] = FORMATS["*.xyz"] = Format(_cut_frames, partial(count_pieces, _texts))
 
 
-def _read_trajectory(path: Path) -> Iterator[Entry]:
+def _cut_trajectory(path: Path) -> Iterator[Piece]:
     from ase.io import Trajectory
 
     with open_binary(path) as file:
-        yield from _entries(lambda: Trajectory(file), lambda number, atoms: (f"@{number}", atoms))
+        yield from _pieces(lambda: Trajectory(file), lambda number, atoms: (f"@{number}", atoms))
 
 
-def _read_database(path: Path) -> Iterator[Entry]:
+def _cut_database(path: Path) -> Iterator[Piece]:
     """Rows of a database of ASE, by their ids, with its key-value pairs as properties."""
     from ase.db import connect
 
@@ -133,12 +136,12 @@ def _read_database(path: Path) -> Iterator[Entry]:
             found.execute("SELECT id FROM systems LIMIT 1")
     except sqlite3.Error as error:
         raise StructureFileError(f"this is no database of ASE ({error})") from None
-    yield from _entries(lambda: connect(path, use_lock_file=False).select(), frame)
+    yield from _pieces(lambda: connect(path, use_lock_file=False).select(), frame)
 
 
-def _entries(
+def _pieces(
     opened: Callable[[], Iterable[Any]], frame: Callable[[int, Any], tuple[str, Any]]
-) -> Iterator[Entry]:
+) -> Iterator[Piece]:
     """Entries of what ASE reads, up to where it cannot."""
     number = 0
     try:
@@ -152,5 +155,5 @@ def _entries(
     yield lost(f"@{number}", f"ASE cannot read this file from here on ({reason})")
 
 
-FORMATS["*.traj"] = Format(_read_trajectory, lambda _: None)
-FORMATS["*.db"] = Format(_read_database, lambda _: None, in_folders=False)
+FORMATS["*.traj"] = Format(_cut_trajectory, lambda _: None)
+FORMATS["*.db"] = Format(_cut_database, lambda _: None, in_folders=False)

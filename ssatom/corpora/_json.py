@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ssatom.corpora._formats import (
     read_whole,
 )
 from ssatom.corpora._layout import PATH_COLUMNS
-from ssatom.corpora._records import Entry, entry_of_row, lost
+from ssatom.corpora._records import Entry, Piece, entry_of_row, lost
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import is_cell, is_structure, load_json
@@ -26,22 +27,26 @@ _Named = tuple[str | None, Any]
 """A row, or what is wrong with it, and the id that it has outside of itself."""
 
 
-def _read_lines(path: Path, column: str | None = None) -> Iterator[Entry]:
+def _cut_lines(path: Path, column: str | None = None) -> Iterator[Piece]:
     for number, line in enumerate(read_pieces(path, lines_of), 1):
         place = f":{number}"
         if isinstance(line, StructureError):
             yield Entry(place, None, line)
         elif line.strip():
-            try:
-                row = load_json(line)
-            except ValueError as error:
-                yield lost(place, f"this line is no JSON ({error})")
-                continue
-            if isinstance(row, dict) and ("x-optimade" in row or row.get("type") == "info"):
-                continue  # what OPTIMADE says of the lines
-            is_page = isinstance(row, dict) and isinstance(row.get("data"), list)
-            for name, one in (_rows(row) if is_page else None) or [(None, row)]:
-                yield entry_of_row(one, place, name, column)
+            yield partial(_read_line, line, place, column)
+
+
+def _read_line(line: bytes, place: str, column: str | None) -> Iterator[Entry]:
+    try:
+        row = load_json(line)
+    except ValueError as error:
+        yield lost(place, f"this line is no JSON ({error})")
+        return
+    if isinstance(row, dict) and ("x-optimade" in row or row.get("type") == "info"):
+        return  # what OPTIMADE says of the lines
+    is_page = isinstance(row, dict) and isinstance(row.get("data"), list)
+    for name, one in (_rows(row) if is_page else None) or [(None, row)]:
+        yield entry_of_row(one, place, name, column)
 
 
 def _count_lines(path: Path) -> int | None:
@@ -55,7 +60,7 @@ def _count_lines(path: Path) -> int | None:
     return count_pieces(lines_of, path) if known else None
 
 
-def _read_json(path: Path, column: str | None = None) -> Iterator[Entry]:
+def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
     """One structure, or all rows of a list, of a dict by ids, of a frame or of an answer."""
     try:
         content = load_json(read_whole(path))
@@ -67,10 +72,14 @@ def _read_json(path: Path, column: str | None = None) -> Iterator[Entry]:
         return
     rows = _rows(content)
     if rows is None:
-        yield entry_of_row(content, "", None, column)
+        yield partial(_read_row, content, "", None, column)
         return
     for number, (name, row) in enumerate(rows):
-        yield entry_of_row(row, f":{number}", name, column)
+        yield partial(_read_row, row, f":{number}", name, column)
+
+
+def _read_row(*row: Any) -> list[Entry]:
+    return [entry_of_row(*row)]
 
 
 def _rows(content: Any) -> Iterator[_Named] | None:
@@ -138,5 +147,5 @@ def _split_frame(columns: list[Any], data: list[Any], names: Any) -> Iterator[_N
         yield _id(name, number), dict(zip(map(str, columns), row, strict=True))
 
 
-FORMATS["*.jsonl"] = Format(_read_lines, _count_lines, takes_column=True)
-FORMATS["*.json"] = Format(_read_json, lambda _: None, takes_column=True)
+FORMATS["*.jsonl"] = Format(_cut_lines, _count_lines, takes_column=True)
+FORMATS["*.json"] = Format(_cut_json, lambda _: None, takes_column=True)

@@ -10,14 +10,15 @@ from typing import NamedTuple
 from ssatom.corpora import _frames, _json  # noqa: F401  # each adds its formats
 from ssatom.corpora._formats import (
     allowed_names,
+    cut_file,
     format_of,
     is_structure_file,
     is_table,
-    read_file,
+    reading,
 )
 from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import Entry, StructureRecord
+from ssatom.corpora._records import Entry, Piece, StructureRecord, entries_in
 from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import (
     MissingFileError,
@@ -30,6 +31,77 @@ from ssatom.exceptions import (
 )
 from ssatom.validation import one_of
 from ssatom.warn import warn_user
+
+
+class UnreadPiece(NamedTuple):
+    """A piece of a file, such as a line, that this process or another is to read.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the file.
+    piece : callable or Entry
+        The text, or the path of a file, which must be there when it is read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.corpora import cut_structures, load_example_crystals, write_structures
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_structures(f"{folder}/few.jsonl", load_example_crystals()["structure"][:2])
+    ...     first, second = cut_structures(f"{folder}/few.jsonl")
+    >>> next(second.read()).source
+    'few.jsonl:2'
+    """
+
+    name: str
+    piece: Piece
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of text that it holds, about."""
+        parts = getattr(self.piece, "args", ())
+        return sum(len(part) for part in parts if isinstance(part, bytes | str))
+
+    def read(self, errors: str = "raise") -> Iterator[StructureRecord]:
+        """Records of the piece.
+
+        Parameters
+        ----------
+        errors : {"raise", "keep"}, default="raise"
+            As for `read_structures`.
+
+        Yields
+        ------
+        StructureRecord
+            As from `read_structures`.
+
+        Raises
+        ------
+        StructureError
+            With ``errors="raise"``, at the first that is bad.
+        """
+        for entry in self._entries():
+            place = self.name + entry.place
+            source, structure = place, entry.structure
+            if entry.name is not None:
+                source, place = printable(entry.name), f"{place} {shortened(entry.name)}"
+            if isinstance(structure, StructureError):
+                structure = structure.at(source=place)
+                if errors == "raise":
+                    raise structure
+            for doubt in entry.doubts:
+                warn_user(StructureWarning(doubt, source=place))
+            yield StructureRecord(source, structure, dict(entry.properties))
+
+    def _entries(self) -> Iterator[Entry]:
+        try:
+            with reading():
+                yield from entries_in(self.piece)
+            return
+        except StructureError as error:
+            told = error.at()
+        yield Entry("", None, told)
 
 
 class _Found(NamedTuple):
@@ -119,6 +191,47 @@ def read_structures(
     ['a', 'b', 'c']
     """
     one_of("errors", errors, ("raise", "keep"))
+    pieces = cut_structures(path, structure_column=structure_column)
+    return (record for piece in pieces for record in piece.read(errors))
+
+
+def cut_structures(
+    path: str | os.PathLike[str], *, structure_column: str | None = None
+) -> Iterator[UnreadPiece]:
+    """Cut what `read_structures` reads into pieces, which takes little time.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File or folder, as for `read_structures`.
+    structure_column : str or None, default=None
+        As for `read_structures`.
+
+    Returns
+    -------
+    iterator of UnreadPiece
+        In order. Each can be pickled; the records of all are those of `read_structures`.
+
+    Warns
+    -----
+    StructureWarning
+        While iterating, of a doubt about a table as a whole.
+
+    Raises
+    ------
+    MissingFileError, StructureFileError, ParameterError
+        At once, as from `read_structures`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ssatom.corpora import cut_structures, load_example_crystals, write_structures
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_structures(f"{folder}/few.jsonl", load_example_crystals()["structure"][:2])
+    ...     pieces = list(cut_structures(f"{folder}/few.jsonl"))
+    >>> [record.source for piece in pieces for record in piece.read()]
+    ['few.jsonl:1', 'few.jsonl:2']
+    """
     files = _find(path)
     if is_table(files[0].path):
         table_layout(files[0].path, structure_column)  # refuses at once
@@ -126,7 +239,7 @@ def read_structures(
         raise ParameterError(
             f"structure_column={structure_column!r} is for tables and JSON; '{path}' is neither"
         )
-    return _read(files, errors, structure_column)
+    return _cut(files, structure_column)
 
 
 def count_structures(path: str | os.PathLike[str]) -> int | None:
@@ -177,35 +290,20 @@ def files_of(path: str | os.PathLike[str], structure_column: str | None = None) 
             yield from files_of_table(found.path, structure_column)
 
 
-def _read(
-    files: list[_Found], errors: str, structure_column: str | None
-) -> Iterator[StructureRecord]:
+def _cut(files: list[_Found], structure_column: str | None) -> Iterator[UnreadPiece]:
+    """Pieces of all files; that of a file that has an error as a whole ends with it."""
     for found in files:
-        for entry in _entries(found, structure_column):
-            place = found.name + entry.place
-            source, structure = place, entry.structure
-            if entry.name is not None:
-                source, place = printable(entry.name), f"{place} {shortened(entry.name)}"
-            if isinstance(structure, StructureError):
-                structure = structure.at(source=place)
-                if errors == "raise":
-                    raise structure
-            for doubt in entry.doubts:
-                warn_user(StructureWarning(doubt, source=place))
-            yield StructureRecord(source, structure, dict(entry.properties))
-
-
-def _entries(found: _Found, structure_column: str | None) -> Iterator[Entry]:
-    """Entries of a file, of which the last is its error if it has one as a whole."""
-    try:
+        told: StructureError | None = None
         if found.problem:
-            raise StructureFileError(found.problem)
-        columns = (structure_column,) if _takes_column(found.path) else ()
-        yield from read_file(found.path, *columns)
-        return
-    except StructureError as error:
-        told = error.at()
-    yield Entry("", None, told)
+            told = StructureFileError(found.problem)
+        try:
+            columns = (structure_column,) if _takes_column(found.path) else ()
+            for piece in () if told else cut_file(found.path, *columns):
+                yield UnreadPiece(found.name, piece)
+        except StructureError as error:
+            told = error.at()
+        if told:
+            yield UnreadPiece(found.name, Entry("", None, told))
 
 
 def _takes_column(path: Path) -> bool:

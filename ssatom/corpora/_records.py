@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pymatgen.core import Structure
 
@@ -55,6 +55,17 @@ class Entry(NamedTuple):
     structure: Structure | StructureError
     properties: Mapping[str, Any] = MappingProxyType({})
     doubts: Sequence[str] = ()
+
+
+Piece: TypeAlias = Callable[[], Iterable[Entry]] | Entry
+"""What a reader cuts its file into: an entry, or a call that makes some.
+
+The call is a `functools.partial` of a function of a module, so that another process may do it."""
+
+
+def entries_in(piece: Piece) -> Iterable[Entry]:
+    """The entries of a piece."""
+    return [piece] if isinstance(piece, Entry) else piece()
 
 
 def lost(place: str, problem: str) -> Entry:

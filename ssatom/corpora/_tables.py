@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ssatom.corpora._formats import BROKEN, FORMATS, Format, is_table, read_file
 from ssatom.corpora._layout import (
@@ -18,7 +20,7 @@ from ssatom.corpora._layout import (
     value_of,
 )
 from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import Entry, entry_of_cell, lost
+from ssatom.corpora._records import Entry, Piece, entry_of_cell, lost
 from ssatom.exceptions import (
     MissingFileError,
     StructureError,
@@ -34,8 +36,8 @@ from ssatom.warn import warn_user
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
 
 
-def _read_table(path: Path, structure_column: str | None = None) -> Iterator[Entry]:
-    """Entries of a table, by their ids or else their paths as they stand there.
+def _cut_table(path: Path, structure_column: str | None = None) -> Iterator[Piece]:
+    """Rows of a table, whose entries go by their ids or else their paths as they stand there.
 
     Paths are relative to the folder of the table; all other columns become properties.
     """
@@ -44,7 +46,7 @@ def _read_table(path: Path, structure_column: str | None = None) -> Iterator[Ent
         warn_user(StructureWarning(doubt, source=printable(path.name)))
 
     layout = table_layout(path, structure_column)
-    warned: set[str] = set()
+    warned = {layout.columns[layout.path_column], *ID_KEYS}  # of these there is no warning
     if not layout.has_names:
         named = ", ".join(layout.columns)
         warn(f"the table has no first line of names; its columns are taken for {named}")
@@ -52,15 +54,15 @@ def _read_table(path: Path, structure_column: str | None = None) -> Iterator[Ent
     try:
         for row in _rows(path, layout):
             line = row.last
-            entry = _entry(path.parent, row, layout)
-            for column, value in entry.properties.items():
-                if isinstance(value, str) and _WITH_COMMA.fullmatch(value) and column not in warned:
+            cells = zip(layout.columns, row.cells, strict=False)
+            for column, value in () if row.problem else cells:
+                if _WITH_COMMA.fullmatch(value) and column not in warned:
                     warned.add(column)
                     warn(
                         f"column {column!r} has numbers with commas, such as {value}, which are "
                         "taken for text; write decimals with a point, and thousands without a comma"
                     )
-            yield entry
+            yield partial(_read_row, path.parent, row, layout)
     except BROKEN as error:
         yield lost(f":{line + 1}", f"the file cannot be read from here on ({error})")
 
@@ -85,6 +87,10 @@ def files_of_table(path: Path, structure_column: str | None = None) -> Iterator[
 def _rows(path: Path, layout: Layout) -> Iterator[Row]:
     """Rows below the names of the columns."""
     return islice(rows_of(path, layout.delimiter), int(layout.has_names), None)
+
+
+def _read_row(*row: Any) -> list[Entry]:
+    return [_entry(*row)]
 
 
 def _entry(folder: Path, row: Row, layout: Layout) -> Entry:
@@ -155,5 +161,5 @@ def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
 
 FORMATS |= dict.fromkeys(
     ("*.csv", "*.parquet", "*.xlsx"),
-    Format(_read_table, _count_table, is_table=True, takes_column=True, in_folders=False),
+    Format(_cut_table, _count_table, is_table=True, takes_column=True, in_folders=False),
 )

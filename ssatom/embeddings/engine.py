@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import count, islice
+from functools import cached_property, lru_cache
+from itertools import chain, count, islice
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -18,10 +19,12 @@ from ssatom.embeddings.states import SiteStates
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.kernels import run
+from ssatom.parallel import n_workers, on_workers
 from ssatom.structures import SEEN, StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.weights import PretrainedEncoder
 
 _CHUNK = 512  # rows looked up, searched and written to disk together
+_SHARE = 128  # rows that a worker computes at a time
 _VERSION = 2  # raise it where the same weights come to give other rows, for the caches on disk
 _MAX_EDGES = 32_000  # of one forward pass; more need memory and are no faster
 
@@ -130,6 +133,18 @@ def clear_cache() -> None:
     SEEN.clear()
 
 
+@lru_cache(maxsize=2)
+def _engine_of_worker(
+    weights: bytes, pooling: tuple[str, ...] | None, batch_size: int, device: str
+) -> _Engine:
+    """The engine of a worker, which loads the weights once."""
+    return _Engine(pickle.loads(weights), pooling, batch_size, device, None)  # noqa: S301  # ours
+
+
+def _share_of_a_chunk(settings: tuple, rows: list, places: list[int]) -> list:
+    return _engine_of_worker(*settings)._chunk(rows, places)
+
+
 class _Engine:
     def __init__(
         self,
@@ -166,7 +181,7 @@ class _Engine:
         remarks: GraphRemarks | None,
     ) -> Iterator[np.ndarray | StructureError]:
         told = remarks or GraphRemarks()
-        while chunk := list(islice(rows, _CHUNK)):
+        while chunk := list(islice(rows, _CHUNK * n_workers())):
             places = list(islice(indices, len(chunk)))
             rows_of_chunk = self._chunk(chunk, places)
             for place, source, row in zip(places, chunk, rows_of_chunk, strict=True):
@@ -200,6 +215,22 @@ class _Engine:
         unknown = [i for i, key in enumerate(keys) if key not in known]
         if not unknown:
             return [known[key] for key in keys]
+        if len(unknown) > _SHARE and n_workers() > 1:
+            computed, errors = self._by_workers(rows, places, keys, unknown)
+        else:
+            computed, errors = self._here(rows, places, keys, unknown)
+        for key, found in computed.items():
+            found.states.setflags(write=False)
+            CACHE.put(key, found)
+        if self.disk is not None and computed:
+            self.disk.put(computed)
+        known |= computed
+        return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
+
+    def _here(
+        self, rows: list, places: list[int], keys: list[bytes], unknown: list[int]
+    ) -> tuple[dict[bytes, CachedRow], dict[int, StructureError]]:
+        """Results by key, and errors by place in the chunk."""
         new: dict[bytes, _New] = {}
         errors: dict[int, StructureError] = {}
         for i in unknown:
@@ -212,14 +243,22 @@ class _Engine:
                     errors[i] = fresh
                 else:
                     new[key] = fresh
-        computed = dict(self._compute(new))
-        for key, found in computed.items():
-            found.states.setflags(write=False)
-            CACHE.put(key, found)
-        if self.disk is not None and computed:
-            self.disk.put(computed)
-        known |= computed
-        return [errors[i] if i in errors else known[key] for i, key in enumerate(keys)]
+        return dict(self._compute(new)), errors
+
+    def _by_workers(
+        self, rows: list, places: list[int], keys: list[bytes], unknown: list[int]
+    ) -> tuple[dict[bytes, CachedRow], dict[int, StructureError]]:
+        """As `_here`, computed by the workers of joblib's context."""
+        settings = (pickle.dumps(self.weights), self.cached_pooling, self.batch_size, self.device)
+        shares = [unknown[i : i + _SHARE] for i in range(0, len(unknown), _SHARE)]
+        calls = (
+            (settings, [rows[i] for i in share], [places[i] for i in share]) for share in shares
+        )
+        results = chain.from_iterable(on_workers(_share_of_a_chunk, calls))
+        found = dict(zip(unknown, results, strict=True))
+        errors = {i: row for i, row in found.items() if isinstance(row, StructureError)}
+        computed = {keys[i]: row for i, row in found.items() if isinstance(row, CachedRow)}
+        return computed, errors
 
     def _neighbors(self, arrays: StructureArrays) -> _New:
         if (graph := cached_graph(arrays, self.converter.config)) is not None:

@@ -15,6 +15,7 @@ from ssatom.encoder import CrystalGraphEncoder
 from ssatom.graph import GaussianDistanceBasis
 from ssatom.pretraining.corpus import TrainingBatch
 from ssatom.pretraining.plan import Plan
+from ssatom.processes import JointDraws, share_of_mean, total
 from ssatom.repeatable import seed_dropout
 from ssatom.training import STEP_LOSS
 
@@ -41,27 +42,30 @@ class MaskedRecovery(pl.LightningModule):
         graphs = batch.graphs
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
         generator = torch.Generator().manual_seed(seed)
-        masked = self.plan.masking(graphs, generator)._replace(targets=batch.targets)
-        for task in self.plan.tasks:
-            masked = task.checked_corrupt(masked, generator)
+        device = graphs.numbers.device
+        with JointDraws(device):
+            masked = self.plan.masking(graphs, generator)._replace(targets=batch.targets)
+            for task in self.plan.tasks:
+                masked = task.checked_corrupt(masked, generator)
         edge_attr = masked.hide(self.basis(masked.visible_distances)).to(self.plan.edge_dtype)
         edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
         hidden = self.encoder(
             x, graphs.edge_index, edge_attr, edge_weight, directions=masked.visible_directions
         )
-        total = hidden[0].new_zeros(())
+        loss_of_all = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})
         for task in self.plan.tasks:
             result = task.checked_result(self.heads[task.name], hidden, masked)
-            total = total + task.weight * result.loss
+            share = share_of_mean(result.n_items, device)
+            loss_of_all = loss_of_all + task.weight * share * result.loss
             loss, correct, n_items = stage_sums.get(task.name, (0.0, 0, 0))
             stage_sums[task.name] = (
                 loss + result.loss.detach() * result.n_items,
                 correct + result.correct,
                 n_items + result.n_items,
             )
-        return total
+        return loss_of_all
 
     @torch.no_grad()
     def loss_at_start(self, batch: TrainingBatch) -> float:
@@ -77,8 +81,7 @@ class MaskedRecovery(pl.LightningModule):
         return float(rate * min(1.0, (n_epochs - epoch) / (n_decay + 1)) if n_decay else rate)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
-        seeds = [self.seed, self.current_epoch, batch_idx, self.global_rank]
-        loss = self._step(batch, "train", seeds)
+        loss = self._step(batch, "train", [self.seed, self.current_epoch, batch_idx, 0])
         self.log(STEP_LOSS, loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         return loss
 
@@ -91,9 +94,11 @@ class MaskedRecovery(pl.LightningModule):
         weights = {task.name: task.weight for task in self.plan.tasks}
         for stage, tasks in self._sums.items():
             metrics[f"{stage}_loss"] = 0.0
-            for name, (loss, correct, n_items) in tasks.items():
-                metrics[f"{stage}_{name}_loss"] = float(loss) / max(n_items, 1)
-                metrics[f"{stage}_{name}_accuracy"] = float(correct) / max(n_items, 1)
+            for name, sums in tasks.items():
+                own = [torch.as_tensor(x, device=self.device).double() for x in sums]
+                loss, correct, n_items = total(torch.stack(own)).tolist()
+                metrics[f"{stage}_{name}_loss"] = loss / max(n_items, 1)
+                metrics[f"{stage}_{name}_accuracy"] = correct / max(n_items, 1)
                 metrics[f"{stage}_loss"] += weights[name] * metrics[f"{stage}_{name}_loss"]
         self._sums = {}
         shown = {k: v for k, v in metrics.items() if k.endswith("accuracy") and k[0] == "v"}

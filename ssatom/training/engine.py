@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from ssatom.exceptions import ParameterError
+from ssatom.processes import own_rows, processes
 from ssatom.training.callbacks import (
     BEST,
     LAST,
@@ -54,7 +56,8 @@ class TrainingConfig:
         "auto", "cpu", "cuda", one GPU of several such as "cuda:1", or another accelerator that
         Lightning knows.
     n_devices : int, default=1
-        Number of devices (or processes on a CPU), trained side by side by Lightning's DDP.
+        Number of devices (or processes on a CPU), trained side by side by Lightning's DDP; several
+        need a `checkpoint_dir`.
     random_state : int, default=0
         Seed of every draw.
     progress_bar : bool, default=True
@@ -93,13 +96,18 @@ class TrainingConfig:
                 f"device={self.device!r} is one device, but n_devices={self.n_devices}; give "
                 f"device={self.device.partition(':')[0]!r}, or n_devices=1"
             )
+        if self.n_devices > 1 and self.checkpoint_dir is None:
+            raise ParameterError(
+                f"n_devices={self.n_devices} needs a checkpoint_dir, through whose files the "
+                "processes share graphs and weights; give one"
+            )
 
 
 class BatchLoader:
     """Batches of one epoch after the other, shuffled anew each from the seed and the epoch alone.
 
-    Processes that train side by side take turns at the batches of one order; the last ones
-    begin again from the first, so that all have as many.
+    Processes that train side by side share each step: together they take the rows that one process
+    with a `batch_size` as many times as large would take.
 
     Parameters
     ----------
@@ -139,26 +147,18 @@ class BatchLoader:
         self.epoch = 0  # set by the engine
 
     def __len__(self) -> int:
-        return -(-len(self._starts()) // _processes()[1])
+        return -(-len(self.indices) // self._n_rows())
 
-    def _starts(self) -> range:
-        return range(0, len(self.indices), self.batch_size)
+    def _n_rows(self) -> int:
+        """Rows of a step, of all processes together."""
+        return self.batch_size * processes()[1]
 
     def __iter__(self) -> Iterator[Any]:
         indices = self.indices
         if self.shuffle:
             indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
-        (rank, n_processes), starts = _processes(), self._starts()
-        for turn in range(len(self)):
-            start = starts[(rank + turn * n_processes) % len(starts)]
-            yield self.make_batch(indices[start : start + self.batch_size])
-
-
-def _processes() -> tuple[int, int]:
-    """Rank of this process among those that train side by side, and their number."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+        for start in range(0, len(indices), self._n_rows()):
+            yield self.make_batch(own_rows(indices[start : start + self._n_rows()]))
 
 
 def _check_epochs(last: Path, history: History, max_epochs: int) -> None:
@@ -176,11 +176,17 @@ def _placement(config: TrainingConfig) -> dict[str, Any]:
     """Where to train, as Lightning takes it."""
     accelerator, _, index = config.device.partition(":")
     placement: dict[str, Any] = {"accelerator": accelerator, "devices": config.n_devices}
-    if config.n_devices == 1:
-        # Else it would take the tasks of a batch system's job for processes of this training.
-        placement["plugins"] = [LightningEnvironment()]
-        if index:
-            placement["devices"] = [int(index)]
+    # Else it would take the tasks of a batch system's job for processes of this training.
+    placement["plugins"] = [LightningEnvironment()]
+    if index:
+        placement["devices"] = [int(index)]
+    if config.n_devices > 1:
+        if hasattr(sys, "ps1"):  # Lightning would fork this process, which torch's threads forbid
+            raise ParameterError(
+                f"n_devices={config.n_devices} starts processes that run the script again, and a "
+                "notebook is none; use a script, `ssatom pretrain`, or n_devices=1"
+            )
+        placement["strategy"] = "ddp"
     return placement
 
 

@@ -79,6 +79,11 @@ class PretrainedEncoder:
         sizes = f"{self.n_layers} layers of width {self.hidden_dim}"
         return f"<PretrainedEncoder {self.name!r}: {sizes}, sha256 {self.sha256[:8]}>"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.is_shipped:  # so that a pickle is small, and a process loads it once
+            return _load_again, (self.name, self.sha256)
+        return super().__reduce_ex__(protocol)
+
     @property
     def n_layers(self) -> int:
         """Number of hidden states."""
@@ -214,6 +219,17 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     folder = _find(name_or_folder)
     stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
     return _load(folder, tuple(stamps))
+
+
+def _load_again(name: str, sha256: str) -> PretrainedEncoder:
+    """A shipped set that was pickled."""
+    found = load_pretrained(name)
+    if found.sha256 != sha256:
+        raise WeightsError(
+            f"weights {name!r} here have sha256 {found.sha256[:12]}…, and {sha256[:12]}… where "
+            "they were pickled; install the same version of ssatom in both places"
+        )
+    return found
 
 
 @lru_cache(maxsize=8)
