@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from _terms import terms_in
+
 from studies.registry import STUDIES
 
 
@@ -34,7 +36,7 @@ def write_paper_pages(results: Path, folder: Path) -> None:
         summary += [line for text in content["reading"] for line in (f"    {text}", "")]
     toc = [".. toctree::", "   :hidden:", "", *(f"   {name}" for name in pages)]
     head = ["All tables and figures", "======================", ""]
-    text = "\n".join([*head, *summary, *toc]) + "\n"
+    text = "\n".join([*head, *summary, *terms_in("\n".join(summary)), *toc]) + "\n"
     (folder / "index.rst").write_text(text, encoding="utf-8")
 
 
@@ -54,6 +56,7 @@ def _page(content: dict[str, Any], results: Path) -> str:
             cells[0] = f"   * - {row[0]}".rstrip()
             lines += cells
         lines.append("")
+    lines += terms_in("\n".join(lines))
     weights, hashes = settings["weights"], settings["data"]
     minutes = settings["seconds_of_splits"] / 60
     fitting = f"; fitting and predicting all splits took {minutes:.1f} minutes, one core each"

@@ -85,7 +85,8 @@ class StructureError(SsatomError, ValueError):
     def __str__(self) -> str:
         """Place, formula and reason."""
         rows = () if self.row is None else (self.row,)
-        return _message(self.reason, rows, self.source, self.formula, self.collection)
+        formulas = (self.formula,) if self.formula else ()
+        return _message(self.reason, rows, self.source, formulas, self.collection)
 
     def at(self, **place: Any) -> Self:
         """The same error at a `row`, `source`, `formula` or `collection`, to add or to replace.
@@ -162,17 +163,27 @@ class DependencyError(SsatomError, ImportError):
 
 
 class _CrystalWarning(UserWarning):
-    """A warning about crystals, with `reason`, `rows` (places in the list) and `source` as data."""
+    """A warning about crystals.
 
-    def __init__(self, reason: str, rows: Sequence[int] = (), source: str | None = None) -> None:
-        super().__init__(reason, rows, source)
+    Carries as data `reason`, `rows` (places in the list), `source` and `formulas` (one a row).
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        rows: Sequence[int] = (),
+        source: str | None = None,
+        formulas: Sequence[str] = (),
+    ) -> None:
+        super().__init__(reason, rows, source, formulas)
         self.reason = reason
         self.rows = tuple(rows)
         self.source = source
+        self.formulas = tuple(formulas)
 
     def __str__(self) -> str:
-        """The first rows, the source and the reason."""
-        return _message(self.reason, self.rows, self.source)
+        """The first rows with their formulas, the source and the reason."""
+        return _message(self.reason, self.rows, self.source, self.formulas)
 
 
 class GraphWarning(_CrystalWarning):
@@ -248,16 +259,19 @@ def _message(
     reason: str,
     rows: Sequence[int],
     source: str | None,
-    formula: str | None = None,
+    formulas: Sequence[str] = (),
     collection: str = "structures",
 ) -> str:
     """Text such as "structures[3] 'a.cif' (Fe2O3): site 4 …"."""
-    place = ", ".join(f"{collection}[{row}]" for row in rows[:_SHOWN])
+    several = len(rows) > 1 and len(formulas) == len(rows)
+    names = [f" ({formula})" for formula in formulas] if several else [""] * len(rows)
+    shown = list(zip(rows, names, strict=True))[:_SHOWN]
+    place = ", ".join(f"{collection}[{row}]{name}" for row, name in shown)
     if len(rows) > _SHOWN:
         place += f" and {len(rows) - _SHOWN} more"
     if source:
         source = source if len(source) <= 200 else f"{source[:90]}…{source[-90:]}"
         place = f"{place} '{source}'" if place else source
-    if formula:
-        place = f"{place or 'structure'} ({formula})"
+    if formulas and not several:
+        place = f"{place or 'structure'} ({formulas[0]})"
     return f"{place}: {reason}" if place else reason

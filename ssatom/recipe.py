@@ -179,7 +179,9 @@ class Recipe:
         group="run",
         kind="path or None",
     )
-    progress_bar: bool = _setting(True, "Whether to show progress.", group="run")
+    progress_bar: bool = _setting(
+        True, "Show progress, on stderr, in a terminal or a notebook.", group="run"
+    )
 
     def check(self) -> None:
         """Refuse a setting with a wrong type or value.

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 import ssatom
 from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, unwrap
-from ssatom.files import CardFormat, filling, write_json
+from ssatom.files import CardFormat, check_name, filling, write_json
 from ssatom.structures import StructureLike, iter_structures
 from ssatom.validation import column, whole_number
 
@@ -209,8 +208,10 @@ class SimilarCrystals(BaseEstimator):
         """
         folder = Path(folder)
         card = FORMAT.read(folder / CARD)
-        FORMAT.verify(folder, card["files"])
+        FORMAT.verify(folder, card.get("files"), needed=(_TENSORS, _NAMES))
+        made_by = "made with other weights"
         try:
+            check_name(folder, card["weights"]["name"])
             made_by = "made with weights {name!r} (sha256 {sha256:.12}…)".format(**card["weights"])
             name = card["weights"]["name"] if weights is None else weights
             index = cls(card["layers"], name, pooling=tuple(card["pooling"]), device=device)
@@ -220,16 +221,17 @@ class SimilarCrystals(BaseEstimator):
             tensors = load_file(folder / _TENSORS)
             names = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
             index._mean, index._scale = tensors["mean"], tensors["scale"]
-            if tensors["embeddings"].shape[1:] != (len(columns),):
-                raise WeightsError(f"{len(columns)} columns, found {tensors['embeddings'].shape}")
+            _check_tensors(tensors, len(columns))
+            if not all(type(one) in (str, int) for one in (*names["ids"], *names["formulas"])):
+                raise ValueError(f"names in {_NAMES} are neither texts nor whole numbers")
+            return index._keep(tensors["embeddings"], names["formulas"], names["ids"], columns)
         except WeightsError as error:
             raise WeightsError(
                 f"'{folder}' was {made_by}: {error}; give those, as in "
                 "SimilarCrystals.load(folder, weights=…), or make the index again"
             ) from error
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever a card of odd values leads to
             raise WeightsError(f"{folder}: its files do not fit together: {error}") from error
-        return index._keep(tensors["embeddings"], names["formulas"], names["ids"], columns)
 
     def _columns(self) -> FeatureColumns:
         weights, poolings = resolve_weights(self.weights), parse_pooling(self.pooling)
@@ -290,3 +292,13 @@ class SimilarCrystals(BaseEstimator):
                 "distance": distances.ravel(),
             }
         )
+
+
+def _check_tensors(tensors: dict[str, np.ndarray], n_columns: int) -> None:
+    """Refuse tensors of other shapes than an index has, or not finite."""
+    shapes = {name: tensors[name].shape[-1:] for name in ("embeddings", "mean", "scale")}
+    with np.errstate(all="ignore"):
+        finite = all(np.isfinite(np.square(tensors[name]).sum()) for name in shapes)
+        finite &= bool((tensors["scale"] > 0).all())
+    if {*shapes.values()} != {(n_columns,)} or tensors["embeddings"].ndim != 2 or not finite:
+        raise ValueError(f"its tensors are not finite numbers in {n_columns} columns: {shapes}")

@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from itertools import takewhile
 from types import FrameType
+from typing import Any
 
 # Packages between a user's line and the place that warns; a warning names no line of theirs.
 _BETWEEN = {
     *("ssatom", "sklearn", "matminer", "joblib", "tqdm", "lightning", "torch", "numpy", "pandas"),
-    *("concurrent", "contextlib", "functools", "multiprocessing", "threading"),
+    *("concurrent", "contextlib", "functools", "multiprocessing", "runpy", "threading"),
 }
+_OF_WORKER: dict[str, Any] = {"__name__": "<worker process>"}  # and what it has warned of
 
 
 def warn_user(warning: Warning) -> None:
     """Issue a warning at the line of the user's that called this package.
 
-    Calls may go through a pipeline, a search, matminer or a progress bar in between.
+    Calls may go through a pipeline, a search, matminer, a progress bar or threads in between. A
+    worker process of joblib does not know the line; there the warning names the process instead.
 
     Parameters
     ----------
     warning : Warning
         The warning.
     """
-    frame, levels = sys._getframe(1), 2
-    while frame.f_back is not None and _package(frame) in _BETWEEN:
-        frame, levels = frame.f_back, levels + 1
-    warnings.warn(warning, stacklevel=levels)
+    frame = _users_frame(sys._getframe(1))
+    if frame is None:  # of a thread; the main one waits for it at the user's line
+        main = threading.main_thread().ident
+        frame = _users_frame(sys._current_frames().get(main)) if main is not None else None
+    place: tuple[str, int] = ("<worker process>", 1)
+    names: dict[str, Any] = _OF_WORKER
+    if frame is not None:
+        place, names = (frame.f_code.co_filename, frame.f_lineno), frame.f_globals
+    warnings.warn_explicit(
+        warning,
+        type(warning),
+        *place,
+        module=names.get("__name__", "<string>"),
+        registry=names.setdefault("__warningregistry__", {}),
+    )
+
+
+def _users_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame that belongs to no package in between."""
+    while frame is not None and _package(frame) in _BETWEEN:
+        frame = frame.f_back
+    return frame
 
 
 def ignore_for_good(message: str) -> None:
@@ -47,4 +69,7 @@ def ignore_for_good(message: str) -> None:
 
 
 def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").partition(".")[0]
+    name, spec = frame.f_globals.get("__name__", ""), frame.f_globals.get("__spec__")
+    if name == "__main__" and spec is not None:  # a module that was run, such as joblib's worker
+        name = spec.name
+    return name.partition(".")[0]

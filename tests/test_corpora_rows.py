@@ -143,7 +143,12 @@ def test_odd_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_atoms", "words"), [(-5, "a frame of -5 atoms"), (99_999_999_999, "ends within a frame")]
+    ("n_atoms", "words"),
+    [
+        (-5, "a frame of -5 atoms"),
+        (999_999, "ends within a frame"),
+        (99_999_999_999, "a frame of 99999999999 atoms"),
+    ],
 )
 def test_odd_numbers_of_atoms(n_atoms: int, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text(f"{n_atoms}\n{HEAD}\nNa 0 0 0\n")

@@ -88,7 +88,7 @@ def test_warnings_name_the_rows_of_the_user(structures: list, volumes: np.ndarra
     gas, thinner = (Structure(Lattice.cubic(a), ["Ar"], [[0, 0, 0]]) for a in (25, 26))
     y, weights = np.r_[volumes, 100.0], np.r_[0.0, np.ones(24)]
     model = make(weights=random_weights(99))
-    with pytest.warns(GraphWarning, match=r"structures\[24\]: some sites") as in_fit:
+    with pytest.warns(GraphWarning, match=r"structures\[24\] \(Ar\): some sites") as in_fit:
         model.fit([*structures, gas], y, sample_weight=weights)
     with pytest.warns(GraphWarning, match=r"structures\[300\]") as in_predict:
         model.predict([structures[0]] * 300 + [thinner])

@@ -102,9 +102,6 @@ def test_nothing_is_printed_or_written(
     make().fit(structures, volumes).predict(structures)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-    make(progress_bar=True).fit(structures, volumes)
-    assert "Epoch 1" in "".join(capfd.readouterr())
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_early_stopping(structures: list, volumes: np.ndarray) -> None:

@@ -167,7 +167,7 @@ def test_graphs_without_compiled_loops(
 ) -> None:
     converter = CrystalGraphConverter(GraphConfig(**settings, directions=True))
     compiled = converter.convert(crystals.values())
-    monkeypatch.setattr("ssatom.graph.neighbors.loops_work", lambda: False)
+    monkeypatch.setattr("ssatom.graph.search.loops_work", lambda: False)
     plain = converter.convert(crystals.values())
     np.testing.assert_array_equal(plain.neighbor_counts, compiled.neighbor_counts)
     np.testing.assert_allclose(plain.distances, compiled.distances, rtol=1e-6)
@@ -360,7 +360,7 @@ def test_large_cells(n_sites: int, seconds: float) -> None:
 
 def test_isolated_atom_is_a_graph_without_edges(crystals: dict[str, Structure]) -> None:
     with pytest.warns(
-        GraphWarning, match=r"structures\[1\]: some sites have no neighbour within 8 Å"
+        GraphWarning, match=r"structures\[1\] \(Ar\): some sites have no neighbour within 8 Å"
     ):
         graphs = convert(crystals["Cu"], crystals["argon"])
     assert graphs.neighbor_counts.tolist() == [12, 12, 12, 12, 0]
@@ -383,8 +383,8 @@ def test_isolated_sites_are_told_once_where_the_user_called(crystals: dict[str, 
         told = caught[0].message
         assert isinstance(told, GraphWarning)
         assert told.rows == (1, 2, 3, 4, 5, 6, 7)
-        assert str(told).startswith("structures[1], structures[2], structures[3], structures[4], ")
-        assert "structures[5] and 2 more: some sites have no neighbour" in str(told)
+        assert str(told).startswith("structures[1] (Ar), structures[2] (Ar), structures[3] (Ar), ")
+        assert "structures[5] (Ar) and 2 more: some sites have no neighbour" in str(told)
         again = pickle.loads(pickle.dumps(told))
         assert (again.rows, str(again)) == (told.rows, str(told))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -69,7 +70,19 @@ def test_wheel_holds_weights_and_crystals_and_no_tests(wheel):
     assert all(name.startswith(("ssatom/", "ssatom-")) for name in names)
 
 
-def test_source_distribution_holds_the_studies(tmp_path):
+def test_wheel_holds_nothing_twice_but_the_index_of_a_corpus(wheel):
+    """Each set of weights is whole by itself, also where two learned from one corpus."""
+    archive = zipfile.ZipFile(wheel)
+    names: dict[bytes, list[str]] = {}
+    for name in archive.namelist():
+        if content := archive.read(name):
+            names.setdefault(hashlib.sha256(content).digest(), []).append(name)
+    twice = {name for several in names.values() if len(several) > 1 for name in several}
+    assert {Path(name).name for name in twice} <= {"corpus.safetensors"}
+    assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in archive.namelist()}
+
+
+def test_source_distribution_has_all_that_its_tests_need(tmp_path):
     _run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=ROOT)
     (built,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(built) as archive:
@@ -77,7 +90,19 @@ def test_source_distribution_holds_the_studies(tmp_path):
     for folder in ("paper", "benchmarks"):
         files = (ROOT / "examples" / folder).rglob("*.py")
         assert {path.relative_to(ROOT).as_posix() for path in files} <= names
+    for file in (
+        "docs/conf.py",
+        "docs/results/paper/best.json",
+        "tests/data/reference_states.json",
+    ):
+        assert file in names
+    for pattern in ("tests/*.py", "docs/*.rst", "docs/*.py", "*.md", "examples/plot_*.py"):
+        found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
+        assert found - {"docs/sg_execution_times.rst"} <= names  # of a build of the documentation
+    assert {"LICENSE", "NOTICE", "CITATION.cff", "constraints.txt", ".ci/run"} <= names
     assert "examples/paper/studies/printed.csv" in names
+    built = ("docs/_build", "docs/generated", "docs/auto_examples")
+    assert not [name for name in names if name.startswith(built)]
 
 
 def test_wheel_has_the_types(wheel):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
-from tqdm import tqdm
 
 from ssatom.cli._items import Item, apply, chunks, count_all, read_items, reason_of
 from ssatom.cli._screen import ERROR, Problem
@@ -25,6 +24,7 @@ from ssatom.corpora._names import shortened
 from ssatom.embeddings.graphs import find_graphs
 from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
+from ssatom.progress import make_bar
 from ssatom.splits import hold_out
 from ssatom.structures import StructureArrays, iter_arrays, structure_key
 
@@ -102,7 +102,7 @@ def read_rows(
     items = _known(read_items(paths, structure_column), rows.targets, chain(*columns), at_once)
     total = count_all(paths) if progress else None
     found, number = [], 0
-    with tqdm(desc="read", total=total, unit=" crystals", disable=not progress) as bar:
+    with make_bar(desc="read", total=total, unit=" crystals", show=progress) as bar:
         for chunk in chunks(items):
             crystals, problems = apply(chunk, partial(_usable, config=config))
             rows.problems += problems

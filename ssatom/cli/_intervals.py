@@ -17,7 +17,8 @@ from safetensors.numpy import save_file
 from ssatom.embeddings import graph_embeddings, resolve_weights
 from ssatom.evaluation.intervals import Calibration, enough
 from ssatom.evaluation.nearness import Nearness, warn_of_far
-from ssatom.exceptions import GraphWarning, StructureError
+from ssatom.exceptions import GraphWarning, StructureError, WeightsError
+from ssatom.files import check_name
 from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
 from ssatom.weights import PretrainedEncoder
 
@@ -81,11 +82,18 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
         return ErrorBars(model.calibration_, resolve_weights(model.weights))
     if FILE not in FORMAT.read(folder / CARD)["files"]:
         return None
-    with safe_open(folder / FILE, framework="np") as file:
-        read = file.get_tensor
-        nearness = Nearness(read("embeddings"))
-        held = Calibration(nearness, read("errors"), read("difficulties"))
-        return ErrorBars(held, _encoder_of(model, file.metadata()["weights"]))
+    try:
+        with safe_open(folder / FILE, framework="np") as file:
+            read = file.get_tensor
+            nearness = Nearness(read("embeddings"))
+            held = Calibration(nearness, read("errors"), read("difficulties"))
+            name = file.metadata()["weights"]
+            check_name(folder, name)
+            return ErrorBars(held, _encoder_of(model, name))
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever odd tensors lead to
+        raise WeightsError(f"{folder / FILE} cannot be used: {error}") from error
 
 
 def calibrate(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.dummy import DummyRegressor
-from tqdm import tqdm
 
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
@@ -24,6 +23,7 @@ from ssatom.evaluation.choice import FEWEST, Candidate, Choice, choose_model, n_
 from ssatom.evaluation.recommended import GROUPS, LAYERS, kernel_ridge_pipeline
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
+from ssatom.progress import make_bar
 from ssatom.validation import one_of
 
 AUTO, KERNEL, NETWORK, RAW, MEAN = "auto", "kernel-ridge", "negnn", "cgcnn", "mean"
@@ -160,7 +160,7 @@ class Models:
             MEAN: Candidate(DummyRegressor()),
         }
         shown = self.of_networks["progress_bar"]
-        with tqdm(desc="choose", bar_format="{desc}", disable=not shown) as bar:
+        with make_bar(desc="choose", bar_format="{desc}", show=shown) as bar:
             return choose_model(
                 *(candidates, structures, y, keys),
                 random_state=self.random_state,

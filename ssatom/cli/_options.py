@@ -65,7 +65,7 @@ Ray = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output if it exists already.")
 ]
-Progress = Annotated[bool, typer.Option(help="Show progress.")]
+Progress = Annotated[bool, typer.Option(help="Show progress, if stderr is a terminal.")]
 
 
 def output(metavar: str, text: str) -> Any:

@@ -18,7 +18,7 @@ from ssatom.cli import _intervals
 from ssatom.cli._fitting import Rows
 from ssatom.cli._models import Fitted
 from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
-from ssatom.cli._screen import PROBLEMS, write_problems
+from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
 from ssatom.corpora._names import printable
 from ssatom.exceptions import GraphWarning, unwrap
 from ssatom.files import file_sha256, write_json
@@ -155,7 +155,8 @@ def _write_files(
     folder: Path, report: dict[str, Any], held: pd.DataFrame, model: Any, rows: Rows
 ) -> None:
     figure = _FIGURES[rows.classify]
-    held.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    plain = held.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell)
+    plain.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     _draw(held, rows.targets, model).savefig(folder / figure, dpi=150)
     if hasattr(model, "history_"):
         model.history_.to_csv(folder / "history.csv", index=False, lineterminator="\n")

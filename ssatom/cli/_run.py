@@ -132,15 +132,14 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
     """Add the parts that are missing; the number of structures that were done before."""
-    from tqdm import tqdm
-
     from ssatom.cli import _items
     from ssatom.parallel import on_workers
+    from ssatom.progress import make_bar
 
     n_done = parts.total("n_records")
     items = islice(_items.cut_items(job.paths, job.structure_column), parts.total("n_pieces"), None)
     total = _items.count_all(job.paths) if progress else None
-    bar = tqdm(desc=label, total=total, initial=n_done, unit=" crystals", disable=not progress)
+    bar = make_bar(desc=label, total=total, initial=n_done, unit=" crystals", show=progress)
     with bar:
         calls = ((part, job) for part in _items.parts(items))
         for table, notes in on_workers(_items.compute, calls):

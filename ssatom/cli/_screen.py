@@ -30,6 +30,11 @@ _SHOWN_REMARKS = 5  # … and of what libraries say
 _NAMES = 5  # crystals of a kind that are named
 
 
+# What a spreadsheet runs begins with one of these; a signed number is none.
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(?:[eE][+-]?\d+)?\Z)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal would obey
+
+
 class Problem(NamedTuple):
     """An error or a warning about one crystal."""
 
@@ -47,7 +52,20 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Problem._fields)
         for source, kind, reason in sorted(problems, key=lambda one: _ORDER.index(one.kind)):
-            writer.writerow((source, ERROR if kind == ERROR else WARNING, reason))
+            shown = ERROR if kind == ERROR else WARNING
+            writer.writerow((plain_cell(source), shown, plain_cell(reason)))
+
+
+def plain_cell(text: str) -> str:
+    """The text for CSV, behind an apostrophe if a spreadsheet would run it.
+
+    Examples
+    --------
+    >>> from ssatom.cli._screen import plain_cell
+    >>> plain_cell("=HYPERLINK(A1)"), plain_cell("-1.5"), plain_cell("mp-149")
+    ("'=HYPERLINK(A1)", '-1.5', 'mp-149')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def show_problems(
@@ -99,7 +117,8 @@ def _names(told: list[Problem]) -> str:
 
 
 def say(text: str, err: bool = False) -> None:
-    """Print a text, in which names of files need not be UTF-8."""
+    """Print a text, in which names need not be UTF-8, and tell the terminal nothing else."""
+    text = _CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
     typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
 
 

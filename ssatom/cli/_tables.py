@@ -14,19 +14,45 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ssatom.cli._parts import PartFolder
+from ssatom.cli._screen import plain_cell, say
 
 _ROW_GROUP = 10_000  # rows of Parquet that are compressed together
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal features, equal files
 
 
 def write_csv(path: Path, parts: PartFolder, schema: pa.Schema, _: dict[str, str]) -> None:
-    """Comma-separated text; numbers have the digits that give the same float32 back."""
+    """Comma-separated text; numbers have the digits that give the same float32 back.
+
+    What a spreadsheet would run stands behind an apostrophe.
+    """
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    n_changed = 0
     with path.open("wb") as file:
         file.write(",".join(schema.names).encode() + b"\n")
         with pa.csv.CSVWriter(file, schema, write_options=options) as writer:
             for table in parts.tables():
-                writer.write(table)
+                plain, n_more = _plain(table)
+                n_changed += n_more
+                writer.write(plain)
+    if n_changed:
+        say(
+            f"warning: {n_changed:,} texts begin with =, +, - or @; in CSV they stand behind an "
+            "apostrophe, so that no spreadsheet runs them (Parquet keeps them as they are)",
+            err=True,
+        )
+
+
+def _plain(table: pa.Table) -> tuple[pa.Table, int]:
+    """A table with `plain_cell` of all texts, and how many of them changed."""
+    n_changed = 0
+    for i, field in enumerate(table.schema):
+        if field.type == pa.string():
+            texts = table.column(i).to_pylist()
+            plain = [None if text is None else plain_cell(text) for text in texts]
+            if plain != texts:
+                n_changed += sum(a != b for a, b in zip(plain, texts, strict=True))
+                table = table.set_column(i, field, pa.array(plain, pa.string()))
+    return table, n_changed
 
 
 def write_parquet(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[str, str]) -> None:

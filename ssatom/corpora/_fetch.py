@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from tqdm.auto import tqdm
 
 from ssatom.corpora._datasets import MAGNDATA, MATERIALS_PROJECT, Dataset, find_dataset
 from ssatom.exceptions import ParameterError, StructureFileError
 from ssatom.files import file_sha256, replacing
+from ssatom.progress import make_bar
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -52,7 +52,7 @@ def fetch(
     api_key : str or None, default=None
         Key for the Materials Project; None takes that of the environment, ``MP_API_KEY``.
     progress_bar : bool, default=True
-        Show what has come.
+        Show what has come, on stderr, in a terminal or a notebook.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def fetch(
         session.mount("https://", HTTPAdapter(max_retries=retry))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            bar = tqdm(desc=name, disable=not progress_bar, unit_scale=True)
+            bar = make_bar(desc=name, show=progress_bar, unit_scale=True)
             with bar:
                 from_where = get(session, dataset, path, api_key, bar.update)
             _write_about(dataset, path, from_where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from typing import IO, Any
 
 from ssatom.corpora._records import Entry, Piece, entries_in
 from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.limits import MAX_RECORD
 from ssatom.structures import count_in_file, read_crystals
+from ssatom.structures._text import read_unpacked
 
+_MOST_PASSED = 32  # times the longest record that is passed over to reach the next line
 BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
 """What reading a damaged file may raise."""
 
@@ -73,7 +77,10 @@ def allowed_names(tables: bool) -> str:
 def cut_file(path: Path, *columns: str | None) -> Iterator[Piece]:
     """Pieces of a file of a known format; raises StructureFileError if it cannot be opened."""
     found = format_of(path)
-    assert found is not None, path
+    if found is None:
+        raise StructureFileError(
+            f"the format is not known by this name; allowed are {allowed_names(tables=False)}"
+        )
     with reading():
         yield from found.cut(path, *columns)
 
@@ -103,7 +110,30 @@ def open_binary(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def read_pieces(path: Path, split: Callable[[IO[bytes]], Iterable[bytes]]) -> Iterator[Any]:
+def read_whole(path: Path) -> bytes:
+    """Content of a file, unpacked."""
+    with open_binary(path) as file:
+        if path.suffix == ".gz":
+            return read_unpacked(file, os.path.getsize(path))
+        return file.read()
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes | StructureError]:
+    """Each line, or the error of one that is too long to be parsed, which is passed over."""
+    while line := file.readline(MAX_RECORD + 1):
+        if len(line) <= MAX_RECORD:
+            yield line
+            continue
+        yield StructureFileError(f"this line has more than {MAX_RECORD:,} bytes, and is not read")
+        for _ in range(_MOST_PASSED):
+            if line.endswith(b"\n") or not line:
+                break
+            line = file.readline(MAX_RECORD)
+        else:
+            raise ValueError(f"a line of more than {_MOST_PASSED * MAX_RECORD:,} bytes")
+
+
+def read_pieces(path: Path, split: Callable[[IO[bytes]], Iterable[Any]]) -> Iterator[Any]:
     """Pieces of a file, such as lines; the last is an error if the file ends before it should."""
     try:
         with open_binary(path) as file:
@@ -116,11 +146,11 @@ def read_pieces(path: Path, split: Callable[[IO[bytes]], Iterable[bytes]]) -> It
     yield StructureFileError(f"the file cannot be read from here on ({reason})")
 
 
-def count_pieces(split: Callable[[IO[bytes]], Iterable[bytes]], path: Path) -> int | None:
+def count_pieces(split: Callable[[IO[bytes]], Iterable[Any]], path: Path) -> int | None:
     """Number of pieces that are not blank; None if the file is damaged."""
     with open_binary(path) as file:
         try:
-            return sum(1 for piece in split(file) if piece.strip())
+            return sum(1 for one in split(file) if isinstance(one, StructureError) or one.strip())
         except (ValueError, *BROKEN):
             return None
 

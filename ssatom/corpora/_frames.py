@@ -17,8 +17,10 @@ from pymatgen.core import Structure
 from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
 from ssatom.corpora._records import Entry, Piece, lost
 from ssatom.exceptions import StructureError, StructureFileError, attempt
+from ssatom.limits import MAX_RECORD, MAX_SITES
 from ssatom.structures import structure_arrays, structure_from_atoms
 from ssatom.structures._dicts import ID_KEYS
+from ssatom.structures._text import listed
 
 _VECTORS = {"dipole", "polarization", "stress", "virial"}  # results of a whole frame
 
@@ -78,21 +80,28 @@ def _texts(file: IO[bytes]) -> Iterator[bytes]:
 
     ASE's own reader of many frames goes through the file twice, and ends at an empty line.
     """
-    line = file.readline()
+
+    def next_line() -> bytes:
+        line = file.readline(MAX_RECORD + 1)
+        if len(line) > MAX_RECORD:
+            raise ValueError(f"a line of more than {MAX_RECORD:,} bytes")
+        return line
+
+    line = next_line()
     while line:
         if not line.strip():
-            line = file.readline()
+            line = next_line()
             continue
         n_atoms = int(line)
-        if n_atoms < 0:
+        if not 0 <= n_atoms <= MAX_SITES:
             raise ValueError(f"a frame of {n_atoms} atoms")
-        lines = [line, *islice(iter(file.readline, b""), n_atoms + 1)]
+        lines = [line, *islice(iter(next_line, b""), n_atoms + 1)]
         if len(lines) < n_atoms + 2:
             raise EOFError(f"it ends within a frame of {n_atoms} atoms")
-        line = file.readline()
-        while line.lstrip().startswith(b"VEC"):  # how some older programs write the cell
-            lines.append(line)
-            line = file.readline()
+        line = next_line()
+        while line.lstrip().startswith(b"VEC") and len(lines) < n_atoms + 5:
+            lines.append(line)  # how some older programs write the cell
+            line = next_line()
         yield b"".join(lines)
 
 
@@ -119,6 +128,11 @@ def _cut_database(path: Path) -> Iterator[Piece]:
         raise StructureFileError("a packed database cannot be read; unpack it first")
     try:  # ASE would make its tables in a database that has none
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found:
+            views = found.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+            )
+            if names := [str(name) for (name,) in views]:  # which would compute what is read
+                raise StructureFileError(f"this database has views or triggers ({listed(names)})")
             found.execute("SELECT id FROM systems LIMIT 1")
     except sqlite3.Error as error:
         raise StructureFileError(f"this is no database of ASE ({error})") from None

@@ -7,10 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssatom.corpora._formats import BROKEN, FORMATS, Format, count_pieces, open_binary, read_pieces
+from ssatom.corpora._formats import (
+    BROKEN,
+    FORMATS,
+    Format,
+    count_pieces,
+    lines_of,
+    open_binary,
+    read_pieces,
+    read_whole,
+)
 from ssatom.corpora._layout import PATH_COLUMNS
 from ssatom.corpora._records import Entry, Piece, entry_of_row, lost
 from ssatom.exceptions import StructureError, StructureFileError
+from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import is_cell, is_structure, load_json
 
 _Named = tuple[str | None, Any]
@@ -18,7 +28,7 @@ _Named = tuple[str | None, Any]
 
 
 def _cut_lines(path: Path, column: str | None = None) -> Iterator[Piece]:
-    for number, line in enumerate(read_pieces(path, iter), 1):
+    for number, line in enumerate(read_pieces(path, lines_of), 1):
         place = f":{number}"
         if isinstance(line, StructureError):
             yield Entry(place, None, line)
@@ -43,18 +53,17 @@ def _count_lines(path: Path) -> int | None:
     """Number of lines, if each is a crystal, as the first tells."""
     with open_binary(path) as file:
         try:
-            first = file.readline()
+            first = file.readline(MAX_RECORD)
         except BROKEN:
             return None
     known = not any(word in first for word in (b'"x-optimade"', b'"attributes"', b'"data"'))
-    return count_pieces(iter, path) if known else None
+    return count_pieces(lines_of, path) if known else None
 
 
 def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
     """One structure, or all rows of a list, of a dict by ids, of a frame or of an answer."""
     try:
-        with open_binary(path) as file:
-            content = load_json(file.read())
+        content = load_json(read_whole(path))
         if isinstance(content, dict) and content.get("@class") == "DataFrame":  # by monty
             content = load_json(str(content.get("data")).encode())
     except (ValueError, *BROKEN) as error:

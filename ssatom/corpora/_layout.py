@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from ssatom.corpora._formats import BROKEN, endings, open_binary
 from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._sheets import SHEETS, cell_text, kind_of_sheet
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
+from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import ID_KEYS
 from ssatom.structures._text import is_text
 
@@ -25,7 +26,6 @@ PATH_COLUMNS = (
 """Names of columns that may hold paths, in any case; the first one found is taken."""
 
 _DELIMITERS = ",;\t|"
-_LONGEST_CELL = 2**26
 _HEAD = 10  # rows that tell how a table is written
 
 
@@ -105,9 +105,11 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
         return
     first = last = 0  # lines of the row at hand
 
-    def lines(file: Iterable[str]) -> Iterator[str]:
+    def lines(file: io.TextIOWrapper) -> Iterator[str]:
         nonlocal first, last
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_RECORD), ""), 1):
+            if len(line) == MAX_RECORD:
+                raise OSError(f"line {number} has {MAX_RECORD:,} characters or more")
             if first or not _is_comment(line, number, path.parent, delimiter):
                 first, last = first or number, number
                 yield line
@@ -118,7 +120,7 @@ def rows_of(path: Path, delimiter: str) -> Iterator[Row]:
         while True:
             first = 0
             try:
-                limit = csv.field_size_limit(_LONGEST_CELL)
+                limit = csv.field_size_limit(MAX_RECORD)
                 cells, problem = [cell_text(cell) for cell in next(reader)], ""
             except StopIteration:
                 return

@@ -136,7 +136,8 @@ def read_crystal(source: str, text: str | None, problem: str = "") -> MagneticCr
 
 
 def _parse(source: str, text: str) -> MagneticCrystal | Unusable:
-    parsed = Structure.from_str(text, fmt="cif", primitive=False)
+    with np.errstate(all="ignore"):  # what is not finite is refused later
+        parsed = Structure.from_str(text, fmt="cif", primitive=False)
     if not parsed.is_ordered:
         site = next(site for site in parsed if not site.is_ordered)
         return Unusable(source, "disordered", f"a site holds {site.species_string}", ())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import orjson
 
 from ssatom.corpora._formats import open_binary
+from ssatom.limits import MAX_RATIO, unpacked_limit
 
 _BATCH = 256  # rows
+_MOST_CELLS = 20_000_000  # of a sheet whose stated size is believed
 
 
 def kind_of_sheet(path: Path) -> str | None:
@@ -46,27 +50,50 @@ def _rows(path: Path, read: Callable[[Any], Iterable[Iterable[Any]]]) -> Iterato
 
 
 def _parquet(file: Any) -> Iterator[Iterable[Any]]:
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     parquet = ParquetFile(file)
+    texts = [field.name for field in parquet.schema_arrow if pa.types.is_string(field.type)]
+    # As a dictionary, a long text that comes again in many rows is held once.
+    parquet = ParquetFile(file, read_dictionary=texts)
+    metadata = parquet.metadata
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        columns = (group.column(k).total_uncompressed_size for k in range(group.num_columns))
+        _check_size(sum(columns), file)
     names = []
     for field in parquet.schema_arrow:
         name = field.name
         if name.startswith("__index_level_"):  # of a DataFrame: ids if it is text, or a plain count
-            is_text = str(field.type).endswith("string")
+            is_text = "string" in str(field.type)
             name = "id" if is_text and "id" not in parquet.schema_arrow.names else ""
         names.append(name)
     yield names
     for batch in parquet.iter_batches(_BATCH):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        for i in range(len(batch)):  # one row at a time, for the same reason
+            yield [column[i].as_py() for column in batch.columns]
 
 
 def _excel(file: Any) -> Iterator[Iterable[Any]]:
     from openpyxl import load_workbook
 
-    yield from load_workbook(file, read_only=True, data_only=True).active.iter_rows(
-        values_only=True
-    )
+    with ZipFile(file) as archive:
+        _check_size(sum(one.file_size for one in archive.infolist()), file)
+    sheet = load_workbook(file, read_only=True, data_only=True).active
+    if (sheet.max_row or 0) * (sheet.max_column or 0) > _MOST_CELLS:
+        sheet.reset_dimensions()  # what a sheet states may be a million rows too large
+    width = 0
+    for row in sheet.iter_rows(values_only=True):
+        width = width or len(row)
+        yield row + (None,) * (width - len(row))
+
+
+def _check_size(unpacked: int, file: Any) -> None:
+    packed = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if unpacked > unpacked_limit(packed):
+        raise OSError(f"it unpacks to {unpacked:,} bytes, over {MAX_RATIO} times its own size")
 
 
 SHEETS: dict[str, Callable[[Path], Iterator[list[str]]]] = {

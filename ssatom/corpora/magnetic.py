@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from ssatom.corpora._mcif import (
     REASONS,
@@ -22,6 +21,7 @@ from ssatom.corpora._mcif import (
     read_texts,
 )
 from ssatom.exceptions import StructureFileError
+from ssatom.progress import make_bar
 from ssatom.validation import number
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def load_magnetic_sites(
     n_jobs : int, default=None
         Processes; None is 1, -1 one a core. A file takes about 0.05 s.
     progress_bar : bool, default=True
-        Show files done.
+        Show files done, on stderr, in a terminal or a notebook.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def load_magnetic_sites(
     names = find_files(path)
     jobs = (delayed(read_crystal)(*file) for file in read_texts(path, names))
     read = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    bar = tqdm(read, desc=path.name, total=len(names), disable=not progress_bar)
+    bar = make_bar(read, desc=path.name, total=len(names), show=progress_bar)
     sites = _collect(bar, tolerance)
     if sites.table.empty:
         first = sites.dropped.iloc[0]

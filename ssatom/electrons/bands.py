@@ -10,11 +10,15 @@ import spglib
 
 from ssatom.electrons.atoms import AtomTable, atom_table
 from ssatom.electrons.hoppings import REACH, hopping_blocks
-from ssatom.kernels import find_pairs
-from ssatom.structures import StructureArrays, overlap_error
+from ssatom.exceptions import StructureError
+from ssatom.graph import pairs_within
+from ssatom.structures import StructureArrays, overlap_error, reduced_formula
 
 _TOLERANCE = 1e-3  # Å, of translations to copies of a site
 _OVERLAP = 0.3  # Å, and in sums of covalent radii, as for graphs
+MAX_ORBITALS = 6000
+"""Most orbitals of a structure, whose matrix takes 300 MB; about 1,000 sites."""
+
 _LENGTH = 12.0  # Å; along axes whose planes are farther apart, bands count as flat
 
 
@@ -57,7 +61,19 @@ def primitive(arrays: StructureArrays) -> tuple[StructureArrays, np.ndarray]:
         In the same orientation.
     copy_of : ndarray of int, shape (n_sites,)
         Sites of `cell`.
+
+    Raises
+    ------
+    StructureError
+        If there are more than `MAX_ORBITALS`.
     """
+    table, numbers = atom_table(), arrays.numbers
+    if (n_orbitals := int(table.n_orbitals[numbers].sum())) > MAX_ORBITALS:
+        raise StructureError(
+            f"its {len(numbers):,} sites have {n_orbitals:,} orbitals; allowed are "
+            f"{MAX_ORBITALS:,}, since time grows with their cube; leave this row out",
+            formula=reduced_formula(numbers),
+        )
     lattice, copy_of = _without_copies(arrays)
     _, first, copy_of = np.unique(copy_of, return_index=True, return_inverse=True)
     reduced = spglib.niggli_reduce(lattice)
@@ -164,7 +180,7 @@ def _elements(
     """Places in the flat matrix, values and cells of all matrix elements between atoms."""
     numbers = cell.numbers
     radii = table.radii[numbers]
-    pairs = find_pairs(cell.frac_coords, cell.lattice, 2 * REACH[1] * radii.max(), vectors=True)
+    pairs = pairs_within(cell, 2 * REACH[1] * radii.max(), vectors=True)
     assert pairs.vectors is not None
     in_radii = pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])
     gaps = np.minimum(pairs.distances, in_radii)

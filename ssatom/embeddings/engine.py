@@ -16,7 +16,7 @@ from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
 from ssatom.embeddings.states import SiteStates
-from ssatom.exceptions import ParameterError, StructureError, attempt
+from ssatom.exceptions import ParameterError, StructureError, WeightsError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.kernels import run
 from ssatom.parallel import n_workers, on_workers
@@ -163,9 +163,9 @@ class _Engine:
         self.device = device
         self.disk = disk
         self.n_columns = weights.n_columns
-        made_by = f"{weights.sha256} {weights.graph_config} {_VERSION}".encode()
+        made_by = f"{weights.sha256} {weights.encoder.config} {weights.graph_config} {_VERSION}"
         kind = pooling_key(self.cached_pooling or ("sites",))
-        self.prefix = hashlib.sha256(made_by).digest()[:16] + kind
+        self.prefix = hashlib.sha256(made_by.encode()).digest()[:16] + kind
         self.converter = CrystalGraphConverter(weights.graph_config)
         self.weights = weights
 
@@ -189,7 +189,7 @@ class _Engine:
                     yield row
                     continue
                 if row.remarks:
-                    told.note(place, row.remarks)
+                    told.note(place, row.remarks, cast(StructureArrays, source).numbers)
                 if self.late_pooling is None:
                     yield row.states
                 else:
@@ -301,7 +301,15 @@ class _Engine:
         def work(start: int, stop: int) -> None:
             for i in range(start, stop):
                 graphs = graphs_of(parts[i])
-                found[i] = list(self._split(self.states(graphs), graphs))
+                states = self.states(graphs)
+                with np.errstate(all="ignore"):  # deviations take squares
+                    total = np.einsum("ij,ij->", states, states)
+                if not np.isfinite(total):
+                    raise WeightsError(
+                        f"the weights {self.weights.name!r} give numbers that are not finite; use "
+                        "other weights, or train them again"
+                    )
+                found[i] = list(self._split(states, graphs))
 
         one_by_one = [(i, i + 1) for i in range(len(parts))]
         run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])

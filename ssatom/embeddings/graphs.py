@@ -107,9 +107,9 @@ def find_graphs(
             found[key] = graph
     results = [errors[i] if i in errors else found[key] for i, key in enumerate(keys)]
     told = remarks or GraphRemarks()
-    for index, result in zip(indices, results, strict=True):
+    for index, row, result in zip(indices, rows, results, strict=True):
         if isinstance(result, CachedGraph):
-            told.note(index, result.remarks)
+            told.note(index, result.remarks, row.numbers)
     if remarks is None:
         told.warn()
     return results

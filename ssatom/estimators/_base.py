@@ -209,6 +209,7 @@ class CrystalEstimator(BaseEstimator):
             device=resolve_device(self.device),
             random_state=seed,
             progress_bar=self.progress_bar,
+            label=f"member {member + 1}/{self.n_members}" if self.n_members > 1 else "",
         )
 
     def plot_history(self) -> Any:

@@ -65,7 +65,7 @@ _TEXT = """
         on the CPU repeat bit for bit, except that embeddings left in the cache by other calls may
         differ in the sixth digit, since these depend on the batch in which they were computed.
     progress_bar : bool
-        Whether to show progress. It is off by default, since a search fits many times.
+        Show progress, on stderr, in a terminal or a notebook.
 
     networks_ : list of NEGNN
         The members, each with the parameters of its best epoch.

@@ -14,7 +14,7 @@ from ssatom.estimators._nodes import LayerEncoder
 from ssatom.graph import GraphConfig
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
-from ssatom.weights import PretrainedEncoder
+from ssatom.weights import PretrainedEncoder, check_sizes
 
 State = dict[str, Any]
 
@@ -45,7 +45,7 @@ def unpacked(state: State) -> State:
         return state
     config = GraphConfig(**state["graph_config_"])
     with DrawFrom(0):  # first values, which are replaced
-        networks = [_filled(NEGNN(NEGNNConfig(**m["config"])), m) for m in state["networks_"]]
+        networks = [_filled(NEGNN, NEGNNConfig(**m["config"]), m) for m in state["networks_"]]
         encoders = [_layer_encoder(m, config) for m in state["_tuned_encoders"]]
     return {
         **state,
@@ -61,14 +61,16 @@ def _packed_module(module: Any) -> State:
     return {"config": module.config.to_dict(), "tensors": tensors}
 
 
-def _filled(module: nn.Module, kept: State) -> Any:
+def _filled(kind: type[nn.Module], config: Any, kept: State) -> Any:
     tensors = {name: _tensor(x) for name, x in kept["tensors"].items()}
+    check_sizes(config, tensors)
+    module = kind(config)
     module.load_state_dict(tensors, strict=True, assign=True)  # in the precision of fitting
     return module.eval().requires_grad_(False)
 
 
 def _layer_encoder(kept: State, config: GraphConfig) -> LayerEncoder:
-    encoder = _filled(CrystalGraphEncoder(EncoderConfig(**kept["config"])), kept)
+    encoder = _filled(CrystalGraphEncoder, EncoderConfig(**kept["config"]), kept)
     bare = PretrainedEncoder("tuned", encoder, config, _tensor(kept["features"]), "")
     return LayerEncoder(bare, tuple(kept["layers"])).requires_grad_(False)
 

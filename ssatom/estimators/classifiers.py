@@ -181,7 +181,7 @@ class NEGNNClassifier(Embeddings, CrystalClassifier):
         device: str = "auto",
         memory: Any = None,
         random_state: Any = 0,
-        progress_bar: bool = False,
+        progress_bar: bool = True,
     ) -> None:
         self._store(locals())
 
@@ -240,6 +240,6 @@ class CGCNNClassifier(RawFeatures, CrystalClassifier):
         precision: str = "auto",
         device: str = "auto",
         random_state: Any = 0,
-        progress_bar: bool = False,
+        progress_bar: bool = True,
     ) -> None:
         self._store(locals())

@@ -245,7 +245,7 @@ class NEGNNRegressor(Embeddings, CrystalRegressor):
         device: str = "auto",
         memory: Any = None,
         random_state: Any = 0,
-        progress_bar: bool = False,
+        progress_bar: bool = True,
     ) -> None:
         self._store(locals())
 
@@ -306,6 +306,6 @@ class CGCNNRegressor(RawFeatures, CrystalRegressor):
         precision: str = "auto",
         device: str = "auto",
         random_state: Any = 0,
-        progress_bar: bool = False,
+        progress_bar: bool = True,
     ) -> None:
         self._store(locals())

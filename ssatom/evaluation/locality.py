@@ -150,7 +150,7 @@ def measure_locality(
     n_jobs : int, default=None
         Processes over splits; None is one, -1 as many as cores.
     progress_bar : bool, default=True
-        Show progress.
+        Show splits done, on stderr, in a terminal or a notebook.
 
     Returns
     -------

@@ -18,7 +18,6 @@ from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, has_fit_parameter
-from tqdm.auto import tqdm
 
 import ssatom
 from ssatom.embeddings import resolve_weights
@@ -26,6 +25,7 @@ from ssatom.embeddings.choices import Weights
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
+from ssatom.progress import make_bar
 from ssatom.shared_docs import SharedDocs
 from ssatom.splits import KINDS, check_kinds, split_rows
 from ssatom.structures import check_sites, check_structures, structure_key
@@ -64,7 +64,7 @@ keep_predictions : bool
 n_jobs : int
     Processes over splits; None is one, -1 as many as cores.
 progress_bar : bool
-    Show splits done.
+    Show splits done, on stderr, in a terminal or a notebook.
 """)
 
 
@@ -243,8 +243,8 @@ def evaluate_columns(
     jobs = {key: [target for target in columns if (target, *key) not in done] for key in wanted}
     missing = [delayed(run.split)(*key, todo) for key, todo in jobs.items() if todo]
     new = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(missing) if missing else []
-    progress = {"total": len(wanted), "initial": len(wanted) - len(missing)}
-    for scores in tqdm(new, desc=name or "splits", **progress, disable=not progress_bar):
+    counted = {"total": len(wanted), "initial": len(wanted) - len(missing)}
+    for scores in make_bar(new, desc=name or "splits", **counted, show=progress_bar):
         for target, split in scores.items():
             done[target, *split.key] = split
             if target in files:
@@ -313,7 +313,11 @@ class _Run:
     def identity(self, target: str) -> dict[str, Any]:
         """What decides the numbers of a split, apart from its kind and seed."""
         params = self.model.get_params()
-        kept = {k: v for k, v in params.items() if k not in ("random_state", "n_jobs")}
+        kept = {
+            name: value
+            for name, value in params.items()
+            if name not in ("random_state", "n_jobs") and not name.endswith("progress_bar")
+        }
         return {
             "features_sha256": self.sha256,
             "labels_sha256": _sha256(self.columns[target]),

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from matminer.featurizers.base import BaseFeaturizer
 from sklearn.utils import TransformerTags
-from tqdm.auto import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError
+from ssatom.progress import make_bar
 from ssatom.shared_docs import SharedDocs
 from ssatom.validation import one_of
 from ssatom.warn import warn_user
@@ -148,7 +148,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         return_errors : bool, default=False
             Append the reason to each bad row and NaN to each good one.
         pbar : bool or dict, default=True
-            Show a progress bar; a dict holds options of tqdm.
+            Show progress, on stderr, in a terminal or a notebook; a dict holds options of tqdm.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class CrystalFeaturizer(BaseFeaturizer):
                 "desc": type(self).__name__,
                 "total": len(entries) if hasattr(entries, "__len__") else None,
             }
-            rows = tqdm(rows, **{**options, **(pbar if isinstance(pbar, dict) else {})})
+            rows = make_bar(rows, **{**options, **(pbar if isinstance(pbar, dict) else {})})
         if not return_errors:
             return [features.tolist() for features, _ in rows]
         return [

@@ -13,6 +13,7 @@ from pymatgen.core import Element, Site, Structure
 
 from ssatom.embeddings.cache import MemoryCache
 from ssatom.exceptions import StructureError
+from ssatom.graph import MIN_DISTANCE, pairs_within
 from ssatom.structures import (
     StructureArrays,
     iter_arrays,
@@ -28,7 +29,8 @@ N_ORBITALS = 32
 """Valence orbitals s1, s2, p1 to p6, d1 to d10 and f1 to f14."""
 
 N_PERIODS = 7
-_MIN_DISTANCE = 0.3  # Å
+_REACH = 13.0  # Å; how far matminer's Voronoi cells may look
+_SKEWED = 3.0  # times the length of short vectors of the same lattice
 _SYMPREC = 1e-3  # Å
 _CACHE: MemoryCache[np.ndarray] = MemoryCache(64 * 2**20, lambda array: array.nbytes)
 
@@ -110,7 +112,7 @@ def site_matrix(arrays: StructureArrays, index: int) -> np.ndarray:
     key = structure_key(arrays) + index.to_bytes(8, "little")
     matrix = _CACHE.get(key)
     if matrix is None:
-        structure = plain_structure(arrays)
+        structure = _not_skewed(plain_structure(arrays))
         neighbors = _neighbors(structure, index)
         matrix = matminer_matrix().get_single_ofm(_without_cell(structure[index]), neighbors)
         matrix = np.array(matrix[:, :N_ORBITALS])
@@ -119,12 +121,22 @@ def site_matrix(arrays: StructureArrays, index: int) -> np.ndarray:
     return matrix
 
 
+def _not_skewed(structure: Structure) -> Structure:
+    """The crystal in a cell of short vectors if its own are long, of which pymatgen takes hours."""
+    short = structure.lattice.get_lll_reduced_lattice()
+    if max(structure.lattice.abc) <= _SKEWED * max(short.abc):
+        return structure
+    return structure.get_reduced_structure("LLL")
+
+
 def _neighbors(structure: Structure, index: int) -> list[dict]:
     """Faces of the Voronoi cell of a site: the neighbour and its weight."""
-    centers, others, _, distances = structure.get_neighbor_list(_MIN_DISTANCE)
-    if len(distances):
-        numbers = [site.specie.Z for site in structure]
-        raise overlap_error(numbers, int(centers[0]), int(others[0]), float(distances[0]))
+    arrays = structure_arrays(structure)
+    overlaps = pairs_within(arrays, MIN_DISTANCE)
+    if len(overlaps.distances):
+        first = (int(overlaps.centers[0]), int(overlaps.neighbors[0]))
+        raise overlap_error(arrays.numbers, *first, float(overlaps.distances[0]))
+    pairs_within(arrays, _REACH)  # refuses a crystal of too many neighbours
     try:
         # Made anew for each site: the search widens its cutoff as it goes.
         search = pmg_le.VoronoiNN(allow_pathological=True, compute_adj_neighbors=False)

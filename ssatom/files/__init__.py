@@ -3,10 +3,11 @@
 from ssatom.files.atomic import filling, is_leftover, replacing, write_json
 from ssatom.files.claims import claim, claimed
 from ssatom.files.runs import differing, keep_settings
-from ssatom.files.sealed import CardFormat, file_sha256
+from ssatom.files.sealed import CardFormat, check_name, file_sha256
 
 __all__ = [
     "CardFormat",
+    "check_name",
     "claim",
     "claimed",
     "differing",

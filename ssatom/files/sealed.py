@@ -15,6 +15,7 @@ from ssatom.files.atomic import is_leftover, was_cut, write_json
 
 Content = dict[str, Any]
 _SEAL = "card_sha256"
+_LONGEST_CARD = 64 * 2**20  # bytes
 
 
 def file_sha256(path: Path) -> str:
@@ -32,6 +33,26 @@ def file_sha256(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_name(folder: Path, name: Any) -> None:
+    """Refuse a name of a file or folder on a card that would lead out of the card's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the card, for the message.
+    name : object
+        What stands on the card.
+
+    Raises
+    ------
+    WeightsError
+        If it is no text, empty, too long, or has a separator of paths.
+    """
+    plain = isinstance(name, str) and len(name) <= 200 and name not in ("", ".", "..")
+    if not plain or set(name) & set("/\\\0"):
+        raise WeightsError(f"{folder}: the card has the name {name!r:.60}, which is no plain name")
 
 
 def seal(content: Content) -> str:
@@ -83,7 +104,7 @@ class CardFormat:
         """Whether a file is such a card, whole or not."""
         try:
             return json.loads(path.read_text(encoding="utf-8"))["kind"] == self.kind
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return False
 
     def check_replaced(self, path: Path) -> bool:
@@ -111,7 +132,7 @@ class CardFormat:
         """
         content = self._parse(path)
         version = content.get("format_version") if isinstance(content, dict) else None
-        if not isinstance(version, int) or content.get("kind") != self.kind:
+        if type(version) is not int or version < 1 or content.get("kind") != self.kind:
             raise WeightsError(f"{path} states no format_version; it is no card of {self.noun}")
         if version > self.version:
             raise WeightsError(
@@ -123,12 +144,21 @@ class CardFormat:
                 f"{path} was changed after it was written (its {_SEAL} does not match); "
                 f"{self.remedy}"
             )
-        while content["format_version"] < self.version:
-            content = self.upgrades[content["format_version"]](content)
+        try:
+            while content["format_version"] < self.version:
+                content = self.upgrades[content["format_version"]](content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} lacks what a card of format {version} has: {error}"
+            ) from None
         return content
 
     def _parse(self, path: Path) -> Any:
         try:
+            if path.exists() and not path.is_file():
+                raise OSError("it is no regular file")
+            if path.stat().st_size > _LONGEST_CARD:
+                raise OSError(f"it has more than {_LONGEST_CARD:,} bytes")
             return json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             folder = path.parent
@@ -137,7 +167,7 @@ class CardFormat:
                 f"'{folder}' is no folder of {self.noun} ({problem}); give one that "
                 f"{self.writers} wrote"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise WeightsError(f"{path} cannot be read as a card: {error}") from error
 
     def hashes(self, folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -146,8 +176,17 @@ class CardFormat:
             (folder / name).chmod(0o644)  # safetensors writes for the owner alone
         return {name: file_sha256(folder / name) for name in names}
 
-    def verify(self, folder: Path, files: Mapping[str, str]) -> None:
-        """Refuse a folder of which a file has not the hash that its card says, or is missing."""
+    def verify(self, folder: Path, files: Any, needed: Iterable[str] = ()) -> None:
+        """Refuse a folder of which a file has not the hash that its card says, or is missing.
+
+        The card must name the `needed` files, and none outside of the folder.
+        """
+        if not isinstance(files, dict) or any(name not in files for name in needed):
+            raise WeightsError(f"{folder}: the card does not name all files; {self.remedy}")
+        for name, expected in files.items():
+            check_name(folder, name)
+            if not isinstance(expected, str):
+                raise WeightsError(f"{folder}: the card has no hash of {name!r:.60}")
         for name, expected in files.items():
             path = folder / name
             if not path.is_file():

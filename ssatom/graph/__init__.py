@@ -8,9 +8,11 @@ from ssatom.graph.coordination import CoordinationNumbers
 from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
 from ssatom.graph.neighbors import NeighborPairs, find_neighbors
 from ssatom.graph.remarks import GraphRemarks
+from ssatom.graph.search import MIN_DISTANCE, pairs_within
 
 __all__ = [
     "MEAN_ENVELOPE",
+    "MIN_DISTANCE",
     "CoordinationNumbers",
     "CrystalGraphConverter",
     "CrystalGraphs",
@@ -21,4 +23,5 @@ __all__ = [
     "NeighborPairs",
     "envelope",
     "find_neighbors",
+    "pairs_within",
 ]

@@ -10,14 +10,9 @@ from ssatom.elements import covalent_radii
 from ssatom.exceptions import attempt, unwrap
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
-from ssatom.graph.neighbors import (
-    MIN_DISTANCE,
-    NeighborPairs,
-    choose,
-    expected_edges,
-    find_neighbors,
-)
+from ssatom.graph.neighbors import NeighborPairs, choose, expected_edges, find_neighbors
 from ssatom.graph.remarks import SHORT_BOND, GraphRemarks, graph_remarks
+from ssatom.graph.search import MIN_DISTANCE
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
 
 
@@ -89,7 +84,7 @@ class CrystalGraphConverter:
             arrays.append(row)
             found, odd = unwrap(attempt(self.neighbors, row, row=i))
             pairs.append(found)
-            remarks.note(i, odd)
+            remarks.note(i, odd, row.numbers)
         remarks.warn()
         return self.assemble(arrays, pairs)
 

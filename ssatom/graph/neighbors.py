@@ -7,20 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pymatgen.core import Lattice
 
-from ssatom.exceptions import ParameterError
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.envelope import envelope
-from ssatom.graph.slow_search import search
-from ssatom.kernels import Pairs, find_pairs, loops_work
+from ssatom.graph.search import pairs_within
+from ssatom.kernels import Pairs
 from ssatom.structures import StructureArrays
-
-MIN_DISTANCE = 0.3
-"""Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
-
-No bond is that short: the shortest, of H2 and of ions under pressure, are twice as long.
-"""
 
 _ROUNDING = 1e-5  # Å; keeps a neighbour that lies on the cutoff in, whatever the rounding
 _FIRST_RADIUS = 1.45  # of the sphere that holds all places at the mean density
@@ -69,25 +61,8 @@ def _search(
     arrays: StructureArrays, radius: float, directions: bool, centers: np.ndarray | None = None
 ) -> NeighborPairs:
     """Neighbours of some sites, or of all."""
-    if not loops_work():
-        return _with_directions(search(arrays, radius, centers), directions)
-    # Spheres of half the least distance do not fit more than that many.
-    most = int(len(arrays.numbers) * (1 + 2 * radius / MIN_DISTANCE) ** 3)
-    cell = arrays.frac_coords, arrays.lattice
-    try:
-        found = find_pairs(*cell, radius, centers=centers, vectors=directions, max_pairs=most)
-    except ParameterError:
-        found = _overlapping(arrays)
+    found = pairs_within(arrays, radius, centers=centers, vectors=directions)
     return _with_directions(found, directions)
-
-
-def _overlapping(arrays: StructureArrays) -> Pairs:
-    """Pairs that overlap, of a structure where some do; one of them where they are countless."""
-    shortest = min(Lattice(arrays.lattice).get_lll_reduced_lattice().abc)
-    if shortest < MIN_DISTANCE:
-        first = np.zeros(1, dtype=np.int64)
-        return Pairs(first, first, np.array([shortest]), np.zeros((1, 3)))
-    return find_pairs(arrays.frac_coords, arrays.lattice, MIN_DISTANCE, vectors=True)
 
 
 def _with_directions(found: Pairs, directions: bool) -> NeighborPairs:

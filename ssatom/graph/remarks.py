@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ssatom.exceptions import GraphWarning
+from ssatom.structures import reduced_formula
 from ssatom.warn import warn_user
 
 SHORT_BOND = 0.6
@@ -55,9 +56,9 @@ class GraphRemarks:
     """Remarks of the rows of one call; each row is named once, though several may note it."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[int, None]] = {}
+        self._formulas: dict[str, dict[int, str]] = {}  # by reason and row
 
-    def note(self, row: int, remarks: Iterable[str]) -> None:
+    def note(self, row: int, remarks: Iterable[str], numbers: np.ndarray) -> None:
         """Remember the remarks on one structure.
 
         Parameters
@@ -66,17 +67,23 @@ class GraphRemarks:
             Its place in the caller's list.
         remarks : iterable of str
             From `graph_remarks`.
+        numbers : ndarray of int, shape (n_sites,)
+            Atomic numbers, for its formula.
         """
         for remark in remarks:
-            self._rows.setdefault(remark, {})[row] = None
+            self._formulas.setdefault(remark, {})[row] = reduced_formula(numbers)
 
     def warn(self) -> None:
-        """Tell of each remark once, at the line of the user's that called this package.
+        """Tell of all remarks, at the line of the user's that called this package.
 
         Warns
         -----
         GraphWarning
-            For each remark, with all rows that it is about.
+            Once, with all rows that it is about; once more for other remarks on other rows.
         """
-        for reason, rows in self._rows.items():
-            warn_user(GraphWarning(reason, list(rows)))
+        reasons: dict[tuple[int, ...], list[str]] = {}
+        for reason, formula_of in self._formulas.items():
+            reasons.setdefault(tuple(sorted(formula_of)), []).append(reason)
+        for rows, told in reasons.items():
+            formulas = [self._formulas[told[0]][row] for row in rows]
+            warn_user(GraphWarning("; ".join(told), rows, formulas=formulas))

@@ -3,51 +3,100 @@
 from __future__ import annotations
 
 import numpy as np
+from pymatgen.core import Lattice
 
+from ssatom.exceptions import ParameterError
 from ssatom.kernels import Pairs
-from ssatom.structures import StructureArrays
 
 _SAME_POINT = 1e-8  # Å; a site's distance to itself, never to another
+_BLOCK = 1_000_000  # sites times centres that are searched together
 
 
-def search(arrays: StructureArrays, radius: float, centers: np.ndarray | None = None) -> Pairs:
+def reduced(lattice: np.ndarray) -> np.ndarray:
+    """Short vectors that span the same lattice, by pymatgen.
+
+    Parameters
+    ----------
+    lattice : ndarray, shape (3, 3)
+        Lattice vectors, one a row, Å.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+    """
+    return np.array(Lattice(lattice).get_lll_reduced_lattice().matrix)
+
+
+def find_pairs(
+    frac_coords: np.ndarray,
+    lattice: np.ndarray,
+    radius: float,
+    *,
+    centers: np.ndarray | None = None,
+    vectors: bool = True,  # noqa: ARG001
+    max_pairs: int | None = None,
+) -> Pairs:
     """The same pairs as `ssatom.kernels.find_pairs`, vectors included.
 
     Parameters
     ----------
-    arrays : StructureArrays
-        The structure.
+    frac_coords : ndarray, shape (n_sites, 3)
+        Fractional coordinates, within the cell or not.
+    lattice : ndarray, shape (3, 3)
+        Lattice vectors, one a row, Å.
     radius : float
         Å.
     centers : ndarray of int, shape (n_centers,), default=None
         Sites whose neighbours are searched, ascending; None for all.
+    vectors : bool, default=True
+        Has no effect: they come in any case.
+    max_pairs : int, default=None
+        Number of pairs beyond which the search gives up; None for no bound.
 
     Returns
     -------
     Pairs
         Sorted by centre, then by distance.
 
+    Raises
+    ------
+    ParameterError
+        If there are more than `max_pairs`.
+
     Examples
     --------
     >>> import numpy as np
-    >>> from ssatom.graph.slow_search import search
-    >>> from ssatom.structures import StructureArrays
-    >>> polonium = StructureArrays(3.35 * np.eye(3), np.array([84]), np.zeros((1, 3)))
-    >>> search(polonium, 3.4).distances
+    >>> from ssatom.graph.slow_search import find_pairs
+    >>> find_pairs(np.zeros((1, 3)), 3.35 * np.eye(3), 3.4).distances
     array([3.35, 3.35, 3.35, 3.35, 3.35, 3.35])
     """
+    chosen = np.arange(len(frac_coords)) if centers is None else np.asarray(centers)
+    # Skewed cells take pymatgen's search gigabytes. Within the cell: it spans all cells between
+    # sites.
+    cell = reduced(lattice)
+    points = (frac_coords @ lattice @ np.linalg.inv(cell)) % 1 @ cell
+    step = max(1, _BLOCK // max(1, len(points)))
+    parts, total = [], 0
+    for start in range(0, len(chosen), step):
+        parts.append(_find(points, chosen[start : start + step], cell, radius))
+        total += len(parts[-1].distances)
+        if max_pairs is not None and total > max_pairs:
+            raise ParameterError(f"more than max_pairs={max_pairs} are within {radius:g} Å")
+    none = np.empty(0, dtype=np.int64)
+    empty = Pairs(none, none, np.empty(0), np.empty((0, 3)))
+    return Pairs(*map(np.concatenate, zip(empty, *parts, strict=True)))  # type: ignore[arg-type]
+
+
+def _find(points: np.ndarray, chosen: np.ndarray, lattice: np.ndarray, radius: float) -> Pairs:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
-    # Within the cell: the search spans all cells from site to site.
-    points = (arrays.frac_coords % 1) @ arrays.lattice
-    chosen = np.arange(len(points)) if centers is None else centers
     found, neighbors, images, distances = find_points_in_spheres(
-        points, points[chosen], r=radius, pbc=np.ones(3, dtype=np.int64), lattice=arrays.lattice,
+        points, points[chosen], r=radius, pbc=np.ones(3, dtype=np.int64), lattice=lattice,
         tol=_SAME_POINT,
     )  # fmt: skip
     centers = chosen[found]
     others = np.flatnonzero((distances > _SAME_POINT) | (centers != neighbors))
     order = others[np.lexsort((distances[others], centers[others]))]
     centers, neighbors = centers[order], neighbors[order]
-    vectors = points[neighbors] - points[centers] + images[order] @ arrays.lattice
+    vectors = points[neighbors] - points[centers] + images[order] @ lattice
     return Pairs(centers, neighbors, distances[order], vectors)

@@ -9,7 +9,7 @@ from ssatom.kernels.harmonics import N_DEGREES, spherical_harmonics
 from ssatom.kernels.normalization import batch_normalized
 from ssatom.kernels.products import linear
 from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
-from ssatom.kernels.search import Pairs, expected_pairs, find_pairs
+from ssatom.kernels.search import Pairs, expected_pairs, find_pairs, shortest_vector
 from ssatom.kernels.sums import weighted_sums
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "loops_work",
     "relu",
     "run",
+    "shortest_vector",
     "soft_steps",
     "spherical_harmonics",
     "weighted_sums",

@@ -143,6 +143,7 @@ def _sort(squared, who, count, bound, scratch):  # type: ignore[no-untyped-def]
     """Sort the first `count` images by distance into the scratch arrays, ties as they come.
 
     Shells of equal volume hold about two each, so that insertion within a shell does the rest.
+    Where sites crowd, steps over longer gaps come first, or time would grow with their square.
     """
     by_distance, by_who, shell, starts = scratch
     n_shells = count // 2 + 1
@@ -152,21 +153,28 @@ def _sort(squared, who, count, bound, scratch):  # type: ignore[no-untyped-def]
     for p in range(count):
         shell[p] = int(squared[p] * np.sqrt(squared[p]) * scale)
         starts[shell[p] + 1] += 1
+    largest = 0
     for k in range(n_shells):
+        largest = max(largest, starts[k + 1])
         starts[k + 1] += starts[k]
     for p in range(count):
         q = starts[shell[p]]
         starts[shell[p]] += 1
         by_distance[q] = squared[p]
         by_who[q] = who[p]
-    for p in range(1, count):
-        dd, image, q = by_distance[p], by_who[p], p
-        while q > 0 and by_distance[q - 1] > dd:
-            by_distance[q] = by_distance[q - 1]
-            by_who[q] = by_who[q - 1]
-            q -= 1
-        by_distance[q] = dd
-        by_who[q] = image
+    gap = 1
+    while largest > 64 and 9 * gap < count:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for p in range(gap, count):
+            dd, image, q = by_distance[p], by_who[p], p
+            while q >= gap and by_distance[q - gap] > dd:
+                by_distance[q] = by_distance[q - gap]
+                by_who[q] = by_who[q - gap]
+                q -= gap
+            by_distance[q] = dd
+            by_who[q] = image
+        gap //= 3
 
 
 @compiled
@@ -231,7 +239,8 @@ def search(frac, lattice, radius, centers, with_vectors, most):  # type: ignore[
             return TOO_MANY, counts, neighbors, distances, vectors
         if total + counts[c] > len(neighbors):
             # As many as are needed if the rest has as many as those so far.
-            length = max(total + counts[c], int(1.1 * (total + counts[c]) / (c + 1) * len(centers)))
+            length = int(1.1 * (total + counts[c]) / (c + 1) * len(centers))
+            length = max(total + counts[c], min(length, most))
             neighbors, distances = _longer(neighbors, length), _longer(distances, length)
             if with_vectors:
                 vectors = _longer(vectors, 3 * length)

@@ -78,17 +78,56 @@ def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
     >>> round(expected_pairs(4, 5.0 * np.eye(3), 5.0))
     88
     """
-    from ssatom.kernels._lattice_loops import reduced, triangle
-
     _check_radius(radius)
     cell = _cell(lattice)
-    r = np.diag(triangle(reduced(cell))[0])
+    r = _brick(_reduced(cell))
     if not r.prod() > 0:
         raise _no_volume(cell)
     spheres = 4 / 3 * math.pi * radius**3 / r.prod()
     # Images of a site itself lie on lines and planes, which a sphere meets more often.
     own = math.pi * radius**2 / (r[0] * r[1]) + 2 * radius / r[0]
     return float(n_sites * (n_sites * spheres + own))
+
+
+def shortest_vector(lattice: np.ndarray) -> float:
+    """Length of a shortest vector of a lattice: the distance of a site to its nearest image.
+
+    Parameters
+    ----------
+    lattice : ndarray, shape (3, 3)
+        Lattice vectors, one a row, Å.
+
+    Returns
+    -------
+    float
+        Å.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.kernels import shortest_vector
+    >>> shortest_vector(np.array([[4.0, 0, 0], [4000.0, 3.0, 0], [0, 0, 5.0]]))
+    3.0
+    """
+    return float(np.sqrt(np.square(_reduced(_cell(lattice))).sum(axis=1).min()))
+
+
+def _reduced(cell: np.ndarray) -> np.ndarray:
+    """Short vectors of the lattice; the given ones where numba is not there."""
+    try:
+        from ssatom.kernels._lattice_loops import reduced
+    except ImportError:
+        return cell
+    return reduced(cell)
+
+
+def _brick(cell: np.ndarray) -> np.ndarray:
+    """Edges of a brick that fills space as the cell does."""
+    try:
+        from ssatom.kernels._lattice_loops import triangle
+    except ImportError:
+        return np.abs(np.diag(np.linalg.qr(cell.T)[1]))
+    return np.diag(triangle(cell)[0])
 
 
 def find_pairs(

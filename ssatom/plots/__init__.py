@@ -1,6 +1,7 @@
 """Figures from arrays and tables.
 
 Each function returns a Matplotlib figure that is independent of pyplot, so nothing needs closing.
+In a notebook it is shown where it is the last value of a cell; elsewhere, save it with ``savefig``.
 Matplotlib is imported when the first one is drawn.
 """
 

@@ -43,13 +43,13 @@ def panels_of(
 
     Where panels are to become square, only the layout made for that leaves room for all texts.
     """
-    from matplotlib.figure import Figure
+    from ssatom.plots._figure import ShownFigure
 
     titles = list(titles)
     columns = min(columns, len(titles))
     rows = math.ceil(len(titles) / columns)
     width = max(size[0] * columns, 5)
-    figure = Figure(
+    figure = ShownFigure(
         figsize=(width, size[1] * rows), layout="compressed" if square else "constrained"
     )
     grid = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)

@@ -42,7 +42,7 @@ def plot_confusion(counts: Any, classes: Sequence[str], name: str = "class") -> 
     >>> plot_confusion(np.array([[3, 1], [0, 4]]), ["metal", "insulator"]).axes[0].get_title()
     'accuracy 0.875'
     """
-    from matplotlib.figure import Figure
+    from ssatom.plots._figure import ShownFigure
 
     counts = np.asarray(counts)
     n = len(classes)
@@ -51,7 +51,7 @@ def plot_confusion(counts: Any, classes: Sequence[str], name: str = "class") -> 
             f"counts has shape {counts.shape}; with {n} classes it must be {(n, n)}"
         )
     side = 2.4 + 0.6 * n
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = ShownFigure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -118,9 +118,9 @@ def _check(history: pd.DataFrame, columns: list[str]) -> None:
 
 def _panels(ylabels: list[str]) -> tuple[Figure, list[Axes]]:
     """Panels over the epochs; one alone where there is one quantity."""
-    from matplotlib.figure import Figure
+    from ssatom.plots._figure import ShownFigure
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = ShownFigure(figsize=(9, 3.8), layout="constrained")
     panels = list(figure.subplots(1, len(ylabels), squeeze=False)[0])
     for axes, label in zip(panels, ylabels, strict=True):
         axes.set(xlabel="epoch", ylabel=label)

@@ -48,12 +48,13 @@ def plot_sites(
     >>> plot_sites(coords, ["Cs", "Cl"], [0.2, -0.3], label="eV").axes[1].get_ylabel()
     'eV'
     """
-    from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
+
+    from ssatom.plots._figure import ShownFigure
 
     at = rows_of(coords, "coords", 3)
     symbols, numbers = names(elements, "elements", len(at)), vector(values, "values", len(at))
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = ShownFigure(figsize=(6, 5), layout="constrained")
     axes: Any = figure.add_subplot(projection="3d")
     corners = np.array(list(product((0, 1), repeat=3)))
     for start, end in product(corners, corners) if cell is not None else ():

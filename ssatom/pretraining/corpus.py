@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ssatom.exceptions import ParameterError, StructureError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphBatch, GraphRemarks
+from ssatom.progress import make_bar
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays, structure_key
 from ssatom.tasks import PretrainingTask
 from ssatom.warn import warn_user
@@ -198,7 +198,7 @@ def _chunks(
 ) -> Iterator[tuple[list[StructureArrays], list]]:
     arrays: list[StructureArrays] = []
     pairs: list = []
-    bar = tqdm(rows, desc="graphs", unit=" structures", disable=not progress_bar)
+    bar = make_bar(rows, desc="graphs", unit=" structures", show=progress_bar)
     remarks = GraphRemarks()
     for i, row in enumerate(bar):
         own = row if isinstance(row, StructureError) else attempt(converter.neighbors, row, row=i)
@@ -207,7 +207,7 @@ def _chunks(
         elif isinstance(row, StructureArrays):
             pairs.append(own[0])
             arrays.append(row)
-            remarks.note(i, own[1])
+            remarks.note(i, own[1], row.numbers)
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 import ssatom
 from ssatom.embeddings import resolve_weights
 from ssatom.exceptions import WeightsError
+from ssatom.files import check_name
 from ssatom.weights import PretrainedEncoder, list_weights, load_pretrained, random_weights
 
 WEIGHTS = "weights"
@@ -128,9 +129,12 @@ def find_weights(entry: Entry, folder: Path, version: str) -> Any:
     if entry["default"] and resolve_weights(None).sha256 == entry["sha256"]:
         return None
     found: Any = entry["name"]
+    check_name(folder, found)
     if entry["kind"] == "random":
         found = random_weights(entry["seed"])
     elif entry["kind"] == "folder":
+        for part in entry["copy"].split("/"):
+            check_name(folder, part)
         found = str((folder / WEIGHTS / entry["copy"]).resolve())
     if entry["kind"] == "shipped" and found not in list_weights():
         raise WeightsError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sklearn
+from pymatgen.core import Lattice, Structure
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,7 +24,8 @@ from ssatom.storage.encoders import (
     find_weights,
     parts_of,
 )
-from ssatom.storage.trusted import UNREADABLE, dumped, loaded
+from ssatom.storage.trusted import dumped, loaded
+from ssatom.weights import copy_weights
 
 FORMAT_VERSION = 1
 """Version of the folder's format; raise it with every change of files or fields."""
@@ -141,7 +143,7 @@ def save_estimator(
         _write_file(new / MODEL, data)
         for entry, encoder in zip(entries.values(), encoders, strict=True):
             if entry["kind"] == "folder":
-                shutil.copytree(encoder.folder, new / WEIGHTS / entry["copy"])  # type: ignore[arg-type]
+                copy_weights(encoder.folder, new / WEIGHTS / entry["copy"])  # type: ignore[arg-type]
         card["files"] = FORMAT.hashes(new, (MODEL,))
         FORMAT.write(new / CARD, card)
     return folder
@@ -181,7 +183,7 @@ def load_estimator(folder: str | Path) -> Any:
     """
     folder = Path(folder)
     card = FORMAT.read(folder / CARD)
-    FORMAT.verify(folder, card["files"])
+    FORMAT.verify(folder, card.get("files"), needed=(MODEL,))
     try:
         version = card["package_version"]
         entries = card["weights"].items()
@@ -192,9 +194,10 @@ def load_estimator(folder: str | Path) -> Any:
                 part.memory = None  # a cache that someone else filled would be unpickled
         attach_weights(model, found)
         model.target_names_ = card["target_names"]
+        _check_once(model)
     except WeightsError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # whatever odd values lead to
         reason = " ".join(str(error).split())
         raise WeightsError(
             f"{folder}: card and file do not fit together, or the file is of a scikit-learn that "
@@ -202,6 +205,19 @@ def load_estimator(folder: str | Path) -> Any:
             f"{sklearn.__version__}): {reason:.300}"
         ) from error
     return model
+
+
+def _check_once(model: Any) -> None:
+    """Let a network predict one crystal, so that parts that do not fit together show at once."""
+    if not hasattr(model, "level_"):
+        return
+    salt = Structure(Lattice.cubic(4.0), ["Na", "Cl"], np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
+    device = model.device
+    model.set_params(device="cpu")
+    predicted = model.predict([(salt, 0)] if model.level_ == "site" else [salt])
+    model.set_params(device=device)
+    if predicted.dtype.kind == "f" and not np.isfinite(predicted).all():
+        raise ValueError("it predicts numbers that are not finite")
 
 
 def _names_of(model: Any, names: list[str] | None) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from typing import Any
-from zipfile import ZIP_DEFLATED, BadZipFile
+from zipfile import ZIP_DEFLATED
 
 from ssatom.exceptions import ParameterError, WeightsError
 
@@ -33,17 +33,6 @@ TRUSTED = (
     *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
 )
 """Types that are read beside those which skops trusts: estimators of scikit-learn, and arrays."""
-
-# What skops raises of bytes that it, or this version of scikit-learn, cannot make sense of.
-UNREADABLE = (
-    AttributeError,
-    BadZipFile,
-    ImportError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 _ALLOWED = (
     "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "

@@ -8,6 +8,7 @@ from ssatom.structures._arrays import (
     StructureArrays,
     overlap_error,
     plain_structure,
+    reduced_formula,
     structure_arrays,
     structure_key,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "overlap_error",
     "plain_structure",
     "read_crystals",
+    "reduced_formula",
     "several_crystals",
     "structure_arrays",
     "structure_from_atoms",

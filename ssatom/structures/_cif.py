@@ -17,8 +17,10 @@ from gemmi import cif
 from pymatgen.core import Composition, Element, Lattice
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
+from ssatom.limits import MAX_SITES
 from ssatom.structures._arrays import Crystal, StructureArrays, lattice_problem
-from ssatom.structures._cif_sites import NULL, Site, expand, parse_number, read_sites
+from ssatom.structures._cif_numbers import parse_number
+from ssatom.structures._cif_sites import NULL, Site, expand, read_sites
 from ssatom.structures._cif_symmetry import (
     Symbols,
     find_operations,
@@ -35,6 +37,10 @@ _OPERATIONS = ("_symmetry.equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
 _MAGNETIC = (
     "_space_group_symop_magn_operation.xyz",
     "_space_group_symop.magn_operation_xyz",
+)
+_CENTERINGS = (
+    "_space_group_symop_magn_centering.xyz",
+    "_space_group_symop.magn_centering_xyz",
 )
 _MULTIPLICITIES = (
     "_atom_site.symmetry_multiplicity",
@@ -80,10 +86,21 @@ def _attempt(block: cif.Block) -> Crystal | StructureError:
 
 def count_crystals(content: bytes) -> int:
     """Number of crystals in the bytes of a file; 1 if that cannot be told."""
-    if len(re.findall(rb"(?im)^\s*data_", content)) < 2:
+    if len(re.findall(rb"(?im)^[ \t]*data_", content)) < 2:
         return 1
     blocks = attempt(_blocks, decode(content))
     return 1 if isinstance(blocks, StructureError) else sum(map(_has_atoms, blocks)) or 1
+
+
+def count_images(text: str) -> int:
+    """Most images that the sites of a block may have under the operations that it lists."""
+    most = 0
+    for block in _blocks(text):
+        operations = [len(_column(block, tag)) for tag in (*_OPERATIONS, *_MAGNETIC)]
+        centerings = [len(_column(block, tag)) for tag in _CENTERINGS]
+        n_sites = max(len(_column(block, f"_atom_site.{tag}")) for tag in ("label", "fract_x"))
+        most = max(most, n_sites * max(*operations, 1) * max(*centerings, 1))
+    return most
 
 
 def _blocks(text: str) -> list[cif.Block]:
@@ -138,6 +155,8 @@ def _read_block(block: cif.Block) -> Crystal:
     contradicted = given and doubts
     formula = _formula(_value(block, "_chemical_formula.sum") or "")
     sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula))
+    if (n_images := len(sites) * len(operations.rotations)) > MAX_SITES:
+        raise StructureFileError(f"its sites have {n_images:,} images; allowed are {MAX_SITES:,}")
     coords, rows = expand(sites, operations, lattice)
     problem = lattice_problem(lattice, len(coords))
     if problem:

@@ -15,14 +15,15 @@ from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
+from ssatom.structures._cif_numbers import LONGEST_WORD, parse_number
 from ssatom.structures._cif_symmetry import Operations
 from ssatom.structures._text import listed
 
 SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
 _CHUNK = 100_000  # images at a time
+_MOST_SHARING = 100  # sites near one place, on average
 
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d+))?(\(\d*\))?")
 _SYMBOL = re.compile(
     r"\d{0,3}([A-Za-z]{1,2})"
     r"(?:(\d*\.?\d*)[+-]|[+-](\d+\.?\d*|\.\d+)|0)?(?:,spin=[+-]?\d+\.?\d*)?"
@@ -92,8 +93,8 @@ def read_sites(column: Column, elements: frozenset[str]) -> tuple[list[Site], li
 def _no_fractions(column: Column) -> str:
     if column("_atom_site.Cartn_x"):
         return (
-            "its sites have Cartesian coordinates only (_atom_site_Cartn_x); give fractional "
-            "ones, or make a structure of them, such as Structure(lattice, symbols, coords, "
+            "its sites have Cartesian coordinates only (_atom_site_Cartn_x); give fractional ones, "
+            "or make a structure of them: Structure(lattice, symbols, coords, "
             "coords_are_cartesian=True)"
         )
     return "its sites lack some of _atom_site_fract_x, _y and _z; add the coordinates"
@@ -114,31 +115,6 @@ def _coordinates(name: str, texts: list[str]) -> tuple[tuple[float, ...], int]:
             )
     known = [number for number in numbers if number]
     return tuple(value for value, _ in known), max(decimals for _, decimals in known)
-
-
-@lru_cache(maxsize=65536)
-def parse_number(text: str) -> tuple[float, int] | None:
-    """A number less its uncertainty, and how many decimals it has; None if it is no number.
-
-    Of fractions that no decimals express, such as 0.3333 for 1/3, the fraction itself, from four
-    decimals on.
-    """
-    found = _NUMBER.fullmatch(text)
-    if not found:
-        return None
-    exponent = int(found[4] or 0)
-    if abs(exponent) > 300:
-        return None
-    value = float(f"{found[1]}e{exponent}")
-    decimals = max(len(found[2] or found[3] or "") - exponent, 0)
-    if 4 <= decimals <= 15 and not found[5]:
-        nearest = round(value * 12) / 12
-        unit = 10.0**-decimals
-        if abs(value - nearest) < unit and value != nearest:
-            cut = int(nearest / unit + (1e-9 if nearest > 0 else -1e-9)) * unit
-            if min(abs(value - cut), abs(value - round(nearest, decimals))) < 1e-3 * unit:
-                value = nearest
-    return value, decimals
 
 
 def _occupancy(name: str, text: str) -> float:
@@ -188,7 +164,7 @@ def _number_of(name: str, symbol: str, elements: frozenset[str]) -> int:
 @lru_cache(maxsize=4096)
 def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
     """Atomic number of a type symbol, with or without isotope, charge and spin; 0 if it is none."""
-    found = _SYMBOL.fullmatch(symbol)
+    found = _SYMBOL.fullmatch(symbol) if len(symbol) <= LONGEST_WORD else None
     if not found or found[1] in "Tt":  # any tetrahedral site, rather than tritium
         return 0
     charge = (found[2] or found[3] or "1").strip(".") or "1"
@@ -196,7 +172,7 @@ def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
         return 0
     letters = found[1]
     number = _NUMBERS.get(letters.capitalize(), 0)
-    if letters == letters.capitalize() or not number or len(letters) == 1:
+    if letters == letters.capitalize() or not number:
         return number
     parts, symbol = set(letters.upper()), letters.capitalize()
     if symbol in elements and not parts <= elements:
@@ -209,7 +185,7 @@ def _by_symbol(symbol: str, label: str, elements: frozenset[str]) -> int:
 @lru_cache(maxsize=4096)
 def _by_label(label: str, elements: frozenset[str]) -> int:
     """Atomic number that a label such as Na1 begins with; 0 if that is doubtful."""
-    number = _beginning(label, elements)
+    number = _beginning(label := label[:LONGEST_WORD], elements)
     if label[:1] in "DTdt" and number == 1:  # seldom a hydrogen isotope
         return 0
     several = _SEVERAL.match(label)
@@ -366,7 +342,12 @@ def _kept(
 def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     """Pairs of lines with atoms in one place, shape (n, 2)."""
     radius = min(SAME_PLACE * float(np.linalg.norm(np.linalg.inv(lattice))), 0.49)
-    pairs = cKDTree(coords, boxsize=1.0).query_pairs(radius, output_type="ndarray")
+    tree = cKDTree(coords, boxsize=1.0)
+    if tree.count_neighbors(tree, radius) > 2 * _MOST_SHARING * len(coords):
+        raise StructureFileError(
+            "its sites crowd in one place, or its cell is a needle; correct it"
+        )
+    pairs = tree.query_pairs(radius, output_type="ndarray")
     shifts = coords[pairs[:, 0]] - coords[pairs[:, 1]]
     shifts -= np.round(shifts)
     near = ((shifts @ lattice) ** 2).sum(axis=1) < SAME_PLACE**2

@@ -14,6 +14,8 @@ from ssatom.exceptions import StructureError, StructureFileError, attempt
 _RIGHT_ANGLE = 0.01  # °, how far an angle may be from 90 and still count as 90
 _METRIC_TOLERANCE = 0.02  # of the product of two cell lengths
 _SHORT_MONOCLINIC = re.compile(r"([PABCIF])(21?|[mabcnd]|21?/[mabcnd])", re.IGNORECASE)
+_MOST_LISTED = 2000  # operations; a cell of 27 cubic ones has 1,296
+_LONGEST_NAME = 100  # characters of a symbol of a space group
 _WITH_AXIS = {"a": "{} {} 1 1", "b": "{} 1 {} 1", "c": "{} 1 1 {}"}
 
 
@@ -36,6 +38,12 @@ def find_operations(
     listed: tuple[str, ...], symbols: Symbols, lengths: np.ndarray, angles: np.ndarray
 ) -> tuple[Operations, list[str]]:
     """Operations of a crystal, and what is in doubt about them."""
+    if len(listed) > _MOST_LISTED:
+        raise StructureFileError(
+            f"it lists {len(listed):,} symmetry operations; allowed are {_MOST_LISTED:,}"
+        )
+    if long := [name for name in _texts(symbols) if len(name) > _LONGEST_NAME]:
+        raise StructureFileError(f"the space group '{long[0][:60]}…' is no symbol; correct it")
     readings = _readings(symbols, tuple(angles.tolist()))
     if listed:
         operations, doubts = listed_operations(listed), _contradictions(listed, readings)
@@ -45,6 +53,10 @@ def find_operations(
         what = " and ".join(reading.what for reading in readings) + " does"
     _check_cell(operations, lengths, angles, what)
     return operations, doubts
+
+
+def _texts(symbols: Symbols) -> list[str]:
+    return list(filter(None, (symbols.hall, *symbols.names, symbols.number)))
 
 
 # The list of a file -------------------------------------------------------------------------------

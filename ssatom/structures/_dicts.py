@@ -21,16 +21,21 @@ _STRUCTURE_KEYS = {
     *_PLAIN_KEYS, *_PYMATGEN_KEYS, *_OPTIMADE_KEYS, *ID_KEYS, "site_props", "charge", "species",
     "@module", "@class", "@version",
 }  # fmt: skip
+_MODULES = (  # of objects that site properties may be
+    *("numpy", "pymatgen.electronic_structure.core", "pymatgen.core.composition"),
+    *("pymatgen.core.lattice", "pymatgen.core.periodic_table", "pymatgen.core.species"),
+)
 _PARTS = (b'"lattice"', b'"numbers"', b'"frac"', b'"sites"')
 
 
 def crystal_from_dict(body: dict[str, Any]) -> Crystal:
     """The checked crystal of a dict that `is_structure`; numbers may be those of NumPy."""
     try:
-        if "lattice_vectors" in body:
-            structure = _from_optimade(body)
-        else:
-            structure = _from_pymatgen(body) if "sites" in body else _from_plain(body)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            if "lattice_vectors" in body:
+                structure = _from_optimade(body)
+            else:
+                structure = _from_pymatgen(body) if "sites" in body else _from_plain(body)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     else:
@@ -160,10 +165,10 @@ def _from_pymatgen(body: dict[str, Any]) -> Structure:
 
 
 def _check_modules(value: Any) -> None:
-    """Refuse objects of other modules than these, since pymatgen imports what a dict names."""
+    """Refuse objects but of these modules, since pymatgen imports and calls what a dict names."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     module = value.get("@module") if isinstance(value, dict) else None
-    if module is not None and str(module).split(".")[0] not in ("pymatgen", "numpy"):
+    if module is not None and (str(module) not in _MODULES or "@callable" in value):
         raise ValueError(f"a site property is an object of the module {str(module)[:60]!r}")
     for one in inner:
         _check_modules(one)

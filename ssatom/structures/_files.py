@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Structure
 
 from ssatom.exceptions import (
@@ -19,7 +20,7 @@ from ssatom.exceptions import (
     unwrap,
 )
 from ssatom.structures._arrays import Crystal, structure_arrays
-from ssatom.structures._cif import count_crystals, read_cif
+from ssatom.structures._cif import count_crystals, count_images, read_cif
 from ssatom.structures._dicts import crystal_from_dict, load_json, split_row
 from ssatom.structures._poscar import parse_poscar, read_poscar
 from ssatom.structures._text import (
@@ -33,7 +34,8 @@ from ssatom.structures._text import (
 )
 from ssatom.warn import warn_user
 
-_LONGEST_PRINTED = 2**22  # characters; Python takes some hundred times as many bytes
+_LONGEST_PRINTED = 2**20  # characters; Python takes some hundred times as many bytes
+_MOST_MAGNETIC = 50_000  # images of sites, which pymatgen compares with each other
 _VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
 
 
@@ -191,6 +193,8 @@ def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | Str
         raise StructureFileError(
             "this is a folder; read its files with ssatom.corpora.read_structures"
         )
+    if not os.path.isfile(path):
+        raise StructureFileError("this is no regular file, but a device, a pipe or a socket")
     name = plain_name(path)
     if _is_cif(name):
         return read_cif(decode(read_bytes(path)))
@@ -198,7 +202,9 @@ def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | Str
         (".json", ".mcif", ".xml")
     ):
         return [("", read_poscar(path))]
-    structure = _by_pymatgen(path)
+    if any(ending in name for ending in (".json", ".mson")):
+        return [("", _from_json(path))]
+    structure = _by_pymatgen(path, name)
     return [("", Crystal(structure_arrays(structure), structure))]
 
 
@@ -227,9 +233,30 @@ def _is_cif(name: str) -> bool:
     return ".cif" in name and ".mcif" not in name
 
 
-def _by_pymatgen(path: str | os.PathLike[str]) -> Structure:
+def _from_json(path: str | os.PathLike[str]) -> Crystal:
+    """The structure of a file of JSON; pymatgen would import and call what such a file names."""
     try:
-        return Structure.from_file(os.fspath(path))
+        body, _ = split_row(load_json(read_bytes(path)))
+    except ValueError as error:
+        if isinstance(error, StructureError):
+            raise
+        raise StructureFileError(f"this file is no JSON ({error})") from None
+    return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
+
+
+def _by_pymatgen(path: str | os.PathLike[str], name: str) -> Structure:
+    if ".yaml" in name or ".yml" in name:
+        raise StructureFileError(
+            "YAML is not read, since pymatgen runs what such a file names; write the structure as "
+            "JSON, with structure.to(filename=...)"
+        )
+    content = read_bytes(path)  # refuses what unpacks to more than memory holds
+    if ".mcif" in name:
+        _check_work(decode(content))
+    del content
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused later
+            return Structure.from_file(os.fspath(path))
     except Exception as error:
         reason = shorten(f"{type(error).__name__}: {error}".replace("\n", " "))
     # Raised out here so that no reader's frames, with the whole file, stay alive behind it.
@@ -238,3 +265,13 @@ def _by_pymatgen(path: str | os.PathLike[str]) -> Structure:
         "content it knows, such as .cif or POSCAR (for .xyz and .jsonl see "
         "ssatom.corpora.read_structures)"
     )
+
+
+def _check_work(text: str) -> None:
+    """Refuse a magnetic file whose images pymatgen would compare for hours."""
+    n_images = attempt(count_images, text)
+    if isinstance(n_images, int) and n_images > _MOST_MAGNETIC:
+        raise StructureFileError(
+            f"its sites have {n_images:,} images under its symmetry operations, and at most "
+            f"{_MOST_MAGNETIC:,} of a magnetic file are read; give the operations of the cell once"
+        )

@@ -11,10 +11,10 @@ import numpy as np
 from pymatgen.core import Element
 
 from ssatom.exceptions import StructureFileError
+from ssatom.limits import MAX_SITES
 from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, Crystal, StructureArrays, checked
 from ssatom.structures._text import decode, plain_name, read_bytes
 
-_MOST_SITES = 1_000_000
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
 _NUMBERS = {element.symbol: element.Z for element in Element}
 
@@ -41,9 +41,10 @@ def parse_poscar(lines: list[str], potcar: list[str]) -> Crystal:
 def _parse(lines: list[str], potcar: list[str]) -> tuple[StructureArrays, list[str]]:
     lattice, scale = _lattice(lines)
     symbols, counts, place = _kinds(lines)
-    if not counts or min(counts) < 0 or not 0 < sum(counts) <= _MOST_SITES:
+    if not counts or min(counts) < 0 or not 0 < sum(counts) <= MAX_SITES:
         raise StructureFileError(
-            f"line {place} gives the numbers of atoms {counts}; allowed are whole numbers above 0"
+            f"line {place} gives the numbers of atoms {counts}; allowed are whole numbers "
+            f"above 0, together at most {MAX_SITES:,}"
         )
     wanted = "a line 'Direct' or 'Cartesian'"
     selective = _line(lines, place, wanted)[:1] in ("s", "S")

@@ -13,12 +13,20 @@ import numpy as np
 from pymatgen.core import IMolecule, IStructure, Site, Structure
 
 from ssatom.exceptions import StructureError, StructureWarning, attempt, unwrap
-from ssatom.structures._arrays import Crystal, StructureArrays, formula_of, structure_arrays
+from ssatom.structures._arrays import (
+    Crystal,
+    StructureArrays,
+    formula_of,
+    reduced_formula,
+    structure_arrays,
+)
 from ssatom.structures._atoms import structure_from_atoms
 from ssatom.structures._dicts import crystal_from_dict, plain_copy, split_row
 from ssatom.structures._files import crystal_from_file, crystal_from_text
 from ssatom.structures._text import is_text, shorten
 from ssatom.warn import warn_user
+
+_MAX_DOUBTS = 20  # in one warning
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -170,6 +178,7 @@ def _each(
         return crystal, take(crystal, index)
 
     def stream() -> Iterator[_Taken | StructureError]:
+        doubts: list[StructureWarning] = []
         for i, row in enumerate(rows):
             if of_structure is not None and type(row) is Structure:
                 yield attempt(of_structure, row, row=i, collection=name)
@@ -180,11 +189,28 @@ def _each(
                 yield found
                 continue
             crystal, taken = found
-            for doubt in crystal.doubts:
-                warn_user(StructureWarning(doubt, [i], crystal.source))
+            if crystal.doubts:
+                formula = [reduced_formula(crystal.arrays.numbers)]
+                doubts += [
+                    StructureWarning(doubt, [i], crystal.source, formula)
+                    for doubt in crystal.doubts
+                ]
             yield taken
+        if doubts:
+            warn_user(_joined(doubts))
 
     return stream()
+
+
+def _joined(doubts: list[StructureWarning]) -> StructureWarning:
+    """One warning for all rows."""
+    if len(doubts) == 1:
+        return doubts[0]
+    rows = dict.fromkeys(row for doubt in doubts for row in doubt.rows)
+    lines = [f"  {doubt}" for doubt in doubts[:_MAX_DOUBTS]]
+    if len(doubts) > _MAX_DOUBTS:
+        lines.append(f"  and {len(doubts) - _MAX_DOUBTS} more")
+    return StructureWarning("read in the most likely sense:\n" + "\n".join(lines), list(rows))
 
 
 def _pair(row: Any) -> Any:

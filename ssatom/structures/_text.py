@@ -10,9 +10,10 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ssatom.exceptions import StructureFileError
+from ssatom.limits import MAX_RATIO, unpacked_limit
 
 _OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
@@ -23,6 +24,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {
 _CIF = re.compile(r"(?im)^[ \t]*(data_|loop_|_cell)")
 _POSCAR = re.compile(r"[^\n\r]*\r?[\n\r][ \t]*[-+.\d]")  # a comment, and a number below it
 _LONGEST_PATH = 4096
+_PIECE = 2**20  # bytes unpacked at a time
 _SHOWN = 120  # characters of a text in a message
 
 
@@ -46,13 +48,31 @@ def plain_name(path: str | os.PathLike[str]) -> str:
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Content of a file, unpacked."""
-    opener = _OPENERS.get(Path(path).suffix.lower(), open)
+    opener = _OPENERS.get(Path(path).suffix.lower())
     try:
-        with opener(path, "rb") as file:
-            return file.read()
+        with open(path, "rb") as raw:
+            if opener is None:
+                return raw.read()
+            with opener(raw) as file:
+                return read_unpacked(file, os.fstat(raw.fileno()).st_size)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise StructureFileError(f"this file cannot be read ({reason})")
+
+
+def read_unpacked(file: IO[bytes], packed: int) -> bytes:
+    """All that a packed file of so many bytes holds; OSError of one that would fill the memory."""
+    limit = unpacked_limit(packed)
+    pieces, total = [], 0
+    while piece := file.read(_PIECE):
+        pieces.append(piece)
+        total += len(piece)
+        if total > limit:
+            raise OSError(
+                f"it unpacks to more than {limit:,} bytes, over {MAX_RATIO} times its own size; "
+                "unpack it first if that is right"
+            )
+    return b"".join(pieces)
 
 
 def decode(content: bytes) -> str:

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
+from ssatom.progress import make_bar
 from ssatom.repeatable import seed_dropout
 
 if TYPE_CHECKING:
@@ -128,3 +129,47 @@ class NewEpoch(Callback):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         seed_dropout(pl_module, None)
+
+
+class ProgressBar(Callback):
+    """One bar for the whole training: which epoch of how many, and the metrics of the last."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.bar: Any = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            n_steps = int(trainer.num_training_batches)
+            self.bar = make_bar(
+                total=self.config.max_epochs * n_steps,
+                initial=trainer.current_epoch * n_steps,
+                desc=self.config.label,
+                unit=" steps",
+                leave=False,
+                show=self.config.progress_bar,
+            )
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.bar is not None:
+            name = f"{self.config.label}, " if self.config.label else ""
+            epoch = f"epoch {trainer.current_epoch + 1}/{self.config.max_epochs}"
+            self.bar.set_description(name + epoch, refresh=False)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.bar is not None and not self.bar.disable:
+            self.bar.set_postfix(trainer.progress_bar_metrics)
+
+    def on_train_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_exception(self, *_: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -15,7 +15,6 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from ssatom.exceptions import ParameterError
@@ -27,6 +26,7 @@ from ssatom.training.callbacks import (
     Checkpoints,
     History,
     NewEpoch,
+    ProgressBar,
     Stop,
 )
 from ssatom.training.process import forget_old_products, training_settings
@@ -61,7 +61,9 @@ class TrainingConfig:
     random_state : int, default=0
         Seed of every draw.
     progress_bar : bool, default=True
-        Whether to show progress.
+        Show progress, on stderr, in a terminal or a notebook.
+    label : str, default=""
+        What is trained, for the progress bar.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class TrainingConfig:
     n_devices: int = 1
     random_state: int = 0
     progress_bar: bool = True
+    label: str = ""
 
     def __post_init__(self) -> None:
         whole_number("max_epochs", self.max_epochs, least=1)
@@ -247,15 +250,19 @@ def train(
         folder = Path(config.checkpoint_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         in_memory = config.checkpoint_dir is None and config.n_devices == 1  # processes need files
         checkpoints = Checkpoints(None if in_memory else folder, history)
-        callbacks = [history, Stop(history, config), NewEpoch(config.random_state), checkpoints]
-        if config.progress_bar:
-            callbacks.append(TQDMProgressBar())
+        callbacks = [
+            history,
+            Stop(history, config),
+            NewEpoch(config.random_state),
+            checkpoints,
+            ProgressBar(config),
+        ]
         trainer = _Trainer(
             **_placement(config),
             max_epochs=config.max_epochs,
             callbacks=callbacks,
             gradient_clip_val=config.gradient_clip,
-            enable_progress_bar=config.progress_bar,
+            enable_progress_bar=False,  # it writes to stdout; ours is a callback
             enable_model_summary=False,
             logger=False,
             use_distributed_sampler=False,  # ours knows of the other processes

@@ -5,6 +5,8 @@ from ssatom.weights.corpus import CorpusIndex
 from ssatom.weights.folder import (
     DEFAULT_WEIGHTS,
     PretrainedEncoder,
+    check_sizes,
+    copy_weights,
     list_weights,
     load_pretrained,
     random_weights,
@@ -16,6 +18,8 @@ __all__ = [
     "CorpusIndex",
     "PretrainedEncoder",
     "WeightsCard",
+    "check_sizes",
+    "copy_weights",
     "list_weights",
     "load_pretrained",
     "random_weights",

@@ -9,7 +9,7 @@ from typing import Any
 
 from ssatom.encoder import EncoderConfig
 from ssatom.exceptions import WeightsError
-from ssatom.files import CardFormat
+from ssatom.files import CardFormat, check_name
 from ssatom.graph import GraphConfig
 
 FORMAT_VERSION = 5
@@ -141,6 +141,7 @@ class WeightsCard:
             raise WeightsError(
                 f"{path} has other fields than a card: {sorted(set(content) ^ expected)}"
             )
+        check_name(path.parent, content["name"])
         return cls(**content)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import ssatom
-from ssatom.elements import atomic_features, element_table_hash
+from ssatom.elements import MAX_ATOMIC_NUMBER, atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError, unwrap
 from ssatom.files import filling
@@ -130,7 +130,12 @@ class PretrainedEncoder:
 
     @cached_property
     def _corpus_index(self) -> CorpusIndex:
-        return CorpusIndex.load(self.folder / _CORPUS) if self.folder else CorpusIndex.of([])
+        if self.folder is None:
+            return CorpusIndex.of([])
+        try:
+            return CorpusIndex.load(self.folder / _CORPUS)
+        except Exception as error:  # of safetensors, or of other tensors than these
+            raise WeightsError(f"{self.folder / _CORPUS} cannot be read: {error}") from None
 
     def overlap(self, structures: Any) -> np.ndarray:
         """Which structures were in the pretraining corpus.
@@ -178,7 +183,7 @@ def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
     name_or_folder = DEFAULT_WEIGHTS if name_or_folder is None else name_or_folder
     if isinstance(name_or_folder, str) and name_or_folder in list_weights():
         return _shipped_root() / name_or_folder
-    if isinstance(name_or_folder, str | os.PathLike) and Path(name_or_folder).is_dir():
+    if isinstance(name_or_folder, str | os.PathLike) and os.path.isdir(name_or_folder):
         return Path(name_or_folder).resolve()
     raise WeightsError(
         f"weights={name_or_folder!r} is neither a shipped set nor a folder; shipped: "
@@ -231,21 +236,80 @@ def _load_again(name: str, sha256: str) -> PretrainedEncoder:
 def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: ARG001
     # The stamps are part of the cache's key alone.
     card = WeightsCard.read(folder / _CARD)
-    FORMAT.verify(folder, card.files)
+    FORMAT.verify(folder, card.files, needed=(_TENSORS,))
     try:
         tensors = load_file(folder / _TENSORS)
+        config, graph_config = EncoderConfig(**card.encoder), GraphConfig(**card.graph)
+        check_sizes(config, tensors)
+        _check_card(card, config, graph_config, tensors[_FEATURES])
         features = tensors.pop(_FEATURES)
         with DrawFrom(0):  # first values, which are replaced
-            encoder = CrystalGraphEncoder(EncoderConfig(**card.encoder))
+            encoder = CrystalGraphEncoder(config)
         encoder.load_state_dict(tensors, strict=True)
-        graph_config = GraphConfig(**card.graph)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever a card of odd values leads to
         raise WeightsError(f"{folder}: card and tensors do not fit together: {error}") from error
     if element_table_hash(features.numpy()) != card.element_table_sha256:
         raise WeightsError(f"{folder / _TENSORS}: element features are not those of the card")
     return PretrainedEncoder(
         card.name, encoder.eval(), graph_config, features, card.files[_TENSORS], card, folder
     )
+
+
+def copy_weights(folder: Path, to: Path) -> None:
+    """Copy a folder of weights: the files that its card names, and nothing else that lies there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    to : Path
+        The new one; created with its parents.
+
+    Raises
+    ------
+    WeightsError
+        If the folder has no card.
+    """
+    to.mkdir(parents=True)
+    for name in (_CARD, *WeightsCard.read(folder / _CARD).files):
+        shutil.copy2(folder / name, to / name)
+
+
+def check_sizes(config: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse, before memory is taken, sizes on a card that exceed those of the tensors.
+
+    Parameters
+    ----------
+    config : EncoderConfig or NEGNNConfig
+        Sizes on the card.
+    tensors : mapping of str to Tensor
+        What the file holds.
+
+    Raises
+    ------
+    ValueError
+        If a network of these sizes would be larger, or a tensor is not finite.
+    """
+    there = sum(tensor.numel() for tensor in tensors.values())
+    wide = config.node_dim + config.edge_dim + config.n_conv * config.hidden_dim
+    more = getattr(config, "directional_channels", 0), getattr(config, "n_hidden", 0)
+    if config.hidden_dim * wide > there or max(more) > there:
+        raise ValueError(f"the card tells of a larger network than {there:,} numbers make")
+    odd = [k for k, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()]
+    if odd:
+        raise ValueError(f"numbers of {odd[0]!r:.60} are not finite")
+
+
+def _check_card(card: WeightsCard, config: EncoderConfig, graph: GraphConfig, table: Any) -> None:
+    """Refuse a card whose parts do not fit together."""
+    if table.shape != (MAX_ATOMIC_NUMBER + 1, config.node_dim):
+        raise ValueError(f"the element features have the shape {tuple(table.shape)}")
+    if graph.edge_dim != config.edge_dim or (config.directional_channels and not graph.directions):
+        raise ValueError("the graphs are not those of the encoder")
+    n_columns = config.n_layers * config.hidden_dim + config.radial_units + config.n_units
+    for columns in card.near_constant.values():
+        if not all(type(one) is int and 0 <= one < n_columns for one in columns):
+            raise ValueError("near_constant names columns that there are not")
 
 
 @lru_cache(maxsize=8)

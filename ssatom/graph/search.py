@@ -1,0 +1,110 @@
+"""The search for pairs of sites, whose cost is bounded before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssatom.exceptions import ParameterError, StructureError
+from ssatom.graph import slow_search
+from ssatom.kernels import Pairs, expected_pairs, find_pairs, loops_work, shortest_vector
+from ssatom.limits import MAX_PAIRS
+from ssatom.structures import StructureArrays, reduced_formula
+
+MIN_DISTANCE = 0.3
+"""Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
+
+No bond is that short: the shortest, of H2 and of ions under pressure, are twice as long.
+"""
+
+
+def pairs_within(
+    arrays: StructureArrays,
+    radius: float,
+    *,
+    centers: np.ndarray | None = None,
+    vectors: bool = False,
+) -> Pairs:
+    """Pairs of sites within a radius, of any crystal, in bounded time and memory.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+        The structure.
+    radius : float
+        Å.
+    centers : ndarray of int, shape (n_centers,), default=None
+        Sites whose neighbours are searched, ascending; None for all.
+    vectors : bool, default=False
+        Whether to tell the vectors from centre to neighbour.
+
+    Returns
+    -------
+    Pairs
+        All of them; or some that overlap, where there are too many to search because atoms do.
+
+    Raises
+    ------
+    StructureError
+        If there are more than `ssatom.limits.MAX_PAIRS`, and no atoms overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ssatom.graph import pairs_within
+    >>> from ssatom.structures import StructureArrays
+    >>> polonium = StructureArrays(3.35 * np.eye(3), np.array([84]), np.zeros((1, 3)))
+    >>> pairs_within(polonium, 3.4).distances
+    array([3.35, 3.35, 3.35, 3.35, 3.35, 3.35])
+    """
+    n_sites = len(arrays.numbers)
+    # A cell of short vectors, which the compiled loops find as they begin.
+    lattice = arrays.lattice if loops_work() else slow_search.reduced(arrays.lattice)
+    if (shortest := shortest_vector(lattice)) < MIN_DISTANCE:
+        first = np.zeros(1, dtype=np.int64)
+        return Pairs(first, first, np.array([shortest]), np.zeros((1, 3)))
+    share = 1.0 if centers is None else len(centers) / max(n_sites, 1)
+    expected = share * expected_pairs(n_sites, lattice, radius)
+    if expected <= MAX_PAIRS:
+        try:
+            return _find(arrays, radius, centers, vectors, MAX_PAIRS)
+        except ParameterError:  # sites crowd in a part of the cell
+            expected = 0.0
+    if len((found := _overlapping(arrays)).distances):
+        return found
+    about = f"about {expected:,.0f}" if expected else f"more than {MAX_PAIRS:,}"
+    raise StructureError(
+        f"its {n_sites:,} sites have {about} pairs within {radius:.3g} Å, and at most "
+        f"{MAX_PAIRS:,} are searched; give a smaller cell, or correct the lattice, whose unit is Å",
+        formula=reduced_formula(arrays.numbers),
+    )
+
+
+def _find(
+    arrays: StructureArrays, radius: float, centers: np.ndarray | None, vectors: bool, most: int
+) -> Pairs:
+    find = find_pairs if loops_work() else slow_search.find_pairs
+    return find(
+        arrays.frac_coords, arrays.lattice, radius, centers=centers, vectors=vectors, max_pairs=most
+    )
+
+
+def _overlapping(arrays: StructureArrays) -> Pairs:
+    """Pairs that overlap: all, or those of a part of the sites where they are countless."""
+    low, high = 0, len(arrays.numbers)
+    most = 20 * high  # more than a few sites have together
+    while True:
+        try:
+            found = _find(arrays, MIN_DISTANCE, np.arange(low, high), True, most)
+        except ParameterError:  # so they overlap in the first half or in the second
+            middle = (low + high) // 2
+            first = _overlaps(arrays, low, middle, most)
+            low, high = (low, middle) if first else (middle, high)
+        else:
+            return found
+
+
+def _overlaps(arrays: StructureArrays, low: int, high: int, most: int) -> bool:
+    try:
+        return bool(len(_find(arrays, MIN_DISTANCE, np.arange(low, high), False, most).distances))
+    except ParameterError:
+        return True
