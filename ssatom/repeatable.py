@@ -133,9 +133,20 @@ def softplus(x: Tensor) -> Tensor:
 
     PyTorch computes the last few numbers of an array by another routine than the others, so that a
     crystal's result would depend on its place in the batch.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
     """
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
-        return torch.from_numpy(np.logaddexp(np.float32(0), x.numpy()))
+        with np.errstate(invalid="ignore"):  # infinities of a network that diverged
+            return torch.from_numpy(np.logaddexp(np.float32(0), x.numpy()))
     return F.softplus(x)
 
 

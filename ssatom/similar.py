@@ -37,6 +37,8 @@ FORMAT = CardFormat(
 _BLOCK = 64  # queries whose distances to all crystals are in memory together
 _SPARE = 16  # candidates beyond those asked for, of which rounding may have changed the order
 
+_ROUNDING = 1e-5  # of the size of the embeddings: a smaller spread of a column is rounding
+
 
 class SimilarCrystals(BaseEstimator):
     """The crystals of a collection that are most like a given one, by their embeddings.
@@ -253,7 +255,8 @@ class SimilarCrystals(BaseEstimator):
             raise ParameterError("there are no crystals to make an index of; give at least one")
         X = np.asarray(rows, dtype=np.float32)
         scaler = StandardScaler().fit(X)
-        scale = np.sqrt(X.shape[1]) * scaler.scale_
+        tells = scaler.scale_ > _ROUNDING * np.sqrt(np.mean(np.square(X)))
+        scale = np.sqrt(X.shape[1]) * np.where(tells, scaler.scale_, 1.0)
         self._mean, self._scale = scaler.mean_.astype(np.float32), scale.astype(np.float32)
         return self._keep((X - self._mean) / self._scale, formulas, ids, columns)
 

@@ -124,7 +124,10 @@ def test_return_errors_needs_ignore_errors(case: Case) -> None:
         case.make().featurize_many(case.rows(), return_errors=True)
 
 
-def test_progress_bar(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar(
+    case: Case, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssatom.progress._is_watched", lambda: True)
     case.make().featurize_many(case.rows(), pbar=False)
     assert capsys.readouterr().err == ""
     case.make().featurize_many(case.rows(), pbar={"desc": "crystals"})

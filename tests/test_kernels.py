@@ -496,9 +496,11 @@ def test_without_jit_torch_serves() -> None:
     assert run_python(code, NUMBA_DISABLE_JIT="1").split() == ["2.7726", "False"]
 
 
-def test_broken_numba_is_told_and_torch_serves() -> None:
+def test_broken_numba_is_told_and_torch_serves(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise ImportError('broken')")
     code = (
-        "import sys, warnings; sys.modules['numba'] = None; warnings.simplefilter('always')\n"
+        f"import sys, warnings; sys.path.insert(0, {str(tmp_path)!r}); "
+        "warnings.simplefilter('always')\n"
         "warnings.showwarning = lambda m, *_, **__: print('told', type(m).__name__)\n" + SMALL * 2
     )
     assert run_python(code).splitlines() == ["told RuntimeWarning", *2 * ["2.7726"]]

@@ -234,9 +234,10 @@ def test_features_of_sets(data, tmp_path):
     crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
     width = context.encoder.hidden_dim
     several = len(FeatureColumns(context.encoder, [0, 2], ("mean", "anion", "cation")))
-    assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width + 18)
+    units = len(FeatureColumns(context.encoder, [0, 1], ("mean",))) - 2 * width  # come once
+    assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width + units)
     assert context.features(crystals, FeatureSet("02", pooling=IONS)).shape == (40, several)
-    assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width + 18)
+    assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width + units)
     first = FeatureSet("0")
     both = context.features(crystals, JoinedFeatures((first, EF)))
     np.testing.assert_array_equal(both[:, :width], context.features(crystals, first))

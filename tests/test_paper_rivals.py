@@ -16,7 +16,6 @@ from ssatom.elements import PROPERTIES, property_table
 from studies.features import available, find, rival_features
 from studies.rivals import BOHR, MAX_SITES, RADII, SITE_RIVALS, STRUCTURE_RIVALS, WIDTH, features_of
 
-HAS_DSCRIBE = importlib.util.find_spec("dscribe") is not None
 NAMES = ["NaCl", "Mg", "TiO2", "SrTiO3"]
 MATRICES = ["SM", "ESM", "CM"]
 PERIODIC = [rival for rival in STRUCTURE_RIVALS if rival.label not in ("CM", "OFM")]
@@ -26,7 +25,7 @@ CESIUM_CHLORIDE = 1.7626747731  # that of CsCl, by the nearest distance
 
 def of(label: str, rows: list, level: str = "structure") -> np.ndarray:
     rival = find(STRUCTURE_RIVALS if level == "structure" else SITE_RIVALS, label)
-    if rival.needs and not HAS_DSCRIBE:
+    if rival.needs and importlib.util.find_spec(rival.needs) is None:
         pytest.skip(f"{rival.needs} is not installed")
     return np.array(features_of(rival, rows))
 
@@ -156,6 +155,10 @@ def test_rows_without_features_are_nan(crystals, tmp_path):
 
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("studies.features.find_spec", lambda name: None)
-    with pytest.warns(UserWarning, match=r"left out, .*: ESM, CM, SOAP; pip install dscribe"):
+    with pytest.warns(
+        UserWarning,
+        match=r"left out, .*: ESM, CM, SOAP, CHGNet, SevenNet-0; "
+        "pip install chgnet dscribe sevenn",
+    ):
         found = available(STRUCTURE_RIVALS, quick=True)
     assert [rival.label for rival in found] == ["SM", "Magpie", "EF+RD", "EF"]

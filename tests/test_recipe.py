@@ -25,14 +25,14 @@ from ssatom.tasks import GroupTask
 
 
 @pytest.mark.parametrize("name", list_weights())
-def test_recipe_of_a_shipped_set_makes_its_pretrainer(name: str) -> None:
+def test_recipe_of_a_shipped_set_makes_its_pretrainer(name: str, tmp_path: Path) -> None:
     weights = load_pretrained(name)
     recipe = tomllib.loads((weights.folder / "recipe.toml").read_text(encoding="utf-8"))
     pretrainer = MaskedPretrainer(**recipe)
     # A setting that is newer than the file has its default.
     assert recipe.items() <= pretrainer.to_dict().items()
     assert pretrainer.to_dict() == weights.card.recipe
-    plan = make_plan(pretrainer)
+    plan = make_plan(pretrainer.set_params(checkpoint_dir=tmp_path))
     assert plan.recipe == weights.card.recipe
     assert plan.encoder_config == weights.encoder.config
     assert plan.graph_config == weights.graph_config

@@ -141,7 +141,7 @@ def test_rounding_of_the_rough_search_hides_no_neighbour(
     queries = rows[:5] + steps * rows[5:10]
     found = index._nearest(queries, 3)
     assert found.loc[found["rank"] == 1, "id"].tolist() == [0, 1, 2, 3, 4]
-    exact = np.linalg.norm((queries - rows[:5]) / rows.std(axis=0), axis=1) / 402**0.5
+    exact = np.linalg.norm((queries - rows[:5]) / rows.std(axis=0), axis=1) / rows.shape[1] ** 0.5
     np.testing.assert_allclose(found.loc[found["rank"] == 1, "distance"], exact, rtol=0.02)
 
 

@@ -68,7 +68,7 @@ def site_embeddings(
     >>> from ssatom import load_example_crystals, site_embeddings
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> site_embeddings([salt], layers="01")[0].shape
-    (8, 274)
+    (8, 434)
     """
     encoder = resolve_weights(weights, random_state)
     columns = FeatureColumns(encoder, parse_layers(layers, encoder.n_layers))
@@ -132,7 +132,7 @@ def graph_embeddings(
     --------
     >>> from ssatom import graph_embeddings, load_example_crystals
     >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
-    (5, 402)
+    (5, 562)
     """
     encoder = resolve_weights(weights, random_state)
     poolings = parse_pooling(pooling)

@@ -28,7 +28,7 @@ class SiteStates:
     >>> weights = load_pretrained()
     >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
     >>> SiteStates(weights)(CrystalGraphConverter(weights.graph_config).convert([salt])).shape
-    (8, 786)
+    (8, 946)
     """
 
     def __init__(self, weights: PretrainedEncoder, device: str = "cpu") -> None:

@@ -67,7 +67,18 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def encoder_of(part: Any) -> PretrainedEncoder | None:
-    """Weights of an encoder that an estimator itself uses; None if it uses none."""
+    """Weights of an encoder that an estimator itself uses; None if it uses none.
+
+    Parameters
+    ----------
+    part : object
+        Of a model.
+
+    Returns
+    -------
+    PretrainedEncoder or None
+        The weights.
+    """
     if not type(part).__module__.startswith("ssatom.") or not hasattr(part, "weights"):
         return None
     if hasattr(part, "weights_"):

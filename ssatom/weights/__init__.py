@@ -1,11 +1,11 @@
 """Pretrained weights: where they are, what their card says, loading and saving."""
 
 from ssatom.weights.card import WeightsCard
+from ssatom.weights.checks import check_sizes
 from ssatom.weights.corpus import CorpusIndex
 from ssatom.weights.folder import (
     DEFAULT_WEIGHTS,
     PretrainedEncoder,
-    check_sizes,
     copy_weights,
     list_weights,
     load_pretrained,

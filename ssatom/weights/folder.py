@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import ssatom
-from ssatom.elements import MAX_ATOMIC_NUMBER, atomic_features, element_table_hash
+from ssatom.elements import atomic_features, element_table_hash
 from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.exceptions import WeightsError, unwrap
 from ssatom.files import filling
@@ -26,6 +26,7 @@ from ssatom.graph import GraphConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.structures import iter_arrays
 from ssatom.weights.card import FORMAT, WeightsCard, render_readme
+from ssatom.weights.checks import check_card, check_sizes
 from ssatom.weights.corpus import CorpusIndex
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: 
         tensors = load_file(folder / _TENSORS)
         config, graph_config = EncoderConfig(**card.encoder), GraphConfig(**card.graph)
         check_sizes(config, tensors)
-        _check_card(card, config, graph_config, tensors[_FEATURES])
+        check_card(card, config, graph_config, tensors[_FEATURES])
         features = tensors.pop(_FEATURES)
         with DrawFrom(0):  # first values, which are replaced
             encoder = CrystalGraphEncoder(config)
@@ -273,43 +274,6 @@ def copy_weights(folder: Path, to: Path) -> None:
     to.mkdir(parents=True)
     for name in (_CARD, *WeightsCard.read(folder / _CARD).files):
         shutil.copy2(folder / name, to / name)
-
-
-def check_sizes(config: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse, before memory is taken, sizes on a card that exceed those of the tensors.
-
-    Parameters
-    ----------
-    config : EncoderConfig or NEGNNConfig
-        Sizes on the card.
-    tensors : mapping of str to Tensor
-        What the file holds.
-
-    Raises
-    ------
-    ValueError
-        If a network of these sizes would be larger, or a tensor is not finite.
-    """
-    there = sum(tensor.numel() for tensor in tensors.values())
-    wide = config.node_dim + config.edge_dim + config.n_conv * config.hidden_dim
-    more = getattr(config, "directional_channels", 0), getattr(config, "n_hidden", 0)
-    if config.hidden_dim * wide > there or max(more) > there:
-        raise ValueError(f"the card tells of a larger network than {there:,} numbers make")
-    odd = [k for k, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()]
-    if odd:
-        raise ValueError(f"numbers of {odd[0]!r:.60} are not finite")
-
-
-def _check_card(card: WeightsCard, config: EncoderConfig, graph: GraphConfig, table: Any) -> None:
-    """Refuse a card whose parts do not fit together."""
-    if table.shape != (MAX_ATOMIC_NUMBER + 1, config.node_dim):
-        raise ValueError(f"the element features have the shape {tuple(table.shape)}")
-    if graph.edge_dim != config.edge_dim or (config.directional_channels and not graph.directions):
-        raise ValueError("the graphs are not those of the encoder")
-    n_columns = config.n_layers * config.hidden_dim + config.radial_units + config.n_units
-    for columns in card.near_constant.values():
-        if not all(type(one) is int and 0 <= one < n_columns for one in columns):
-            raise ValueError("near_constant names columns that there are not")
 
 
 @lru_cache(maxsize=8)

@@ -102,7 +102,11 @@ def _evaluate(context: Context, comparison: _Comparison) -> dict[str, dict]:
     for features in (*comparison.rivals, comparison.untrained, *comparison.ours):
         model = None if isinstance(features, Rival) else context.weighted_kernel_ridge()
         found[features.label] = context.evaluate(
-            features, comparison.sets, model=model, splits=comparison.splits
+            features,
+            comparison.sets,
+            model=model,
+            splits=comparison.splits,
+            keep_predictions=comparison.embedding.level == "site",  # as for the figures of moments
         )
     return found
 

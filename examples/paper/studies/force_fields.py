@@ -29,8 +29,9 @@ def chgnet(structure: Structure, site: int | None) -> np.ndarray:
     ----------
     .. [1] Deng et al., Nat. Mach. Intell. 5, 1031 (2023), 10.1038/s42256-023-00716-3
     """
+    model = _chgnet()
     try:
-        found = _chgnet().predict_structure(
+        found = model.predict_structure(
             structure, task="e", return_atom_feas=True, return_crystal_feas=True
         )
     except Exception as error:  # isolated atoms, elements that it does not know
