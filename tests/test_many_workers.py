@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import secrets
 import signal
 import subprocess
 import sys
@@ -238,32 +239,31 @@ def _dask(stack: contextlib.ExitStack) -> Cluster:
     return Cluster(["--dask", local.scheduler_address], context, workers)
 
 
+_HEAD = """
+import sys, ray
+options = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000}
+print(ray.init("local", **options).address_info["gcs_address"], flush=True)
+sys.stdin.read()
+"""
+
+
 def _ray(stack: contextlib.ExitStack) -> Cluster:
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
-    address = "127.0.0.1:6399"
-    command = ["start", "--head", "--block", "--port=6399", "--num-cpus=2"]
-    command += ["--node-ip-address=127.0.0.1", "--object-store-memory=80000000"]
-    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    patch = stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setenv("RAY_AUTH_MODE", "token")
+    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     head = subprocess.Popen(
-        [sys.executable, "-m", "ray.scripts.scripts", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "RAY_raylet_start_wait_time_s": "300"},
+        [sys.executable, "-c", _HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     stack.callback(head.wait)
-    stack.callback(head.terminate)
+    stack.callback(head.stdin.close)
+    address = head.stdout.readline().strip()
 
     @contextlib.contextmanager
     def context() -> Iterator[None]:
-        while True:
-            try:
-                ray.init(address=address, log_to_driver=False)
-                break
-            except (ConnectionError, RuntimeError):
-                assert head.poll() is None, "ray did not start"
-                time.sleep(2)
+        ray.init(address=address, log_to_driver=False)
         register_ray()
         with joblib.parallel_config("ray", n_jobs=2):
             yield
@@ -273,8 +273,6 @@ def _ray(stack: contextlib.ExitStack) -> Cluster:
         family = psutil.Process(head.pid).children(recursive=True)
         return [process for process in family if process.name().startswith("ray::Pool")]
 
-    with context():  # it is there
-        pass
     return Cluster(["--ray", address], context, workers)
 
 
@@ -417,7 +415,7 @@ def test_batches_of_ray(crystals: list[Structure]) -> None:
     def featurize(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {"i": batch["i"], "features": featurizer.transform(batch["structure"])}
 
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80_000_000)
+    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=80_000_000)
     try:
         data = ray.data.from_items(rows).repartition(4)
         found = data.map_batches(featurize, batch_size=15).to_pandas().sort_values("i")
