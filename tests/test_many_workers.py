@@ -248,17 +248,19 @@ sys.stdin.read()
 
 
 def _ray(stack: contextlib.ExitStack) -> Cluster:
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
-
+    # Ray reads these once, when it is imported.
     patch = stack.enter_context(pytest.MonkeyPatch.context())
     patch.setenv("RAY_AUTH_MODE", "token")
     patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
     head = subprocess.Popen(
         [sys.executable, "-c", _HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     stack.callback(head.wait)
     stack.callback(head.stdin.close)
+    stack.callback(head.stdout.close)
     address = head.stdout.readline().strip()
 
     @contextlib.contextmanager
