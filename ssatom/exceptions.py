@@ -108,6 +108,10 @@ class StructureFileError(StructureError, OSError):
     True
     """
 
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        """That of the system's errors, which dask and ray call by name to send an error."""
+        return OSError.__new__(cls, *args)
+
 
 class MissingFileError(StructureFileError, FileNotFoundError):
     """A path to a structure that leads nowhere.

@@ -23,7 +23,7 @@ _BLOCKS = ("0_equivariant_gate", "1_equivariant_gate", "2_equivariant_gate")
 
 
 def chgnet(structure: Structure, site: int | None) -> np.ndarray:
-    """CHGNet 0.3.0: 64 numbers of the crystal, or of a site [1]_.
+    """CHGNet 0.3.0: 64 numbers of a site, or their mean over sites [1]_.
 
     References
     ----------
@@ -32,11 +32,12 @@ def chgnet(structure: Structure, site: int | None) -> np.ndarray:
     model = _chgnet()
     try:
         found = model.predict_structure(
-            structure, task="e", return_atom_feas=True, return_crystal_feas=True
+            structure, task="e", return_atom_feas=True
         )
     except Exception as error:  # isolated atoms, elements that it does not know
         raise StructureError(f"CHGNet has no features: {error}") from None
-    return found["crystal_fea"] if site is None else found["atom_fea"][site]
+    sites = found["atom_fea"]
+    return sites.mean(axis=0) if site is None else sites[site]
 
 
 def sevennet(structure: Structure, site: int | None) -> np.ndarray:
