@@ -75,9 +75,11 @@ def on_workers(
         return
     calls, n_lost = iter(calls), 0
     waiting: list[tuple[Any, ...]] = []  # for a result
+    streams = get_active_backend()[0].supports_return_generator  # that of ray does not
+    return_as = "generator" if streams else "list"
     while True:
         try:
-            with Parallel(return_as="generator") as parallel:
+            with Parallel(return_as=return_as) as parallel:
                 while waiting := waiting or list(islice(calls, _AHEAD * workers)):
                     for result in parallel(delayed(_alone)(function, *call) for call in waiting[:]):
                         del waiting[0]

@@ -31,9 +31,7 @@ def chgnet(structure: Structure, site: int | None) -> np.ndarray:
     """
     model = _chgnet()
     try:
-        found = model.predict_structure(
-            structure, task="e", return_atom_feas=True
-        )
+        found = model.predict_structure(structure, task="e", return_atom_feas=True)
     except Exception as error:  # isolated atoms, elements that it does not know
         raise StructureError(f"CHGNet has no features: {error}") from None
     sites = found["atom_fea"]
