@@ -245,7 +245,7 @@ def _use_weights(target: Path, _: Seeds) -> None:
 
 
 def _use_model(target: Path, _: Seeds) -> None:
-    from ssatom.estimators import load_estimator
+    from ssatom import load_estimator
 
     predicted = load_estimator(target).predict(check_structures([SALT]))
     if predicted.dtype.kind == "f":

@@ -150,8 +150,7 @@ class Seeds:
     @cached_property
     def folders(self) -> dict[str, tuple[Path, str]]:
         """Folders by kind, with the names of their cards."""
-        from ssatom import CGCNNRegressor, NEGNNClassifier, SimilarCrystals
-        from ssatom.estimators import save_estimator
+        from ssatom import CGCNNRegressor, NEGNNClassifier, SimilarCrystals, save_estimator
 
         crystals = self.crystals * 6
         settings = {"hidden_dim": 4, "n_conv": 1, "max_epochs": 1, "random_state": 0}

@@ -511,7 +511,7 @@ def test_read_only_package_and_no_home(tmp_path: Path) -> None:
     """Where nothing can be kept, loops are compiled in memory, without an error."""
     site = tmp_path / "site"
     (site / "ssatom").mkdir(parents=True)
-    for name in ("__init__.py", "__init__.pyi", "exceptions.py"):
+    for name in ("__init__.py", "__init__.pyi", "exceptions.py", "dependencies.py"):
         shutil.copy(PACKAGE / name, site / "ssatom")
     shutil.copytree(
         PACKAGE / "kernels", site / "ssatom/kernels", ignore=shutil.ignore_patterns("__pycache__")

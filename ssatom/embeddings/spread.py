@@ -14,6 +14,9 @@ from ssatom.weights import PretrainedEncoder
 MAX_REACH = 30.0
 """Range of a column in units of the range of its middle 80 %, at most."""
 
+MAX_REACH_OF_MIN = 15.0
+"""The same of a minimum over sites, which is near zero in most crystals and jumps in the others."""
+
 _MIN_STRUCTURES = 100  # fewer tell constant columns alone
 _MAX_STRUCTURES = 5000  # judged, drawn at random; more tell nothing new
 _BATCH = 64
@@ -59,7 +62,10 @@ def near_constant_columns(
     pooled = np.concatenate([rows for _, rows in blocks])
     by_pooling |= {name: pooled[:, i] for i, name in enumerate(poolings)}
     many = len(graphs) >= _MIN_STRUCTURES
-    found = {name: _near_constant(rows, many) for name, rows in by_pooling.items()}
+    found = {
+        name: _near_constant(rows, many, MAX_REACH_OF_MIN if name == "min" else MAX_REACH)
+        for name, rows in by_pooling.items()
+    }
     return {name: columns for name, columns in found.items() if columns}
 
 
@@ -73,10 +79,10 @@ def _states(
         yield sites, pool(sites, part.numbers, part.site_counts, poolings)
 
 
-def _near_constant(rows: np.ndarray, many: bool) -> list[int]:
+def _near_constant(rows: np.ndarray, many: bool, most: float) -> list[int]:
     reach = rows.max(axis=0) - rows.min(axis=0)
     middle = reach
     if many:
         low, high = np.quantile(rows, [0.1, 0.9], axis=0)
         middle = high - low
-    return np.flatnonzero((reach == 0) | (reach > MAX_REACH * middle)).tolist()
+    return np.flatnonzero((reach == 0) | (reach > most * middle)).tolist()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import re
+from io import BytesIO
 from typing import Any
-from zipfile import ZIP_DEFLATED
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ssatom.exceptions import ParameterError, WeightsError
 
 # skops is imported in the functions, since it imports all of scikit-learn.
+
+_SCHEMA = "schema.json"
+_ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
+_ADDRESS_OF_FILE = re.compile(r"^\d+")
 
 _SPLITTERS = (
     "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut RepeatedKFold "
@@ -55,7 +61,24 @@ def dumped(model: Any) -> bytes:
         raise ParameterError(
             f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
         )
-    return data
+    return _repeatable(data)
+
+
+def _repeatable(data: bytes) -> bytes:
+    """The same file for the same model: no addresses of objects and no times in it."""
+    numbers: dict[str, str] = {}
+
+    def renamed(address: re.Match[str]) -> str:
+        return numbers.setdefault(address[0], str(len(numbers) + 1))
+
+    out = BytesIO()
+    with ZipFile(BytesIO(data)) as old, ZipFile(out, "w", ZIP_DEFLATED) as new:
+        schema = _ADDRESS.sub(renamed, old.read(_SCHEMA).decode())
+        files = {_ADDRESS_OF_FILE.sub(renamed, name): name for name in old.namelist()}
+        for name in sorted(files):
+            content = schema.encode() if name == _SCHEMA else old.read(files[name])
+            new.writestr(ZipInfo(name), content, ZIP_DEFLATED)
+    return out.getvalue()
 
 
 def _unknown_types(data: bytes) -> list[str]:
