@@ -14,11 +14,11 @@ _TEXT = """Mean absolute errors of kernel ridge regression on crystals (for mome
 back, ± the standard deviation over five random splits, or the five folds of matbench for phonons.
 Protocol and data are the same in every column but the second, which the paper prints. OFM is the
 orbital field matrix, Magpie are statistics of the composition, EF+RD element fractions with a
-radial distribution; none of them learns. CHGNet and SevenNet-0 are embeddings of force fields, which
-were trained on labels: the energies and forces of 1.6 million structures, these crystals' among them.
-ssatom learned no label: its columns are embeddings of ``{weights}`` and, for crystals, electrons of a
-tight-binding model, in a kernel with a weight for each block of columns. :doc:`generated/paper/best`
-says more, and has splits where no formula is on both sides.
+radial distribution; none of them learns. CHGNet and SevenNet-0 are embeddings of force fields,
+which were trained on labels: the energies and forces of 1.6 million structures, these crystals'
+among them. ssatom learned no label: its columns are embeddings of ``{weights}`` and, for crystals,
+electrons of a tight-binding model, in a kernel with a weight for each block of columns.
+:doc:`generated/paper/best` says more, and has splits where no formula is on both sides.
 """
 
 

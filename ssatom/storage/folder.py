@@ -249,6 +249,7 @@ def _bare(model: Any) -> Any:
     for part in parts_of(bare):
         if hasattr(part, "memory"):
             part.memory = None
+        vars(part).pop("seconds_", None)  # the same model gives the same file
         vars(part).update({name: _plain(value) for name, value in vars(part).items()})
     return bare
 

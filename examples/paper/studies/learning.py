@@ -53,7 +53,7 @@ class TrainedOnFew(RegressorMixin, BaseEstimator):
         self.model_ = clone(self.model)
         if "random_state" in self.model_.get_params():
             self.model_.set_params(random_state=self.random_state)
-        self.model_.fit(X[rows], y[rows])
+        self.model_.fit(X.iloc[rows] if hasattr(X, "iloc") else X[rows], y[rows])
         self.best_params_ = getattr(self.model_, "best_params_", {})
         return self
 
