@@ -20,9 +20,10 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,9 @@ JOBS: dict[str, tuple[list[str], str]] = {
         "results",
     ),
 }
-_OF_TIME = {"seconds", "seconds_", "seconds_of_splits", "card_sha256", "history.csv"}
+_OF_TIME = {
+    "seconds", "seconds_", "seconds_of_splits", "card_sha256", "history.csv", "model.skops"
+}  # fmt: skip
 
 
 def write_inputs(folder: Path) -> None:
@@ -145,7 +148,22 @@ def _content(file: Path) -> Any:
         return [line for line in text.splitlines() if "second" not in line and " s," not in line]
     if file.name == "history.csv":
         return pd.read_csv(file).drop(columns="seconds", errors="ignore").to_csv()
+    if file.suffix == ".skops":
+        with ZipFile(file) as model:
+            schema = json.loads(model.read("schema.json"))
+            of_time = {entry.get("file") for entry in _entries(schema, "seconds")}
+            return {n: model.read(n) for n in model.namelist() if n not in of_time}
     return file.read_bytes()
+
+
+def _entries(value: Any, name: str) -> Iterator[Any]:
+    """What stands under a name anywhere in nested dicts and lists."""
+    if isinstance(value, dict):
+        if name in value:
+            yield value[name]
+        value = list(value.values())
+    for one in value if isinstance(value, list) else []:
+        yield from _entries(one, name)
 
 
 def _timeless(value: Any) -> Any:

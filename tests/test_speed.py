@@ -97,7 +97,7 @@ def test_loops_over_torch(crystals: list[Structure], monkeypatch: pytest.MonkeyP
 def test_training_step_over_torch(
     crystals: list[Structure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = load_pretrained()
+    weights = load_pretrained("smooth-128x5-mp")
     batch = CrystalGraphConverter(weights.graph_config).convert(crystals[:40]).to_batch()
     states = SiteStates(weights)
     given = states.features[batch.numbers], batch.edge_index, states.basis(batch.distances)
