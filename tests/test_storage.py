@@ -74,7 +74,7 @@ def test_round_trip(fitted: dict, cls: type, structures: list, tmp_path: Path) -
     assert again.get_params() == model.get_params()
     assert again.target_names_ is None
     pd.testing.assert_frame_equal(again.history_, model.history_, check_exact=True)
-    for name in ("level_", "best_epochs_", "n_structures_", "precision_", "seconds_"):
+    for name in ("level_", "best_epochs_", "n_structures_", "precision_"):
         assert getattr(again, name) == getattr(model, name)
     assert_array_equal(clone(again).fit(structures, np.arange(24) % 2).n_structures_, 24)
     assert not any("pickle" in path.suffix for path in (tmp_path / "model").rglob("*"))

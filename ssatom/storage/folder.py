@@ -108,7 +108,8 @@ def save_estimator(
     Notes
     -----
     The file is one of skops [1]_, which rebuilds objects of known types alone. It belongs to the
-    version of scikit-learn that wrote it, which the card names; another one warns.
+    version of scikit-learn that wrote it, which the card names; another one warns. The same model
+    gives the same file: times of fitting, ``seconds_``, become NaN.
 
     References
     ----------
@@ -249,7 +250,10 @@ def _bare(model: Any) -> Any:
     for part in parts_of(bare):
         if hasattr(part, "memory"):
             part.memory = None
-        vars(part).pop("seconds_", None)  # the same model gives the same file
+        if "seconds_" in vars(part):  # the same model gives the same file
+            part.seconds_ = (
+                dict.fromkeys(part.seconds_, np.nan) if isinstance(part.seconds_, dict) else np.nan
+            )
         vars(part).update({name: _plain(value) for name, value in vars(part).items()})
     return bare
 
