@@ -14,7 +14,7 @@ from ssatom.weights import PretrainedEncoder
 MAX_REACH = 30.0
 """Range of a column in units of the range of its middle 80 %, at most."""
 
-MAX_REACH_OF_MIN = 8.0
+MAX_REACH_OF_MIN = 6.0
 """The same of a minimum over sites, which is near zero in most crystals and jumps in the others."""
 
 _MIN_STRUCTURES = 100  # fewer tell constant columns alone
