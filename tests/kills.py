@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -58,6 +59,7 @@ JOBS: dict[str, tuple[list[str], str]] = {
         "results",
     ),
 }
+_TIME = re.compile(r"second|\d s\b")
 _OF_TIME = {
     "seconds", "seconds_", "seconds_of_splits", "card_sha256", "history.csv", "model.skops"
 }  # fmt: skip
@@ -145,7 +147,7 @@ def _content(file: Path) -> Any:
         return _timeless(json.loads(file.read_text(encoding="utf-8")))
     if file.suffix == ".md":
         text = file.read_text(encoding="utf-8")
-        return [line for line in text.splitlines() if "second" not in line and " s," not in line]
+        return [line for line in text.splitlines() if not _TIME.search(line)]
     if file.name == "history.csv":
         return pd.read_csv(file).drop(columns="seconds", errors="ignore").to_csv()
     if file.suffix == ".skops":
