@@ -53,6 +53,7 @@ def _page(content: dict[str, Any]) -> str:
 
 def _lowest_bold(cells: list[str]) -> list[str]:
     """Cells, such as "0.19 ± 0.01 (GE012)", of which the lowest number is bold."""
+    cells = [cell.replace("*", "") for cell in cells]
     numbers = [float(cell.split()[0]) if cell != "–" else math.inf for cell in cells]
     return [f"**{c}**" if x == min(numbers) else c for c, x in zip(cells, numbers, strict=True)]
 
