@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from frozen import waves
 from pymatgen.core import Structure
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -42,17 +43,6 @@ def random_graph(
     edge_attr = torch.rand(n_edges, edge_dim, dtype=torch.float64, generator=generator)
     weight = torch.rand(n_edges, dtype=torch.float64, generator=generator)
     return torch.stack([source, target]), edge_attr, weight
-
-
-def waves(encoder: CrystalGraphEncoder) -> CrystalGraphEncoder:
-    """Fill all tensors with a formula, so that no random generator has a part in the numbers."""
-    with torch.no_grad():
-        for i, (name, tensor) in enumerate(encoder.state_dict().items()):
-            if tensor.is_floating_point():
-                wave = torch.sin(1.7 * torch.arange(tensor.numel(), dtype=torch.float64) + i)
-                scaled = 1 + 0.3 * wave if name.endswith("running_var") else 0.3 * wave
-                tensor.copy_(scaled.reshape(tensor.shape))
-    return encoder
 
 
 def batch_of(*structures: Structure) -> GraphBatch:

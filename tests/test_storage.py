@@ -441,6 +441,7 @@ def test_trusted_types_are_our_estimators() -> None:
 
 def test_skops_alone_reads_a_network_too(fitted: dict, cls: type, structures: list) -> None:
     again = skops.io.loads(skops.io.dumps(fitted[cls]), trusted=list(TRUSTED))
+    assert again.get_params() == fitted[cls].get_params()
     same(fitted[cls], again, structures)
 
 

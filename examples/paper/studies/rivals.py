@@ -198,6 +198,19 @@ def _soap(average: str) -> Any:
     )
 
 
+def _force_fields(level: str) -> list[Rival]:
+    """Embeddings that were trained on labels."""
+    of_labels = {
+        "CHGNet": (chgnet, "CHGNet 0.3.0, trained on energies, forces, stresses and moments"),
+        "SevenNet-0": (sevennet, "SevenNet-0, trained on energies, forces and stresses"),
+    }
+    packages = {"CHGNet": "chgnet", "SevenNet-0": "sevenn"}
+    return [
+        Rival(label, level, describe, text, slow=True, needs=packages[label])
+        for label, (describe, text) in of_labels.items()
+    ]
+
+
 STRUCTURE_RIVALS = (
     Rival(
         "OFM",
@@ -236,22 +249,7 @@ STRUCTURE_RIVALS = (
         "smooth overlap of atomic positions, averaged; one channel, species weighted by number",
         needs="dscribe",
     ),
-    Rival(
-        "CHGNet",
-        "structure",
-        chgnet,
-        "CHGNet 0.3.0, trained on energies, forces, stresses and moments",
-        slow=True,
-        needs="chgnet",
-    ),
-    Rival(
-        "SevenNet-0",
-        "structure",
-        sevennet,
-        "SevenNet-0, trained on energies, forces and stresses",
-        slow=True,
-        needs="sevenn",
-    ),
+    *_force_fields("structure"),
 )
 """Descriptors of whole crystals."""
 
@@ -271,21 +269,6 @@ SITE_RIVALS = (
         "smooth overlap of atomic positions around the site, species weighted by number",
         needs="dscribe",
     ),
-    Rival(
-        "CHGNet",
-        "site",
-        chgnet,
-        "CHGNet 0.3.0, trained on energies, forces, stresses and moments",
-        slow=True,
-        needs="chgnet",
-    ),
-    Rival(
-        "SevenNet-0",
-        "site",
-        sevennet,
-        "SevenNet-0, trained on energies, forces and stresses",
-        slow=True,
-        needs="sevenn",
-    ),
+    *_force_fields("site"),
 )
 """Descriptors of single sites."""
