@@ -30,14 +30,15 @@ assert len(featurized.columns) == len(table.columns) + len(featurizer.feature_la
 
 # %%
 # Most units of a network have no name. The coordination numbers have: number of neighbours within
-# 1.0, 1.2, … 4.4 Å, where those near the cutoff count less.
+# 1.0, 1.2, … 4.4 Å. Each counts with its weight in the messages, which falls smoothly to 0 at the
+# cutoff of 4.5 Å: a neighbour at 2.8 Å counts as 0.3.
 
 radial = featurized.filter(like="ssatom_radial").iloc[:, :18]
 radii = [1.0 + 0.2 * i for i in range(radial.shape[1])]
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, row in radial.iterrows():
     axes.plot(radii, row, "o-", markersize=4, label=f"{name} ({featurized.loc[name, 'family']})")
-axes.set(xlabel="radius (Å)", ylabel="neighbours within the radius")
+axes.set(xlabel="radius (Å)", ylabel="neighbours within the radius,\nless those near 4.5 Å")
 axes.legend(frameon=False)
 
 # %%

@@ -50,7 +50,8 @@ def plot_map(points: Any, values: Any, *, label: str = "") -> Figure:
     array = np.asarray(values)
     classes = names(array, "values", len(x))
     is_number = array.dtype.kind in "fiu"
-    figure, (axes,) = panels_of([""], size=(5.6, 5.2))
+    height = 5.2 if is_number else 7.4  # room for the names of classes
+    figure, (axes,) = panels_of([""], size=(5.6, height))
     axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     axes.spines[:].set_visible(False)
     dots: dict[str, Any] = {"s": 22, "linewidths": 0, "rasterized": len(x) > MANY}
