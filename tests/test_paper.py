@@ -24,7 +24,7 @@ from ssatom.weights import load_pretrained
 from studies import networks
 from studies.context import Context
 from studies.earlier import earlier_results
-from studies.features import EXTREMES, IONS, MIXED, FeatureSet, JoinedFeatures, find
+from studies.features import MIXED, FeatureSet, JoinedFeatures, find
 from studies.printed import KERNEL_RIDGE, NETWORKS, best_embedding
 from studies.registry import STUDIES
 from studies.report_files import is_complete, read_report, write_report
@@ -233,10 +233,10 @@ def test_features_of_sets(data, tmp_path):
     context = Context(data, tmp_path, progress_bar=False, n_jobs=1)
     crystals, sites = context.dataset("paper_formation"), context.dataset("paper_magmom")
     width = context.encoder.hidden_dim
-    several = len(FeatureColumns(context.encoder, [0, 2], ("mean", "anion", "cation")))
+    several = len(FeatureColumns(context.encoder, [0, 2], MIXED))
     units = len(FeatureColumns(context.encoder, [0, 1], ("mean",))) - 2 * width  # come once
     assert context.features(crystals, FeatureSet("02")).shape == (40, 2 * width + units)
-    assert context.features(crystals, FeatureSet("02", pooling=IONS)).shape == (40, several)
+    assert context.features(crystals, FeatureSet("02", pooling=MIXED)).shape == (40, several)
     assert context.features(sites, FeatureSet("5", "site")).shape == (len(sites), width + units)
     first = FeatureSet("0")
     both = context.features(crystals, JoinedFeatures((first, EF))).to_numpy()
@@ -250,11 +250,11 @@ def test_labels_are_those_of_the_paper():
     """And of result files that are there already."""
     assert FeatureSet("01", "site").label == "NE01"
     assert FeatureSet("012", weights="random").label == "random-GE012"
-    assert FeatureSet("012", pooling=IONS).label == "GE012-ions"
-    assert FeatureSet("012", pooling=EXTREMES, weights="random").label == "random-GE012-extremes"
+    assert FeatureSet("012", pooling=MIXED).label == "GE012-mixed"
+    assert FeatureSet("012", pooling=MIXED, weights="random").label == "random-GE012-mixed"
     assert JoinedFeatures((FeatureSet("0"), EF_RD)).label == "GE0 + EF+RD"
-    assert FeatureSet("0", pooling=IONS, weights="random").description == (
-        "mean, anion, cation; random weights"
+    assert FeatureSet("0", pooling=MIXED, weights="random").description == (
+        "mean, std, anion, cation; random weights"
     )
 
 

@@ -20,10 +20,8 @@ from studies.datasets import Dataset
 from studies.rivals import Rival, features_of
 
 MEAN = ("mean",)
-IONS = ("mean", "anion", "cation")
-EXTREMES = ("mean", "std", "min", "max")
 MIXED = ("mean", "std", "anion", "cation")
-POOLINGS = {MEAN: "", IONS: "-ions", EXTREMES: "-extremes", MIXED: "-mixed"}
+POOLINGS = {MEAN: "", MIXED: "-mixed"}
 """Poolings of crystals, with what their labels end in."""
 
 _CHUNK = 50  # rows that one process computes before they are kept on disk
