@@ -17,6 +17,7 @@ from ssatom.embeddings import graph_embeddings
 from ssatom.evaluation._checks import check_target, one_a_row
 from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import ParameterError
+from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
 
@@ -79,6 +80,12 @@ def _power(sizes: np.ndarray, difficulties: np.ndarray) -> float:
     offset = 0.01 * np.median(sizes) or sizes.max() or 1.0  # the logarithm of a hit is no outlier
     slope = (x @ np.log(sizes + offset) + _PRIOR) / (x @ x + _PRIOR)
     return float(np.clip(slope, 0, _STEEPEST))
+
+
+_shared_docs = SharedDocs("""
+X : list, tuple, Series, object array or generator
+    Structures.
+""")
 
 
 class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -152,13 +159,13 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.weights = weights
         self.random_state = random_state
 
+    @_shared_docs
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the estimator in each fold, for the errors, and to all rows, for predictions.
 
         Parameters
         ----------
-        X : list, tuple, Series, object array or generator
-            Structures.
+        {X}
         y : array-like of float, shape (n_rows,)
             Values.
 
@@ -192,13 +199,13 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         self.estimator_ = clone(self.estimator).fit(structures, y)
         return self
 
+    @_shared_docs
     def predict(self, X: Any) -> np.ndarray:
         """Predictions of the estimator fitted on all rows.
 
         Parameters
         ----------
-        X : list, tuple, Series, object array or generator
-            Structures.
+        {X}
 
         Returns
         -------
@@ -209,13 +216,13 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         structures = check_structures(X)
         return one_a_row(self.estimator_.predict(structures), len(structures))
 
+    @_shared_docs
     def predict_interval(self, X: Any) -> np.ndarray:
         """Lower and upper bounds, centred at the predictions.
 
         Parameters
         ----------
-        X : list, tuple, Series, object array or generator
-            Structures.
+        {X}
 
         Returns
         -------
@@ -240,13 +247,13 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         half = self.calibration_.half_widths(difficulties, coverage)
         return self.predict(structures)[:, None] + half * [-1, 1]
 
+    @_shared_docs
     def nearest_percentile(self, X: Any) -> np.ndarray:
         """Distance to the nearest training crystal, from 0 (a copy) to 100 (far).
 
         Parameters
         ----------
-        X : list, tuple, Series, object array or generator
-            Structures.
+        {X}
 
         Returns
         -------
