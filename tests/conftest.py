@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from ssatom.weights import CorpusIndex, save_pretrained
 # The tests compute on small tensors, for which threads wait longer than they compute, above all
 # on a busy machine. Tests about threads set their own number.
 torch.set_num_threads(1)
+
+# Processes that tests start import the checkout too, whatever is installed.
+_ROOT = str(Path(__file__).resolve().parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
 
 
 def _crystals() -> dict[str, Structure]:

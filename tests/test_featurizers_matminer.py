@@ -299,8 +299,7 @@ def test_pool_of_matminer_does_not_hang() -> None:
         features = both.featurize_many(rows, pbar=False)
         assert np.allclose(np.array(features)[:, :192], expected, 1e-4, 1e-4)
     """
-    tests = Path(__file__).parent
-    path = os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": path},

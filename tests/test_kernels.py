@@ -446,6 +446,7 @@ def run_python(code: str, **environment: str | None) -> str:
         text=True,
         env=variables,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -463,8 +464,10 @@ print(round(float(messages.sum()), 4))
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_fork_after_threads_were_used() -> None:
+    """Of ours: torch's own threads, which OpenMP keeps, do not live through a fork."""
     code = """
 import os, torch
+torch.set_num_threads(1)
 import ssatom.kernels._threads as threads
 threads.n_threads = lambda: 4
 from ssatom.kernels import Edges, gated_messages

@@ -48,8 +48,7 @@ if not _is_child():
 def test_two_processes_train_as_one_with_the_same_batches(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(_TRAIN)
-    root = str(Path(ssatom.__file__).parent.parent)
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     histories, states = [], []
     for n_devices, batch_size in ((1, 8), (2, 4)):
         folder = tmp_path / str(n_devices)
