@@ -24,7 +24,7 @@ from ssatom import (
 )
 from ssatom.corpora import count_structures
 from ssatom.weights import PretrainedEncoder, random_weights
-from studies.ablation_tables import COMPARED, REFERENCE, SETTINGS, Found, ablation_report
+from studies.ablation_tables import COMPARED, SETTINGS, Found, ablation_report
 from studies.context import Context
 from studies.recipes import RECIPES, TASK_RECIPES, Recipe
 from studies.report_files import read_json, read_report, write_json

@@ -259,7 +259,7 @@ class _UnitsHead(nn.Module):
     def __init__(self, hidden_dim: int, config: GraphConfig) -> None:
         super().__init__()
         self.basis = GaussianDistanceBasis(config)
-        table = torch.from_numpy(property_table()).float()
+        table = torch.tensor(property_table(), dtype=torch.float32)
         table[:, 1:] -= table[1:, 1:].mean(dim=0)
         distances = torch.arange(config.edge_dim) * config.basis_step
         offsets = (distances[:, None] - torch.tensor(_PLACES)) / _BREADTH
