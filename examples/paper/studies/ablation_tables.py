@@ -94,6 +94,8 @@ def _recipe_table(
     start = np.mean(_relative(runs[base], COMPARED, reference))
     rows = []
     for recipe in trial.recipes:
+        if recipe.name not in runs:  # of a report that is not of all recipes yet
+            continue
         found = runs[recipe.name]
         minutes = np.mean([one["seconds"] for one in found]) / 60
         gain = 100 * (1 - np.mean(_relative(found, COMPARED, reference)) / start)
