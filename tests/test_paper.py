@@ -29,7 +29,7 @@ from studies.features import MIXED, FeatureSet, JoinedFeatures, find
 from studies.printed import KERNEL_RIDGE, NETWORKS, best_embedding
 from studies.registry import STUDIES
 from studies.report_files import is_complete, read_report, write_report
-from studies.rivals import STRUCTURE_RIVALS, Rival
+from studies.rivals import STRUCTURE_RIVALS
 from studies.runner import reproduce, settings_of
 from studies.scores import as_numbers, cell, digits_for, error_table, mae_in
 from studies.study import Report, Table
@@ -282,7 +282,8 @@ def test_descriptors_come_from_an_earlier_report(data, tmp_path):
     dataset = context.dataset("paper_formation")
     computed = context.evaluate(EF, {target: dataset})
     earlier = tmp_path / "earlier"
-    report = Report(results={target: as_numbers({EF.label: computed[target]})}, tables=[], reading=[])
+    numbers = as_numbers({EF.label: computed[target]})
+    report = Report(results={target: numbers}, tables=[], reading=[])
     settings = {"quick": False, "weights": {"name": "", "sha256": ""}, "seconds_of_splits": 0,
                 "ssatom": "", "machine": ""}  # fmt: skip
     write_report(STUDIES["table4"], report, settings, earlier)
