@@ -118,7 +118,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list:
     return found
 
 
-SMALL = Recipe("small", "", {"hidden_dim": 8, "n_conv": 2})
+GRAPHS = {"neighbors": "smooth", "cutoff": 4.0}
+SMALL = Recipe("small", "", {**GRAPHS, "hidden_dim": 8, "n_conv": 2})
 TRIAL = ablation.Trial((SMALL,), 20, 1, None, (COMPARED,))
 
 

@@ -125,7 +125,7 @@ def test_units_are_those_of_the_true_crystal(masked: MaskedBatch) -> None:
     found = head.targets(VectorsTask().corrupt(masked, seeded()))
     assert found.shape == (len(masked.masked_sites), 75)
     torch.testing.assert_close(found, units[masked.masked_sites])
-    assert found.std(dim=0).min() > 0
+    assert found[:, :15].std(dim=0).min() > 0  # degree 0; symmetric sites have no degree 1
 
 
 @pytest.mark.slow
