@@ -170,26 +170,12 @@ def covalent_radii(numbers: object) -> np.ndarray:
 
 @cache
 def atomic_features() -> np.ndarray:
-    """The 92 categorical features of CGCNN for every element, as matminer ships them.
+    """The 92 categorical features of CGCNN by atomic number, shape (101, 92), from matminer.
 
-    Group, period, electronegativity, covalent radius, valence electrons, first ionisation
-    energy, electron affinity, block and atomic volume, each as one-hot bins [1]_.
-
-    Returns
-    -------
-    ndarray of float32, shape (101, 92), read-only
-        Row Z is the element with atomic number Z; row 0 is all zeros and stands for a masked
-        site. Some neighbours in the f block share a row (La and Ce, Sm and Gd, …).
-
-    References
-    ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-
-    Examples
-    --------
-    >>> from ssatom.elements import atomic_features
-    >>> atomic_features()[26].sum()  # nine properties, one bin each
-    np.float32(9.0)
+    Group, period, electronegativity, covalent radius, valence electrons, first ionisation energy,
+    electron affinity, block and atomic volume, each as one-hot bins (Xie & Grossman, Phys. Rev.
+    Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301). Row 0 is all zeros, for a masked
+    site. Some neighbours in the f block share a row (La and Ce, Sm and Gd, …).
     """
     source = files("matminer") / "utils" / "data_files" / "cgcnn_atom_feature.json"
     rows = json.loads(source.read_text())
@@ -224,28 +210,9 @@ def distinct_features() -> np.ndarray:
 
 @cache
 def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
-    """A column of ones, then elemental properties divided by their standard deviation.
+    """A column of ones, then properties of Magpie's table over their standard deviation.
 
-    Parameters
-    ----------
-    properties : tuple of str, default=("Electronegativity", "CovalentRadius", "NValence", "Row")
-        Names of columns of the Magpie table.
-
-    Returns
-    -------
-    ndarray, shape (101, 1 + n_properties)
-        By atomic number.
-
-    Raises
-    ------
-    ParameterError
-        If a property is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.elements import property_table
-    >>> property_table().shape
-    (101, 5)
+    By atomic number, shape (101, 1 + n_properties). Raises ParameterError if one is unknown.
     """
     from matminer.utils.data import MagpieData
     from pymatgen.core import Element

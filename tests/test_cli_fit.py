@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,13 @@ def test_kinds_of_classes(values: list[str], classes: list[Any], data: Path) -> 
     result = fit(data, "-t", "class", "--classify", "--model", "auto", "-o", "model")
     assert result.exit_code == 0, result.output
     assert load_estimator("model").classes_.tolist() == classes
+    report = json.loads(Path("model/report.json").read_text())
+    losses = {row["model"]: row["errors"]["class"] for row in report["choice"]["models"]}
+    assert losses.pop("negnn") is None  # not tried below 500 crystals
+    assert sorted(losses) == ["commonest class", "logistic"]
+    assert report["model"] == min(losses, key=losses.__getitem__)
+    for name, loss in losses.items():
+        assert re.search(rf"tried: {name} +log loss {loss:.4g};", result.stdout)
     assert predict("model", data, "-o", "x.parquet").exit_code == 0
     assert set(pd.read_parquet("x.parquet")["class"]) <= set(classes)
 
@@ -337,9 +345,9 @@ def test_bad_rows(case: str, data: Path) -> None:
             ["24 different usable crystals (0 rows were left out)"],
         ),
         (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
-        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'negnn', 'cgcnn'"]),
+        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'logistic', 'negnn', 'cgcnn'"]),
         (["-t", "volume", "--model", "cgcnn"], 2, ["--weights is not for", "no encoder"]),
-        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take negnn"]),
+        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take logistic"]),
         (["-t", "volume", "--members", 2, "--model", "kernel-ridge"], 2, ["for networks"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
         (["-t", "volume", "--device", "tpu"], 2, ["device='tpu'", "'auto', 'cpu'"]),

@@ -33,8 +33,8 @@ from ssatom import (
 )
 from ssatom.cli import app
 from ssatom.corpora import write_structures
+from ssatom.embeddings.nearest import FAR, Nearness
 from ssatom.evaluation.intervals import _half_widths
-from ssatom.evaluation.nearness import FAR, Nearness
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
+from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation.intervals import Calibration, enough
-from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import GraphWarning, StructureError, WeightsError
 from ssatom.files import check_name
 from ssatom.storage import CARD, FORMAT, encoder_of, parts_of

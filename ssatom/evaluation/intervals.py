@@ -14,8 +14,8 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
+from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation._checks import check_target, one_a_row
-from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import ParameterError
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
