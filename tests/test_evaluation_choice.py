@@ -11,7 +11,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from ssatom.evaluation.choice import Candidate, choose_model, n_folds_of
-from ssatom.evaluation.recommended import GROUPS, kernel_ridge_pipeline, logistic_search
+from ssatom.evaluation.recommended import (
+    GROUPS,
+    GROUPS_OF_CLASSES,
+    kernel_ridge_pipeline,
+    logistic_pipeline,
+)
 from ssatom.exceptions import ParameterError
 
 
@@ -150,11 +155,11 @@ def test_folds_of_one_class_refuse_no_model_that_can_do_without(rows: list) -> N
 
 
 @pytest.mark.parametrize("n_rare", [1, 8])
-def test_logistic_search(n_rare: int, structures: list) -> None:
+def test_logistic_pipeline(n_rare: int, structures: list) -> None:
     """It keeps copies together, and has probabilities even where a class is nearly missing."""
     y = np.arange(24) < n_rare
-    search = logistic_search(cv=4, layers="01", weights="random", electrons=False)
-    model = Candidate(search, "groups").fit(structures, y, [i // 2 for i in range(24)])
+    pipeline = logistic_pipeline(cv=4, layers="01", weights="random", electrons=False)
+    model = Candidate(pipeline, GROUPS_OF_CLASSES).fit(structures, y, [i // 2 for i in range(24)])
     assert [name for name, _ in model.steps][-1] == "logisticregression"
     np.testing.assert_allclose(model.predict_proba(structures).sum(axis=1), 1)
 

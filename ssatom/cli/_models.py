@@ -22,9 +22,10 @@ from ssatom.estimators._checks import check_parameters
 from ssatom.evaluation.choice import FEWEST, Candidate, Choice, choose_model, n_folds_of
 from ssatom.evaluation.recommended import (
     GROUPS,
+    GROUPS_OF_CLASSES,
     LAYERS,
     kernel_ridge_pipeline,
-    logistic_search,
+    logistic_pipeline,
 )
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
@@ -120,7 +121,7 @@ class Models:
         }
         if self.classify:
             cv = int(np.clip(_largest_class(y) * n_crystals // len(y), 2, 5))
-            return Candidate(logistic_search(cv=cv, **shared), "groups")
+            return Candidate(logistic_pipeline(cv=cv, **shared), GROUPS_OF_CLASSES)
         n_targets = (*y.shape, 1)[1]
         return Candidate(kernel_ridge_pipeline(n_targets, cv=min(10, n_crystals), **shared), GROUPS)
 

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from ssatom.exceptions import GraphWarning, TrainingWarning
 
@@ -34,7 +35,7 @@ def _rare_classes() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model of structures, or a search for one, not fitted.
+    """A model of structures, not fitted.
 
     `groups` names the parameter of its `fit` that keeps copies of a crystal together in folds of
     its own, if it has one; `skipped` is the reason why it is not tried, or "".
@@ -45,11 +46,16 @@ class Candidate:
     skipped: str = ""
 
     def fit(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Any:
-        """A clone fitted to some crystals, or what it found; copies have the same key."""
+        """A clone fitted to some crystals; copies have the same key.
+
+        A search at the end of a pipeline is replaced by what it found.
+        """
         more = {self.groups: _numbered(keys)} if self.groups else {}
         with _rare_classes():
             model = clone(self.model).fit(structures, y, **more)
-        return getattr(model, "best_estimator_", model)
+        if isinstance(model, Pipeline) and hasattr(model[-1], "best_estimator_"):
+            return make_pipeline(*(step for _, step in model.steps[:-1]), model[-1].best_estimator_)
+        return model
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from ssatom.featurizers import ElectronicFeaturizer, GraphEmbeddingFeaturizer
 LAYERS = "012"
 POOLING = ("mean", "anion", "cation")
 GROUPS = "transformedtargetregressor__groups"
-"""Parameter of `fit` that keeps groups of rows together in the folds of the kernel's search."""
+GROUPS_OF_CLASSES = "gridsearchcv__groups"
+"""Parameters of `fit` that keep groups of rows together in the folds of the inner searches."""
 
 
 def kernel_ridge_pipeline(
@@ -45,17 +46,17 @@ def kernel_ridge_pipeline(
     return pipeline.set_output(transform="pandas")  # names of columns tell blocks apart
 
 
-def logistic_search(*, cv: int = 5, random_state: int = 0, **of_features: Any) -> GridSearchCV:
+def logistic_pipeline(*, cv: int = 5, random_state: int = 0, **of_features: Any) -> Pipeline:
     """Logistic regression on the same features, whose penalty `cv` folds choose by log loss."""
-    features = crystal_features(random_state=random_state, **of_features)
-    pipeline = make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=1000))
-    return GridSearchCV(
-        pipeline,
-        {"logisticregression__C": np.logspace(-4, 0, 5).tolist()},
+    search = GridSearchCV(
+        LogisticRegression(max_iter=1000),
+        {"C": np.logspace(-4, 0, 5).tolist()},
         scoring=minus_log_loss,
         cv=StratifiedGroupKFold(cv, shuffle=True, random_state=random_state),
         error_score=0.0,  # of a fold with one class alone, the same for all penalties
     )
+    features = crystal_features(random_state=random_state, **of_features)
+    return make_pipeline(features, StandardScaler(), search)
 
 
 def crystal_features(

@@ -41,46 +41,16 @@ def _remove(path: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file or folder is what a process left that was killed while it wrote.
-
-    Parameters
-    ----------
-    path : Path
-        Only its name counts.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether the name is that of what a process left that was killed while it wrote."""
     return path.name.startswith(_PREFIX)
 
 
 @contextmanager
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
-    """Write a file that replaces `path` once it is complete.
+    """Write a file that replaces `path` once it is complete; the block gets where to write.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its folder must exist.
-    folder : Path, default=None
-        Where to write, on the same disk; None is the folder of the file.
-
-    Yields
-    ------
-    Path
-        Where to write. It is removed if anything fails, and `path` stays as it was.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from ssatom.files import replacing
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder, "a.txt")) as new:
-    ...         _ = new.write_text("complete")
-    ...     Path(folder, "a.txt").read_text()
-    'complete'
+    That is in `folder`, on the same disk, or beside the file. What was written is removed if
+    anything fails, and `path` stays as it was.
     """
     new = (path.parent if folder is None else folder) / new_name(path)
     try:

@@ -76,17 +76,7 @@ def _with_directions(found: Pairs, directions: bool) -> NeighborPairs:
 def find_neighbors(arrays: StructureArrays, config: GraphConfig) -> NeighborPairs:
     """Neighbours of every site out to the cutoff, or as far as the nearest ones reach.
 
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-    config : GraphConfig
-        Settings of the graphs.
-
-    Returns
-    -------
-    NeighborPairs
-        All neighbours of which `choose` may choose.
+    They are all of which `choose` may choose.
     """
     if config.neighbors == "smooth":
         return _search(arrays, config.cutoff, config.directions)
