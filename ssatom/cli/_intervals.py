@@ -157,7 +157,10 @@ def markdown(table: list[dict[str, Any]]) -> list[str]:
     """Lines of the report."""
     lines = ["", "## Error bars", ""]
     if not table:
-        return [*lines, "No intervals: the crystals held out are too few, or of classes."]
+        return [
+            *lines,
+            "No intervals: classes have none, and for numbers too few crystals were held out.",
+        ]
     lines += [
         f"`ssatom predict` gives intervals for {COVERAGE:.0%} of the values, by the errors on the "
         "crystals held out and the distance to the nearest crystals trained on. Here each crystal "

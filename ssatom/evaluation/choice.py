@@ -155,9 +155,9 @@ def choose_model(
             trials.append(Trial(name, skipped=f"cannot be fitted: {error}"))
             continue
         trials.append(Trial(name, np.array(errors), time.perf_counter() - started))
-    spread = 1.0 if classify else y.reshape(len(y), -1).std(axis=0)
+    spread: Any = 1.0 if classify else y.reshape(len(y), -1).std(axis=0)
     tried = [trial for trial in trials if trial.errors is not None]
-    best = min(tried, key=lambda trial: float((trial.errors / spread).mean()))  # type: ignore[operator]
+    best = min(tried, key=lambda trial: float((trial.errors / spread).mean()))
     return Choice(best.name, len(y), n_folds, len(folds), trials)
 
 
