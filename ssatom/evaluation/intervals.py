@@ -36,7 +36,7 @@ def _conformal() -> type:
 
 @contextmanager
 def _told_already() -> Iterator[None]:
-    """Without warnings of crystals, which the embeddings for distances gave with the user's rows."""
+    """Without warnings of crystals, which the embeddings for distances have given by row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
         yield
