@@ -154,11 +154,10 @@ def test_folds_of_one_class_refuse_no_model_that_can_do_without(rows: list) -> N
     assert choice.trials[0].skipped == "cannot be fitted: one class"
 
 
-@pytest.mark.parametrize("n_rare", [1, 8])
-def test_logistic_pipeline(n_rare: int, structures: list) -> None:
+def test_logistic_pipeline(structures: list) -> None:
     """It keeps copies together, and has probabilities even where a class is nearly missing."""
-    y = np.arange(24) < n_rare
-    pipeline = logistic_pipeline(cv=4, layers="01", weights="random", electrons=False)
+    y = np.arange(24) < 1
+    pipeline = logistic_pipeline(cv=3, layers="01", weights="random", electrons=False)
     model = Candidate(pipeline, GROUPS_OF_CLASSES).fit(structures, y, [i // 2 for i in range(24)])
     assert [name for name, _ in model.steps][-1] == "logisticregression"
     np.testing.assert_allclose(model.predict_proba(structures).sum(axis=1), 1)
