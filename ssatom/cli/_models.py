@@ -112,7 +112,7 @@ class Models:
 
     def on_features(self, y: np.ndarray, n_crystals: int) -> Candidate:
         """Kernel ridge, or logistic regression of classes, for so many different crystals."""
-        shared = {
+        shared: dict[str, Any] = {
             "layers": self.layers or LAYERS,
             "weights": self.weights,
             "electrons": self.electrons,
