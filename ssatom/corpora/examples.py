@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -100,8 +101,7 @@ def load_example_crystals() -> pd.DataFrame:
     import pandas as pd
 
     table = _read_table()
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, at any call
-    structures = [_build_structure(row) for row in table.to_dict("records")]
+    structures = [structure.copy() for structure in _structures()]
     return table.assign(structure=pd.Series(structures, dtype=object))[COLUMNS]
 
 
@@ -114,6 +114,13 @@ def _read_table() -> pd.DataFrame:
     for column in NUMERIC_COLUMNS:
         table[column] = pd.to_numeric(table[column])
     return table.astype({"spacegroup": int, "hall_number": int})
+
+
+@cache
+def _structures() -> list[Structure]:
+    """The structures in the order of the table; copies take a twentieth of the time."""
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, at any call
+    return [_build_structure(row) for row in _read_table().to_dict("records")]
 
 
 def _build_structure(row: dict) -> Structure:
@@ -143,8 +150,9 @@ def _parse_sites(text: str) -> list[tuple[str, np.ndarray]]:
 def _orbit(position: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """Return the distinct images of a position, fractional coordinates (n, 3) in [0, 1)."""
     images = rotations @ position + translations
-    difference = images[:, None] - images[None]
+    by_axis = images.T  # the longest axes last, along which NumPy is fast
+    difference = by_axis[:, :, None] - by_axis[:, None]
     difference -= np.round(difference)
-    same = np.abs(difference).max(axis=-1) < SAME_SITE_TOLERANCE
+    same = np.abs(difference).max(axis=0) < SAME_SITE_TOLERANCE
     first_of_its_kind = ~np.tril(same, k=-1).any(axis=1)
     return images[first_of_its_kind] % 1.0
