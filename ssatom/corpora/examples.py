@@ -150,9 +150,8 @@ def _parse_sites(text: str) -> list[tuple[str, np.ndarray]]:
 def _orbit(position: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """Return the distinct images of a position, fractional coordinates (n, 3) in [0, 1)."""
     images = rotations @ position + translations
-    by_axis = images.T  # the longest axes last, along which NumPy is fast
-    difference = by_axis[:, :, None] - by_axis[:, None]
+    difference = images[:, None] - images[None]
     difference -= np.round(difference)
-    same = np.abs(difference).max(axis=0) < SAME_SITE_TOLERANCE
+    same = np.abs(difference).max(axis=-1) < SAME_SITE_TOLERANCE
     first_of_its_kind = ~np.tril(same, k=-1).any(axis=1)
     return images[first_of_its_kind] % 1.0
