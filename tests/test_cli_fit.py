@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -200,11 +201,37 @@ def test_classes(data: Path, drawn: None) -> None:
 def test_kinds_of_classes(values: list[str], classes: list[Any], data: Path) -> None:
     lines = [f"cifs/{i}.cif,{values[i % 2]}" for i in range(N)]
     data.write_text("\n".join(["path,class", *lines]))
-    result = fit(data, "-t", "class", "--classify", "--model", "auto", "-o", "model")
+    result = fit(data, "-t", "class", "--classify", "--model", "logistic", "-o", "model")
     assert result.exit_code == 0, result.output
     assert load_estimator("model").classes_.tolist() == classes
     assert predict("model", data, "-o", "x.parquet").exit_code == 0
     assert set(pd.read_parquet("x.parquet")["class"]) <= set(classes)
+
+
+def test_models_of_classes_are_chosen_by_cross_validation(data: Path) -> None:
+    options = ["--classify", "--model", "auto", "--no-electrons", "-o", "model"]
+    result = fit(data, "-t", "kind", *options)
+    assert result.exit_code == 0, result.output
+    report = json.loads(Path("model/report.json").read_text())
+    losses = {row["model"]: row["errors"]["kind"] for row in report["choice"]["models"]}
+    assert losses.pop("negnn") is None  # not tried below 500 crystals
+    assert sorted(losses) == ["commonest class", "logistic"]
+    assert report["model"] == min(losses, key=losses.__getitem__)
+    for name, loss in losses.items():
+        assert re.search(rf"tried: {name} +log loss {loss:.4g};", result.stdout)
+
+
+@pytest.mark.slow
+def test_networks_are_tried_for_classes_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssatom.cli._models.NETWORK_FROM", 10)
+    monkeypatch.setattr("ssatom.cli._models.LOGISTIC_UP_TO", 10)
+    result = fit(data, "-t", "kind", "--classify", "--model", "auto", "-o", "model")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(Path("model/report.json").read_text())["choice"]["models"]
+    assert {row["model"]: row["errors"]["kind"] is None for row in rows} == {
+        "logistic": True, "negnn": False, "commonest class": False
+    }  # fmt: skip
+    assert "not tried above 10 crystals" in result.stdout
 
 
 def test_cgcnn_and_other_collections(data: Path, rows: pd.DataFrame) -> None:
@@ -373,9 +400,9 @@ def test_bad_rows_are_left_out(data: Path) -> None:
             ["24 different usable crystals (0 rows were left out)"],
         ),
         (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
-        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'negnn', 'cgcnn'"]),
+        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'logistic', 'negnn', 'cgcnn'"]),
         (["-t", "volume", "--model", "cgcnn"], 2, ["--weights is not for", "no encoder"]),
-        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take negnn"]),
+        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take logistic"]),
         (["-t", "volume", "--members", 2, "--model", "kernel-ridge"], 2, ["for networks"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
         (["-t", "volume", "--device", "tpu"], 2, ["device='tpu'", "'auto', 'cpu'"]),
