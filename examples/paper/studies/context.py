@@ -55,7 +55,7 @@ class Context:
     progress_bar : bool
         Show progress.
     earlier : Path or None
-        Folder of earlier reports, from which results of rivals are taken.
+        Folder of earlier reports, from which results without the weights are taken.
     """
 
     data: Path
@@ -121,7 +121,8 @@ class Context:
 
     def common(self, dataset: Dataset, rivals: Sequence[Rival]) -> Dataset:
         """The rows for which all of these descriptors exist, so that all see the same rows."""
-        computed = [r for r in rivals if not self._found_earlier(r, {dataset.target: dataset})]
+        targets, model = {dataset.target: dataset}, self.kernel_ridge()
+        computed = [r for r in rivals if not self._found_earlier(r.label, targets, model)]
         features = {rival: self.features(dataset, rival) for rival in computed}
         good = np.all([np.isfinite(X).all(axis=1) for X in features.values()], axis=0)
         if good.all():
@@ -201,14 +202,14 @@ class Context:
         dict of EvaluationResult
             By target.
         """
-        if isinstance(features, Rival) and model is None:
-            known = self._found_earlier(features, targets)
-            if known is not None:
-                return known
         dataset = next(iter(targets.values()))
         label = features if isinstance(features, str) else features.label
-        X = dataset.rows if isinstance(features, str) else self.features(dataset, features)
         model = self.kernel_ridge() if model is None else model
+        if isinstance(features, Rival) or (features == STRUCTURES and not _is_embedded(model)):
+            known = self._found_earlier(model_name or label, targets, model)
+            if known is not None:
+                return known
+        X = dataset.rows if isinstance(features, str) else self.features(dataset, features)
         stem = label if model_name is None else f"{model_name}-{label}"
         # Results of other features or models of the same name stay beside it.
         file = f"{stem}-{self._digest(X, dataset, model)}.json"
@@ -243,21 +244,19 @@ class Context:
         return {"search": "coarse-to-fine", **coarse}
 
     def _found_earlier(
-        self, rival: Rival, targets: Mapping[str, Dataset]
+        self, label: str, targets: Mapping[str, Dataset], model: BaseEstimator
     ) -> dict[str, EvaluationResult] | None:
-        """Results of a rival on the same labels, from an earlier report."""
+        """Results of a rival or a network on the same labels, from an earlier report."""
         if self.earlier is None:
             return None
-        return earlier_results(self.earlier, rival, targets, self.kernel_ridge())
+        return earlier_results(self.earlier, label, targets, model)
 
     def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
         """What distinguishes evaluations of one name: features or structures, and the model."""
         params = repr(sorted(model.get_params().items()))
         content = X.to_numpy() if isinstance(X, pd.DataFrame) else X
         if not isinstance(content, np.ndarray):
-            # Networks without embeddings are the same whatever the weights of this run.
-            embedded = any(name.split("__")[-1] == "weights" for name in model.get_params())
-            sha256 = self.encoder.sha256 if embedded else ""
+            sha256 = self.encoder.sha256 if _is_embedded(model) else ""
             content = np.array([sha256, *dataset.ids])
         return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
 
@@ -270,6 +269,11 @@ class Context:
             return None
         random = features.weights == "random"
         return random_weights(0, like=self.encoder) if random else self.encoder
+
+
+def _is_embedded(model: BaseEstimator) -> bool:
+    """Whether a model has weights; networks without are the same whatever the weights of a run."""
+    return any(name.split("__")[-1] == "weights" for name in model.get_params())
 
 
 def _key(dataset: Dataset, features: Features) -> tuple[str, int, Features]:

@@ -1,4 +1,4 @@
-"""Results of rivals taken from earlier reports: they do not depend on the weights."""
+"""Results that do not depend on the weights, taken from earlier reports."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from sklearn.base import BaseEstimator
 from ssatom.evaluation import EvaluationResult, SplitScores
 from studies.datasets import Dataset
 from studies.report_files import read_report
-from studies.rivals import Rival
 
 
 def earlier_results(
-    folder: Path, rival: Rival, targets: Mapping[str, Dataset], model: BaseEstimator
+    folder: Path, label: str, targets: Mapping[str, Dataset], model: BaseEstimator
 ) -> dict[str, EvaluationResult] | None:
-    """A rival's results on all of these labels, if one report has them.
+    """Results on all of these labels, if one report has them.
 
     Parameters
     ----------
     folder : Path
         Of the reports.
-    rival : Rival
-        Found by its label; its features are not computed, so they cannot be compared.
+    label : str
+        Of the features or the network; features are not computed, so they cannot be compared.
     targets : mapping of str to Dataset
         Labels; file, number of rows and rows left out must be those of the report.
     model : estimator
@@ -40,7 +39,7 @@ def earlier_results(
         report = read_report(path)
         if report is None or report["settings"].get("quick"):
             continue
-        entries = {t: report["results"].get(t, {}).get(rival.label) for t in targets}
+        entries = {t: report["results"].get(t, {}).get(label) for t in targets}
         if all(_is_same(entries[t], targets[t], model) for t in targets):
             return {target: _result(entry) for target, entry in entries.items()}
     return None
@@ -56,8 +55,15 @@ def _is_same(entry: Any, dataset: Dataset, model: BaseEstimator) -> bool:
         settings["data"]["sha256"] == dataset.sha256
         and settings["data"]["target"] == dataset.target
         and settings["model"] == type(model).__name__
-        and all(np.array_equal(np.asarray(params[name]), value) for name, value in named.items())
+        and all(_is_equal(params[name], value) for name, value in named.items())
     )
+
+
+def _is_equal(parameter: Any, named: Any) -> bool:
+    """Whether a report names this parameter; of an estimator it has the representation."""
+    if isinstance(parameter, BaseEstimator):
+        parameter = repr(parameter)
+    return np.array_equal(np.asarray(parameter), named)
 
 
 def _result(entry: Mapping[str, Any]) -> EvaluationResult:
