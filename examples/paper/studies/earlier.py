@@ -47,7 +47,7 @@ def earlier_results(
 
 def _is_same(entry: Any, dataset: Dataset, model: BaseEstimator) -> bool:
     """Whether an entry of a report is of this file, of these rows and of this model."""
-    if not isinstance(entry, dict) or "settings" not in entry:
+    if not isinstance(entry, dict) or "model_params" not in entry.get("settings", {}):
         return False
     settings, params = entry["settings"], model.get_params()
     named = settings["model_params"]
