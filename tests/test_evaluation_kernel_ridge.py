@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import eigh
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.kernel_ridge import KernelRidge
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from ssatom.evaluation import KernelRidgeCV
+from ssatom.evaluation import KernelRidgeCV, kernel_algebra
 from ssatom.evaluation.kernel_algebra import KERNELS, grid_line, pairwise_distances
 from ssatom.evaluation.kernel_blocks import CrossValidation, blocks_of_names
 from ssatom.evaluation.kernel_ridge import DECADES
@@ -149,6 +150,23 @@ def test_indefinite_kernels_are_decomposed(data):
     distances = pairwise_distances(np.vstack([X, X]), "sqeuclidean")
     errors, _ = grid_line(distances, "rbf", 1e-10, np.tile(y, 2)[:, None], [np.arange(9)], [1e-18])
     assert np.isfinite(errors).all()
+
+
+def test_a_failing_divide_and_conquer_is_made_good(data, monkeypatch):
+    X, y = data
+    arguments = (pairwise_distances(X, "sqeuclidean"), "rbf", 0.1, y[:, None],
+                 [np.arange(20), np.arange(20, len(X))], DECADES)  # fmt: skip
+    expected = grid_line(*arguments)
+
+    def fail(matrix, driver, **settings):
+        if driver == "evd":
+            matrix[...] = np.nan
+            raise np.linalg.LinAlgError
+        return eigh(matrix, driver=driver, **settings)
+
+    monkeypatch.setattr(kernel_algebra, "eigh", fail)
+    for found, wanted in zip(grid_line(*arguments), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("search", ["full", "coarse-to-fine"])

@@ -51,7 +51,7 @@ def main(
     n_jobs: Annotated[int, typer.Option(help="Processes; -1 is one for each core.")] = -1,
     earlier: Annotated[
         Path | None,
-        typer.Option(help="Folder of earlier reports that the slowest descriptors come from."),
+        typer.Option(help="Folder of earlier reports that results of descriptors come from."),
     ] = None,
 ) -> None:
     """Compute tables and figures of the paper: numbers, tables and figures, each in a file."""

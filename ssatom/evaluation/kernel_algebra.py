@@ -95,7 +95,11 @@ def grid_line(
             return _by_inverses(kernel, Y, folds, alphas)
         except LinAlgError:  # rounding made a kernel with a small α indefinite
             pass
-    return _by_decomposition(kernel, Y, folds, alphas)
+    try:
+        return _by_decomposition(kernel, Y, folds, alphas, "evd")
+    except LinAlgError:  # divide and conquer rarely fails where the slower QR iteration does not
+        kernel = KERNELS[name].of(gamma * distances)
+        return _by_decomposition(kernel, Y, folds, alphas, "ev")
 
 
 def solve_and_invert(
@@ -127,10 +131,14 @@ def _by_inverses(
 
 
 def _by_decomposition(
-    kernel: np.ndarray, Y: np.ndarray, folds: list[np.ndarray], alphas: Sequence[float]
+    kernel: np.ndarray,
+    Y: np.ndarray,
+    folds: list[np.ndarray],
+    alphas: Sequence[float],
+    driver: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Errors and coefficients, from one eigendecomposition for all α; the kernel is overwritten."""
-    values, vectors = eigh(kernel.T, overwrite_a=True, check_finite=False, driver="evd")
+    values, vectors = eigh(kernel.T, overwrite_a=True, check_finite=False, driver=driver)
     inverse = 1.0 / (np.maximum(values, 0.0)[:, None] + np.asarray(alphas))
     projected = vectors.T @ Y
     coefficients = np.array([vectors @ (inverse * column[:, None]) for column in projected.T])

@@ -55,7 +55,7 @@ class Context:
     progress_bar : bool
         Show progress.
     earlier : Path or None
-        Folder of earlier reports, from which results of slow rivals are taken.
+        Folder of earlier reports, from which results of rivals are taken.
     """
 
     data: Path
@@ -245,8 +245,8 @@ class Context:
     def _found_earlier(
         self, rival: Rival, targets: Mapping[str, Dataset]
     ) -> dict[str, EvaluationResult] | None:
-        """Results of a slow rival on the same labels, from an earlier report."""
-        if self.earlier is None or not rival.slow:
+        """Results of a rival on the same labels, from an earlier report."""
+        if self.earlier is None:
             return None
         return earlier_results(self.earlier, rival, targets, self.kernel_ridge())
 

@@ -1,4 +1,4 @@
-"""Results of slow rivals taken from earlier reports, so that new weights need not wait for them."""
+"""Results of rivals taken from earlier reports: they do not depend on the weights."""
 
 from __future__ import annotations
 

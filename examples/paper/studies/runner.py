@@ -59,8 +59,8 @@ def reproduce(
     progress_bar : bool, default=True
         Show progress.
     earlier : path, default=None
-        Folder of earlier reports. Results of descriptors that take hours and do not depend on the
-        weights are taken from there, if they are of the same data and the same model.
+        Folder of earlier reports. Results of descriptors, which do not depend on the weights, are
+        taken from there, if they are of the same data and the same model.
 
     Returns
     -------
