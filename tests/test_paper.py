@@ -20,6 +20,8 @@ from ssatom import MaskedPretrainer, load_example_crystals
 from ssatom.embeddings import FeatureColumns
 from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.files import claimed
+from ssatom.files.atomic import new_name
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
 from studies import networks
@@ -145,6 +147,25 @@ def test_command(arguments, code, words, tmp_path, monkeypatch):
     assert done.exit_code == code
     assert words in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_one_run_holds_an_output(data, tmp_path):
+    """And removes what killed ones left."""
+    output = tmp_path / "results"
+    command = ["fig4", "--data", str(data), "-o", str(output)]
+    with claimed(output):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 1
+        assert done.stderr.count("\n") == 1
+        assert "another run is at work on" in done.stderr
+        assert not output.exists()
+    (output / "cache").mkdir(parents=True)
+    (output / "cache" / new_name(output / "features.npy")).write_text("half")
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        *("results", "cache", "fig4.json", "fig4.md", "fig4.png", "fig4.svg")
+    }
 
 
 @pytest.mark.data

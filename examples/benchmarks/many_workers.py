@@ -28,12 +28,13 @@ from ssatom.corpora import read_structures
 _PROGRAM = "from ssatom.cli import main; main()"
 
 
-def lines(source: Path | None, n_rows: int) -> Iterator[bytes]:
-    """Rows of JSON: the crystals of a file, or the examples, again and again."""
+def lines(source: Path | None, max_sites: int, n_rows: int) -> Iterator[bytes]:
+    """Rows of JSON: the small crystals of a file, or of the examples, again and again."""
     if source is None:
         structures = list(load_example_crystals()["structure"])
     else:
         structures = [record.structure for record in read_structures(source)]
+    structures = [structure for structure in structures if len(structure) <= max_sites]
     for i in range(n_rows):
         structure = structures[i % len(structures)]
         row = {
@@ -66,15 +67,17 @@ def main(
     rows: Annotated[int, typer.Option(help="Crystals in the long file.")] = 10_000,
     n_jobs: Annotated[str, typer.Option(help="Numbers of processes, with commas.")] = "1,2",
     data: Annotated[Path | None, typer.Option(help="Small file; the examples without.")] = None,
+    max_sites: Annotated[int, typer.Option(help="Leave out larger crystals.")] = 10_000,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON to write.")] = None,
 ) -> None:
     """Measure, and print a table."""
-    found: dict[str, Any] = {"rows": rows, "data": str(data or "example crystals"), "runs": []}
+    source = str(data or "example crystals")
+    found: dict[str, Any] = {"rows": rows, "data": source, "max_sites": max_sites, "runs": []}
     with tempfile.TemporaryDirectory() as folder:
         long, short = Path(folder, "long.jsonl"), Path(folder, "short.jsonl")
         for path, n_rows in ((long, rows), (short, rows // 10)):
             with path.open("wb") as file:
-                file.writelines(lines(data, n_rows))
+                file.writelines(lines(data, max_sites, n_rows))
         started = time.process_time()
         n_read = sum(1 for _ in read_structures(short))
         found["read_ms_per_row"] = (time.process_time() - started) / n_read * 1000
