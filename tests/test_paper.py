@@ -204,6 +204,7 @@ def test_descriptors_are_computed_in_several_processes(data, tmp_path):
 def test_damaged_reports_are_made_anew(damage, data, tmp_path):
     file = run("fig4", data, tmp_path)
     whole = file.read_text(encoding="utf-8")
+    figures = [file.with_suffix(".png").read_bytes(), file.with_suffix(".svg").read_bytes()]
     if damage == "half":
         file.write_text(whole[: len(whole) // 2], encoding="utf-8")
     elif damage == "figure":
@@ -217,7 +218,7 @@ def test_damaged_reports_are_made_anew(damage, data, tmp_path):
     assert [a for a in again.splitlines() if seconds not in a] == [
         a for a in whole.splitlines() if seconds not in a
     ]
-    assert file.with_suffix(".svg").exists()
+    assert figures == [file.with_suffix(".png").read_bytes(), file.with_suffix(".svg").read_bytes()]
 
 
 def test_an_interrupted_study_goes_on_where_it_stopped(data, tmp_path, monkeypatch):

@@ -93,10 +93,13 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 def _write_figure(figure: Figure, study: Study, part: str, folder: Path) -> str:
+    from matplotlib import rc_context
+
     stem = study.name if not part else f"{study.name}-{part}"
     for kind in ("png", "svg"):
         metadata = {"Date": None} if kind == "svg" else None
-        with replacing(folder / f"{stem}.{kind}") as new:
+        # The same figure is the same file: ids of an SVG are hashes of what they name and a salt.
+        with replacing(folder / f"{stem}.{kind}") as new, rc_context({"svg.hashsalt": stem}):
             figure.savefig(new, format=kind, dpi=150, metadata=metadata)
     return stem
 
