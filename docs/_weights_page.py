@@ -17,9 +17,8 @@ files are held against the hashes on the card whenever they are loaded. No prope
 the training of any of them.
 
 ``directional-128x5-mp`` is the default: 128 numbers a layer for layers 0 to 5, 18 coordination
-numbers, and 160 directional units that tell angles. ``smooth-128x5-mp``, of the tables that it is
-named under, has no directional units. ``smooth-64x3-mp`` gives 64 numbers for layers 0 to 3 and 18
-coordination numbers in about half the time, and
+numbers, and 160 directional units that tell angles. ``directional-64x3-mp`` gives 64 numbers for
+layers 0 to 3, 18 coordination numbers and 80 directional units in about half the time, and
 ``cgcnn-64x5-mp``, the paper's recipe, 64 numbers for layers 0 to 5.
 :doc:`paper/ablation` says what each part of a recipe brings, and :doc:`paper/best` how the default
 compares with descriptors that learn nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import warnings
@@ -73,3 +74,9 @@ def _package(frame: FrameType) -> str:
     if name == "__main__" and spec is not None:  # a module that was run, such as joblib's worker
         name = spec.name
     return name.partition(".")[0]
+
+
+def quiet_spglib() -> None:
+    """Keep spglib from warning about its own interface, and from printing where it fails."""
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # read whenever it would print

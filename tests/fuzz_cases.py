@@ -277,7 +277,7 @@ SHARES = {"file": 12, "crystals": 3, "parameters": 1, "folder": 4}  # of twenty 
 
 def _features(rows: list[Any]) -> str:
     """ "features" if any row has some, "refused" if all have errors; none may be otherwise."""
-    weights = resolve_weights("smooth-64x3-mp")
+    weights = resolve_weights("directional-64x3-mp")
     n_good = 0
     for row in embed(rows, weights, pooling=("mean", "std")):
         if not isinstance(row, StructureError):

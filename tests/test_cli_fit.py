@@ -237,7 +237,7 @@ def test_no_row_of_use(data: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [([*NEGNN, "--weights", "smooth-128x5-mp"], True), (["--model", "cgcnn"], False)],
+    [([*NEGNN, "--weights", "directional-64x3-mp"], True), (["--model", "cgcnn"], False)],
 )
 def test_sites_that_the_encoder_sees_alone_are_told(
     data: Path, options: list[str], told: bool
@@ -257,7 +257,7 @@ def test_sites_that_the_encoder_sees_alone_are_told(
     ("options", "searches"),
     [
         (RANDOM, 1),
-        ([*NEGNN, "--weights", "smooth-64x3-mp"], 2),  # once for each of the two kinds of graphs
+        ([*NEGNN, "--weights", "directional-64x3-mp"], 2),  # two kinds of graphs
         (["--model", "cgcnn"], 2),  # error bars look at embeddings
         (["--model", "kernel-ridge", "--no-electrons"], 1),
     ],

@@ -29,7 +29,7 @@ from ssatom.repeatable import DrawFrom
 from ssatom.weights import load_pretrained, random_weights
 
 REFERENCE = Path(__file__).parent / "data" / "reference_states.json"
-SHIPPED = ["directional-128x5-mp", "smooth-64x3-mp", "smooth-128x5-mp", "cgcnn-64x5-mp"]
+SHIPPED = ["directional-128x5-mp", "directional-64x3-mp", "cgcnn-64x5-mp"]
 FROZEN = ["NaCl", "CsCl", "Mg", "TiO2", "water", "argon"]
 
 

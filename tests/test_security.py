@@ -267,7 +267,7 @@ def test_csv_runs_nothing_and_parquet_keeps_the_names(tmp_path: Path) -> None:
     rows[-1]["numbers"] = [11]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for name in ("a.csv", "a.parquet"):
-        command = ["featurize", str(tmp_path / "a.jsonl"), "--weights", "smooth-64x3-mp"]
+        command = ["featurize", str(tmp_path / "a.jsonl"), "--weights", "directional-64x3-mp"]
         done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / name)])
         assert done.exit_code == 3, done.output
         assert ("4 texts begin with =, +, - or @" in done.output) == (name == "a.csv")

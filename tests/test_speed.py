@@ -97,13 +97,14 @@ def test_loops_over_torch(crystals: list[Structure], monkeypatch: pytest.MonkeyP
 def test_training_step_over_torch(
     crystals: list[Structure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = load_pretrained("smooth-128x5-mp")
+    weights = load_pretrained("directional-64x3-mp")
     batch = CrystalGraphConverter(weights.graph_config).convert(crystals[:40]).to_batch()
     states = SiteStates(weights)
     given = states.features[batch.numbers], batch.edge_index, states.basis(batch.distances)
 
     def step() -> None:
-        weights.encoder(*given, batch.edge_weight)[-1].sum().backward()
+        hidden = weights.encoder(*given, batch.edge_weight, directions=batch.directions)
+        hidden[-1].sum().backward()
 
     def by_torch() -> None:
         with monkeypatch.context() as patch:

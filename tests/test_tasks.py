@@ -317,6 +317,18 @@ def test_density_targets_by_hand(crystals: dict[str, Structure]) -> None:
     assert np.exp(density) == pytest.approx(float(crystals["Cu"].density), rel=1e-4)
 
 
+def test_spglib_prints_nothing_where_it_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a cubic cell whose sites are displaced by about the tolerance."""
+    coords = [
+        *([-0.00024, -0.00034, 0.00028], [0.00022, 0.00046, 0.49924], [0.00022, 0.50033, 0.00036]),
+        *([-0.00084, 0.5, 0.49977], [0.50084, 0.00107, -0.00174], [0.49915, -9e-05, 0.50047]),
+        *([0.50071, 0.49861, 0.00014], [0.49931, 0.50015, 0.50054]),
+    ]
+    cell = structure_arrays(Structure(Lattice.cubic(5), ["H"] * 8, coords))
+    assert CrystalSystemTask().compute_targets(cell).item() == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_crystal_systems_by_hand(crystals: dict[str, Structure]) -> None:
     triclinic = Structure(
         Lattice.from_parameters(4, 5, 6, 80, 85, 97), ["Si", "O"], [[0, 0, 0], [0.3, 0.45, 0.1]]

@@ -13,6 +13,7 @@ from ssatom.electrons.hoppings import REACH, hopping_blocks
 from ssatom.exceptions import StructureError
 from ssatom.graph import pairs_within
 from ssatom.structures import StructureArrays, overlap_error, reduced_formula
+from ssatom.warn import quiet_spglib
 
 _TOLERANCE = 1e-3  # Å, of translations to copies of a site
 _OVERLAP = 0.3  # Å, and in sums of covalent radii, as for graphs
@@ -76,6 +77,7 @@ def primitive(arrays: StructureArrays) -> tuple[StructureArrays, np.ndarray]:
         )
     lattice, copy_of = _without_copies(arrays)
     _, first, copy_of = np.unique(copy_of, return_index=True, return_inverse=True)
+    quiet_spglib()
     reduced = spglib.niggli_reduce(lattice)
     lattice = lattice if reduced is None else reduced
     coords = arrays.frac_coords[first] @ arrays.lattice @ np.linalg.inv(lattice)

@@ -23,7 +23,7 @@ from ssatom.structures import (
     structure_arrays,
     structure_key,
 )
-from ssatom.warn import ignore_for_good
+from ssatom.warn import quiet_spglib
 
 N_ORBITALS = 32
 """Valence orbitals s1, s2, p1 to p6, d1 to d10 and f1 to f14."""
@@ -95,7 +95,7 @@ def distinct_sites(arrays: StructureArrays) -> np.ndarray:
     key = structure_key(arrays)
     if (known := _CACHE.get(key)) is not None:
         return known
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
+    quiet_spglib()
     try:
         cell = tuple(a.tolist() for a in (arrays.lattice, arrays.frac_coords, arrays.numbers))
         dataset = spglib.get_symmetry_dataset(cell, symprec=_SYMPREC)

@@ -81,7 +81,7 @@ class MaskedPretrainer(BaseEstimator, Recipe):
 
     >>> import tomllib
     >>> from ssatom import load_pretrained
-    >>> text = (load_pretrained("smooth-64x3-mp").folder / "recipe.toml").read_text("utf-8")
+    >>> text = (load_pretrained("directional-64x3-mp").folder / "recipe.toml").read_text("utf-8")
     >>> MaskedPretrainer(**tomllib.loads(text)).cutoff
     4.5
     """

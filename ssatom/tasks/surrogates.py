@@ -19,7 +19,7 @@ from ssatom.structures import StructureArrays
 from ssatom.surroundings import bond_angles, radial_distributions
 from ssatom.tasks.base import PretrainingTask, TaskResult, classify, regress, shared_docs
 from ssatom.validation import number
-from ssatom.warn import ignore_for_good
+from ssatom.warn import quiet_spglib
 
 __all__ = ["AnglesTask", "CrystalSystemTask", "DensityTask", "PotentialTask", "RadialTask"]
 
@@ -249,7 +249,7 @@ class CrystalSystemTask(SurrogateTask, name="crystal_system"):
     def compute_targets(self, arrays: StructureArrays) -> np.ndarray:
         """Number of the system, triclinic 0 to cubic 6, or −1; shape (1, 1)."""
         cell = (arrays.lattice, arrays.frac_coords, arrays.numbers)
-        ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, whatever is called
+        quiet_spglib()
         found = spglib.get_spacegroup(cell, symprec=0.01)  # type: ignore[arg-type]
         number = int(found.rpartition("(")[2].rstrip(")")) if found else 0
         system = int(np.searchsorted(self._last_groups, number)) if number else -1

@@ -175,7 +175,7 @@ def list_weights() -> list[str]:
     --------
     >>> from ssatom import list_weights
     >>> list_weights()
-    ['cgcnn-64x5-mp', 'directional-128x5-mp', 'smooth-128x5-mp', 'smooth-64x3-mp']
+    ['cgcnn-64x5-mp', 'directional-128x5-mp', 'directional-64x3-mp']
     """
     return sorted(path.parent.name for path in _shipped_root().glob(f"*/{_CARD}"))
 
