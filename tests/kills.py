@@ -146,8 +146,7 @@ def _content(file: Path) -> Any:
     if file.suffix == ".json":
         return _timeless(json.loads(file.read_text(encoding="utf-8")))
     if file.suffix == ".md":
-        text = file.read_text(encoding="utf-8")
-        return [line for line in text.splitlines() if not _TIME.search(line)]
+        return list(_lines_without_times(file.read_text(encoding="utf-8")))
     if file.name == "history.csv":
         return pd.read_csv(file).drop(columns="seconds", errors="ignore").to_csv()
     if file.suffix == ".skops":
@@ -156,6 +155,21 @@ def _content(file: Path) -> Any:
             of_time = {entry.get("file") for entry in _entries(schema, "seconds")}
             return {n: model.read(n) for n in model.namelist() if n not in of_time}
     return file.read_bytes()
+
+
+def _lines_without_times(text: str) -> Iterator[list[str]]:
+    """Cells of each line, without lines and columns of tables that tell seconds."""
+    heads: list[str] = []
+    for line in text.splitlines():
+        cells = line.split("|")
+        if len(cells) == 1:
+            heads = []
+        elif not heads:
+            heads = cells
+        if len(heads) == len(cells):
+            yield [c for c, head in zip(cells, heads, strict=True) if "second" not in head]
+        elif not _TIME.search(line):
+            yield cells
 
 
 def _entries(value: Any, name: str) -> Iterator[Any]:
