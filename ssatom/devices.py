@@ -19,31 +19,10 @@ multiplies bfloat16 matrices in hardware. Another kind is one entry."""
 
 
 def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
-    """Precision in which edges are computed in training.
+    """Precision in which edges are computed in training: "float32", "bfloat16", or "auto".
 
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 on a GPU or processor with matrix units for it. Elsewhere it takes
-        float32, which compiled loops make the faster one.
-    device : str, default="cpu"
-        Where training runs.
-
-    Returns
-    -------
-    torch.dtype
-        ``torch.bfloat16`` or ``torch.float32``.
-
-    Raises
-    ------
-    ParameterError
-        If `precision` is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.devices import edge_precision
-    >>> edge_precision("bfloat16")
-    torch.bfloat16
+    "auto" takes bfloat16 on a GPU or processor with matrix units for it. Elsewhere it takes
+    float32, which compiled loops make the faster one. Raises ParameterError if it is unknown.
     """
     if one_of("precision", precision, ("auto", "float32", "bfloat16")) != "auto":
         return getattr(torch, precision)
@@ -58,28 +37,9 @@ def edge_precision(precision: str = "auto", device: str = "cpu") -> torch.dtype:
 
 
 def resolve_device(device: str = "auto") -> str:
-    """Name of a device, "auto" resolved.
+    """Name of a device as torch knows it; "auto" is a GPU where there is one, else "cpu".
 
-    Parameters
-    ----------
-    device : str, default="auto"
-        "auto" is a GPU where there is one, else "cpu"; "cpu", "cuda" and "cuda:1" mean themselves.
-
-    Returns
-    -------
-    str
-        A name that torch knows.
-
-    Raises
-    ------
-    ParameterError
-        If the device is unknown or not on this machine.
-
-    Examples
-    --------
-    >>> from ssatom.devices import resolve_device
-    >>> resolve_device("cpu")
-    'cpu'
+    Raises ParameterError if the device is unknown or not on this machine.
     """
     # A backend that was built but has no driver is not available.
     modules = {kind: getattr(torch, kind) for kind in _ACCELERATORS}

@@ -76,120 +76,38 @@ def _lookup(table: np.ndarray, numbers: object) -> np.ndarray:
 
 
 def period_numbers(numbers: object) -> np.ndarray:
-    """Period of each element, lanthanides and actinides as periods of their own.
+    """Period of each element, 1 to 7, with 8 for La to Lu and 9 for Ac to Fm: CGCNN's nine classes.
 
-    Parameters
-    ----------
-    numbers : array-like of int, shape (n,)
-        Atomic numbers, 1 to 100.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        1 to 7; 8 for La to Lu, 9 for Ac to Fm (the nine classes of CGCNN [1]_).
-
-    Raises
-    ------
-    ParameterError
-        If a number is outside 1 to 100.
-
-    References
-    ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-
-    Examples
-    --------
-    >>> from ssatom.elements import period_numbers
-    >>> period_numbers([1, 8, 26, 64])
-    array([1, 2, 4, 8])
+    Raises ParameterError if an atomic number is outside 1 to 100.
     """
     return _lookup(_periods_and_groups()[0], numbers)
 
 
 def group_numbers(numbers: object) -> np.ndarray:
-    """Group of each element, 1 to 18; the f block counts as group 3.
+    """Group of each element, 1 to 18, the eighteen classes of CGCNN; the f block counts as group 3.
 
-    Parameters
-    ----------
-    numbers : array-like of int, shape (n,)
-        Atomic numbers, 1 to 100.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        1 to 18 (the eighteen classes of CGCNN [1]_).
-
-    Raises
-    ------
-    ParameterError
-        If a number is outside 1 to 100.
-
-    References
-    ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-
-    Examples
-    --------
-    >>> from ssatom.elements import group_numbers
-    >>> group_numbers([1, 8, 26, 64])
-    array([ 1, 16,  8,  3])
+    Raises ParameterError if an atomic number is outside 1 to 100.
     """
     return _lookup(_periods_and_groups()[1], numbers)
 
 
 def covalent_radii(numbers: object) -> np.ndarray:
-    """Covalent radius of each element, Å [1]_.
+    """Covalent radius of each element, Å, of the shape of `numbers`.
 
-    Parameters
-    ----------
-    numbers : array-like of int
-        Atomic numbers, 1 to 100.
-
-    Returns
-    -------
-    ndarray of float64, of the shape of `numbers`
-        Those of Bk to Fm, which are not known, are that of Cm.
-
-    Raises
-    ------
-    ParameterError
-        If a number is outside 1 to 100.
-
-    References
-    ----------
-    .. [1] Cordero et al., Dalton Trans. 2832 (2008), 10.1039/b801115j
-
-    Examples
-    --------
-    >>> from ssatom.elements import covalent_radii
-    >>> covalent_radii([1, 84])
-    array([0.31, 1.4 ])
+    From Cordero et al., Dalton Trans. 2832 (2008), 10.1039/b801115j; those of Bk to Fm, which are
+    not known, are that of Cm. Raises ParameterError if an atomic number is outside 1 to 100.
     """
     return _lookup(np.array([0, *_COVALENT_RADII]) / 100, numbers)
 
 
 @cache
 def atomic_features() -> np.ndarray:
-    """The 92 categorical features of CGCNN for every element, as matminer ships them.
+    """The 92 categorical features of CGCNN by atomic number, shape (101, 92), from matminer.
 
-    Group, period, electronegativity, covalent radius, valence electrons, first ionisation
-    energy, electron affinity, block and atomic volume, each as one-hot bins [1]_.
-
-    Returns
-    -------
-    ndarray of float32, shape (101, 92), read-only
-        Row Z is the element with atomic number Z; row 0 is all zeros and stands for a masked
-        site. Some neighbours in the f block share a row (La and Ce, Sm and Gd, …).
-
-    References
-    ----------
-    .. [1] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-
-    Examples
-    --------
-    >>> from ssatom.elements import atomic_features
-    >>> atomic_features()[26].sum()  # nine properties, one bin each
-    np.float32(9.0)
+    Group, period, electronegativity, covalent radius, valence electrons, first ionisation energy,
+    electron affinity, block and atomic volume, each as one-hot bins (Xie & Grossman, Phys. Rev.
+    Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301). Row 0 is all zeros, for a masked
+    site. Some neighbours in the f block share a row (La and Ce, Sm and Gd, …).
     """
     source = files("matminer") / "utils" / "data_files" / "cgcnn_atom_feature.json"
     rows = json.loads(source.read_text())
@@ -201,22 +119,10 @@ def atomic_features() -> np.ndarray:
 
 
 def distinct_features() -> np.ndarray:
-    """The 92 features of `atomic_features`, then one for each element alone.
+    """The 92 features of `atomic_features`, then one for each element alone, shape (101, 192).
 
     The extra columns let a linear map tell elements apart that share all 92 features, such as La
     and Ce.
-
-    Returns
-    -------
-    ndarray of float32, shape (101, 192)
-        Row Z is the element with atomic number Z; row 0, the mask, is all zeros.
-
-    Examples
-    --------
-    >>> from ssatom.elements import distinct_features
-    >>> table = distinct_features()
-    >>> bool((table[57, :92] == table[58, :92]).all()), bool((table[57] == table[58]).all())
-    (True, False)
     """
     own = np.eye(MAX_ATOMIC_NUMBER + 1, dtype=np.float32)[:, 1:]
     return np.concatenate([atomic_features(), own], axis=1)
@@ -224,28 +130,9 @@ def distinct_features() -> np.ndarray:
 
 @cache
 def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
-    """A column of ones, then elemental properties divided by their standard deviation.
+    """A column of ones, then properties of Magpie's table over their standard deviation.
 
-    Parameters
-    ----------
-    properties : tuple of str, default=("Electronegativity", "CovalentRadius", "NValence", "Row")
-        Names of columns of the Magpie table.
-
-    Returns
-    -------
-    ndarray, shape (101, 1 + n_properties)
-        By atomic number.
-
-    Raises
-    ------
-    ParameterError
-        If a property is unknown.
-
-    Examples
-    --------
-    >>> from ssatom.elements import property_table
-    >>> property_table().shape
-    (101, 5)
+    By atomic number, shape (101, 1 + n_properties). Raises ParameterError if one is unknown.
     """
     from matminer.utils.data import MagpieData
     from pymatgen.core import Element
@@ -264,24 +151,11 @@ def property_table(properties: tuple[str, ...] = PROPERTIES) -> np.ndarray:
 
 
 def magpie_features() -> np.ndarray:
-    """The 92 features of `atomic_features`, then the 22 properties of Magpie [1]_ as numbers.
+    """The 92 features of `atomic_features`, then 22 properties of Magpie, shape (101, 114).
 
-    Returns
-    -------
-    ndarray of float32, shape (101, 114)
-        Row Z is the element with atomic number Z; the properties are centred over the elements and
-        divided by their standard deviation. Row 0, the mask, is all zeros.
-
-    References
-    ----------
-    .. [1] Ward et al., npj Comput. Mater. 2, 16028 (2016), 10.1038/npjcompumats.2016.28
-
-    Examples
-    --------
-    >>> from ssatom.elements import magpie_features
-    >>> table = magpie_features()
-    >>> bool((table[57, :92] == table[58, :92]).all()), bool((table[57] == table[58]).all())
-    (True, False)
+    The properties are centred over the elements and divided by their standard deviation; row 0, the
+    mask, is all zeros. See Ward et al., npj Comput. Mater. 2, 16028 (2016),
+    10.1038/npjcompumats.2016.28.
     """
     properties = property_table(MAGPIE_PROPERTIES)[:, 1:]
     properties = properties - properties[1:].mean(axis=0)
@@ -300,21 +174,8 @@ ELEMENT_FEATURES: dict[str, Callable[[], np.ndarray]] = {
 def element_table_hash(table: np.ndarray) -> str:
     """Sha256 of a table of element features, in hexadecimal.
 
-    Parameters
-    ----------
-    table : array-like of float, shape (n_elements, n_features)
-        Hashed as float32 with its shape, so that equal tables have equal hashes everywhere.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Examples
-    --------
-    >>> from ssatom.elements import atomic_features, element_table_hash
-    >>> len(element_table_hash(atomic_features()))
-    64
+    It is that of the shape and of the numbers as float32, so that equal tables have equal hashes
+    everywhere.
     """
     table = np.ascontiguousarray(table, dtype="<f4")
     return hashlib.sha256(repr(table.shape).encode() + table.tobytes()).hexdigest()

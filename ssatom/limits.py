@@ -19,21 +19,5 @@ MAX_RATIO = 100
 
 
 def unpacked_limit(packed: int) -> int:
-    """Most bytes that a packed file is unpacked to, where it is read as a whole.
-
-    Parameters
-    ----------
-    packed : int
-        Its size in bytes.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> from ssatom.limits import unpacked_limit
-    >>> unpacked_limit(1_000), unpacked_limit(10_000_000)
-    (67108864, 1000000000)
-    """
+    """Most bytes that a packed file of so many is unpacked to, where it is read as a whole."""
     return max(SMALL_FILE, MAX_RATIO * packed)

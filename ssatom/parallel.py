@@ -21,18 +21,7 @@ _Result = TypeVar("_Result")
 
 
 def n_workers() -> int:
-    """Workers that the context of `joblib.parallel_config` has; 1 inside another parallel call.
-
-    Examples
-    --------
-    >>> import joblib
-    >>> from ssatom.parallel import n_workers
-    >>> with joblib.parallel_config("threading", n_jobs=3):
-    ...     n_workers()
-    3
-    >>> n_workers()
-    1
-    """
+    """Workers that the context of `joblib.parallel_config` has; 1 inside another parallel call."""
     backend, _ = get_active_backend()
     return 1 if backend.nesting_level else effective_n_jobs(None)
 
@@ -43,32 +32,10 @@ def on_workers(
     """Results of a function for each tuple of arguments, in order.
 
     Workers are those of the context of `joblib.parallel_config`; without one, the calls are made
-    here, one by one. A worker that is killed is replaced, and what it had not done is done again.
-
-    Parameters
-    ----------
-    function : callable
-        Of a module, so that it can be pickled. It starts no workers of its own.
-    calls : iterable of tuple
-        Arguments, read in this thread, some ahead of the results.
-
-    Yields
-    ------
-    object
-        What the function returned.
-
-    Raises
-    ------
-    SsatomError
-        If workers are lost three times without a result in between.
-
-    Examples
-    --------
-    >>> import joblib
-    >>> from ssatom.parallel import on_workers
-    >>> with joblib.parallel_config("threading", n_jobs=2):
-    ...     list(on_workers(pow, [(2, 3), (3, 2)]))
-    [8, 9]
+    here, one by one. A worker that is killed is replaced, and what it had not done is done again;
+    SsatomError is raised if workers are lost three times without a result in between. The function
+    is one of a module, so that it can be pickled, and starts no workers of its own. Arguments are
+    read in this thread, some ahead of the results.
     """
     if (workers := n_workers()) == 1:
         yield from starmap(function, calls)

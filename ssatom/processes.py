@@ -43,37 +43,15 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def total(x: Tensor) -> Tensor:
-    """Sum over the processes, with its gradient.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of the same shape in each process.
-
-    Returns
-    -------
-    Tensor
-        The same in each process.
-    """
+    """Sum over the processes, with its gradient, of tensors of the same shape."""
     return x if processes()[1] == 1 else _Total.apply(x)  # type: ignore[no-untyped-call]
 
 
 def share_of_mean(n_items: int | Tensor, device: torch.device) -> Tensor | float:
     """Factor that turns a mean over this process's items into its share of the mean over all.
 
-    Gradients are averaged over the processes, so the factor is 1 where all have as many items.
-
-    Parameters
-    ----------
-    n_items : int or Tensor of shape ()
-        Items of this process.
-    device : device
-        Through which the processes tell each other.
-
-    Returns
-    -------
-    Tensor or float
-        The factor.
+    Gradients are averaged over the processes, so the factor is 1 where all have as many items. The
+    processes tell each other through the device.
     """
     if processes()[1] == 1:
         return 1.0
@@ -86,23 +64,6 @@ def own_rows(rows: np.ndarray) -> np.ndarray:
     """The part of a batch that this process computes; none is empty.
 
     Of fewer rows than processes, some are computed twice.
-
-    Parameters
-    ----------
-    rows : ndarray of int, shape (n,)
-        Rows of all processes.
-
-    Returns
-    -------
-    ndarray of int
-        Those of this process.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.processes import own_rows
-    >>> own_rows(np.array([5, 3, 9]))
-    array([5, 3, 9])
     """
     rank, n = processes()
     return np.array_split(rows if len(rows) >= n else np.resize(rows, n), n)[rank]

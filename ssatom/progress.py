@@ -11,30 +11,10 @@ from tqdm.auto import tqdm
 
 
 def make_bar(rows: Iterable[Any] | None = None, *, show: bool = True, **options: Any) -> Any:
-    """A progress bar on stderr, in a terminal or a notebook.
+    """A progress bar of `tqdm`, with its options, on stderr, in a terminal or a notebook.
 
     There is none in a log or a pipe, where each step would become a line, nor in worker processes,
-    whose bars would overwrite each other.
-
-    Parameters
-    ----------
-    rows : iterable, default=None
-        What to go through; None for a bar that is moved by ``update``.
-    show : bool, default=True
-        Whether a bar is wanted at all.
-    **options
-        Of `tqdm.tqdm`, such as ``desc``, ``total`` and ``unit``.
-
-    Returns
-    -------
-    tqdm
-        Its `rows` are those given.
-
-    Examples
-    --------
-    >>> from ssatom.progress import make_bar
-    >>> list(make_bar([1, 2], desc="rows"))
-    [1, 2]
+    whose bars would overwrite each other. Without `rows` it is moved by ``update``.
     """
     return tqdm(rows, **{"disable": not (show and _is_watched()), **options})
 

@@ -241,23 +241,7 @@ DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(Recipe)}
 
 
 def value_type(name: str) -> tuple[Any, bool]:
-    """Type of a setting, and whether it may be None.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    type or union, bool
-
-    Examples
-    --------
-    >>> from ssatom.recipe import value_type
-    >>> value_type("patience")
-    (<class 'int'>, True)
-    """
+    """Type of a setting, and whether it may be None."""
     kind = Recipe.__annotations__[name]
     parts = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     some = [part for part in parts if part is not type(None)]
@@ -265,18 +249,7 @@ def value_type(name: str) -> tuple[Any, bool]:
 
 
 def plain_number(value: Any) -> Any:
-    """Convert a number of NumPy to Python's, which files can hold.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    object
-        `value` itself if it is no number of NumPy.
-    """
+    """Python's number for one of NumPy, which files cannot hold; anything else as it is."""
     return value.item() if hasattr(value, "item") else value
 
 

@@ -38,17 +38,6 @@ class DrawFrom(TorchFunctionMode):
     ----------
     seed : int
         Seed.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.repeatable import DrawFrom
-    >>> with DrawFrom(3):
-    ...     first = torch.nn.Linear(2, 4)
-    >>> with DrawFrom(3):
-    ...     again = torch.nn.Linear(2, 4)
-    >>> torch.equal(first.weight, again.weight)
-    True
     """
 
     def __init__(self, seed: int) -> None:
@@ -76,17 +65,6 @@ class Dropout(nn.Dropout):
     ----------
     p : float, default=0.5
         Share of units that are dropped in training; the others are divided by 1 − p.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.repeatable import Dropout, seed_dropout
-    >>> layer, x = Dropout(0.5), torch.ones(8)
-    >>> seed_dropout(layer, 0)
-    >>> first = layer(x)
-    >>> seed_dropout(layer, 0)
-    >>> torch.equal(layer(x), first)
-    True
     """
 
     generator: torch.Generator | None = None
@@ -103,17 +81,7 @@ class Dropout(nn.Dropout):
 
 
 def seed_dropout(module: nn.Module, seed: int | None, device: torch.device | str = "cpu") -> None:
-    """Let all `Dropout` inside a module draw from one new generator.
-
-    Parameters
-    ----------
-    module : Module
-        With any number of `Dropout` inside.
-    seed : int or None
-        None takes the generator away.
-    device : device, default="cpu"
-        Where the module is.
-    """
+    """Let all `Dropout` inside a module draw from one new generator; None takes it away."""
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     for part in module.modules():
         if isinstance(part, Dropout):
@@ -133,16 +101,6 @@ def softplus(x: Tensor) -> Tensor:
 
     PyTorch computes the last few numbers of an array by another routine than the others, so that a
     crystal's result would depend on its place in the batch.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
     """
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
         with np.errstate(invalid="ignore"):  # infinities of a network that diverged

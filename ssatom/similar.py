@@ -12,11 +12,11 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 import ssatom
 from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings.nearest import NearestRows
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, unwrap
 from ssatom.files import CardFormat, check_name, filling, write_json
 from ssatom.structures import StructureLike, iter_structures
@@ -34,9 +34,6 @@ FORMAT = CardFormat(
     remedy="make the index again, or copy the folder again",
     kind="ssatom index",
 )
-_BLOCK = 64  # queries whose distances to all crystals are in memory together
-_SPARE = 16  # candidates beyond those asked for, of which rounding may have changed the order
-
 _ROUNDING = 1e-5  # of the size of the embeddings: a smaller spread of a column is rounding
 
 
@@ -264,7 +261,7 @@ class SimilarCrystals(BaseEstimator):
         self.formulas_ = column("formulas", formulas, len(rows)).tolist()
         self.ids_ = column("ids", ids, len(rows)).tolist()
         self.embeddings_, self._fitted_columns = rows, columns
-        self._squares = np.einsum("ij,ij->i", rows, rows)
+        self._search = NearestRows(rows)
         return self
 
     def _nearest(self, rows: Any, n_neighbors: int) -> pd.DataFrame:
@@ -273,18 +270,7 @@ class SimilarCrystals(BaseEstimator):
         if whole_number("n_neighbors", n_neighbors, 1) > n_all:
             raise ParameterError(f"n_neighbors={n_neighbors}: the index has only {n_all} crystals")
         queries = (np.asarray(rows, np.float32).reshape(-1, n_columns) - self._mean) / self._scale
-        found = np.empty((len(queries), n_neighbors), dtype=np.intp)
-        distances = np.empty(found.shape, dtype=np.float32)
-        n_candidates = min(n_neighbors + _SPARE, n_all)
-        for part in gen_batches(len(queries), _BLOCK):
-            # Squares less the query's own, in float32, which takes a quarter of the time of
-            # scikit-learn's NearestNeighbors; those of the candidates are then exact.
-            rough = self._squares - 2 * (queries[part] @ self.embeddings_.T)
-            near = np.argpartition(rough, n_candidates - 1, axis=1)[:, :n_candidates]
-            exact = np.linalg.norm(self.embeddings_[near] - queries[part, None], axis=2)
-            order = np.lexsort((near, exact))[:, :n_neighbors]
-            found[part] = np.take_along_axis(near, order, axis=1)
-            distances[part] = np.take_along_axis(exact, order, axis=1)
+        distances, found = self._search.find(queries, n_neighbors)
         places = found.ravel().tolist()
         return pd.DataFrame(
             {

@@ -71,22 +71,9 @@ def check_kinds(
 ) -> list[str]:
     """Kinds of splits of a `splits` argument.
 
-    Parameters
-    ----------
-    splits : str, sequence of str or None
-        Kinds; None is the official folds if there are `folds`, and else random ones, and grouped
-        ones if there are `groups`.
-    groups, folds : ndarray, shape (n_rows,), or None
-        One a row.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    ParameterError
-        If a kind is unknown or comes twice, or what it needs is not there or all the same.
+    None is the official folds if there are `folds`, and else random ones, and grouped ones if there
+    are `groups`. Raises ParameterError if a kind is unknown or comes twice, or what it needs is not
+    there or all the same.
     """
     needed = {"random": True, "grouped": groups is not None, "official": folds is not None}
     if splits is None:
@@ -115,30 +102,10 @@ def _crystals(keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
 def hold_out(
     keys: Sequence[bytes], n_test: int, random_state: int, classes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals to train on and to test on, each with all rows that are copies of it.
+    """Sorted rows of random crystals to train on and to test on, each with all copies of it.
 
-    Parameters
-    ----------
-    keys : sequence of bytes, length n_rows
-        What tells crystals apart, as from `structure_key`.
-    n_test : int
-        Number of different crystals to test on.
-    random_state : int
-        Seed.
-    classes : ndarray, shape (n_rows,), default=None
-        Held out in their proportions, where there are enough of each.
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Row numbers, sorted.
-
-    Examples
-    --------
-    >>> from ssatom.splits import hold_out
-    >>> train, test = hold_out([b"a", b"b", b"a", b"c"], n_test=1, random_state=0)
-    >>> len(train) + len(test)
-    4
+    Copies have the same key, and `n_test` counts different crystals. The `classes` of rows are held
+    out in their proportions, where there are enough of each.
     """
     from sklearn.model_selection import train_test_split
 
@@ -160,28 +127,13 @@ def hold_back(
     seed: int,
     classes: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals to train on, and to hold back for validation.
+    """Sorted places of random crystals to train on, and to hold back for validation.
 
-    All copies of a crystal go with it; where only a few are different, copies are taken for
-    different. At least one crystal is held back and two are left. With `classes`, those of each
-    crystal's rows, crystals are sorted by the first of them and taken at equal steps, so that each
-    class is held back in its proportion, and the last crystal of a class is left in training.
-
-    Parameters
-    ----------
-    keys : sequence of bytes, length n_crystals
-        What tells crystals apart, as from `structure_key`.
-    fraction : float
-        Share of the different crystals to hold back.
-    seed : int
-        Of the draw.
-    classes : sequence of ndarray, default=None
-        Classes of each crystal's rows.
-
-    Returns
-    -------
-    train, held : ndarray of int
-        Places of crystals, sorted.
+    All copies of a crystal, which have the same key, go with it; where only a few are different,
+    copies are taken for different. At least one crystal is held back and two are left. With
+    `classes`, those of each crystal's rows, crystals are sorted by the first of them and taken at
+    equal steps, so that each class is held back in its proportion, and the last crystal of a class
+    is left in training.
     """
     first, crystal = _crystals(keys)
     if len(first) <= _MIN_HELD:

@@ -16,28 +16,9 @@ _COSINE_WIDTH = 0.15
 
 
 def smear(distances: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
-    """Gaussians exp(-(d − r)² / 2σ²) of distances on a grid, their farthest tails cut off.
+    """Gaussians exp(-(d − r)² / 2σ²) of distances d on a grid of r, shape (n, n_r), all in Å.
 
-    Parameters
-    ----------
-    distances : ndarray, shape (n,)
-        d, Å.
-    grid : ndarray, shape (n_r,)
-        r, Å.
-    width : float
-        σ, Å.
-
-    Returns
-    -------
-    ndarray, shape (n, n_r)
-        0 to 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.surroundings import smear
-    >>> smear(np.array([2.0]), np.array([2.0, 2.2, 4.0]), 0.2).round(3)
-    array([[1.   , 0.607, 0.   ]])
+    Their farthest tails are cut off.
     """
     smeared = np.exp(-(((distances[:, None] - grid) / width) ** 2) / 2)
     # A scaler would enlarge the farthest tails of Gaussians to the size of true features.
@@ -93,30 +74,12 @@ def radial_distributions(
 
 
 def bond_angles(arrays: StructureArrays) -> np.ndarray:
-    """Coordination number and angles in the nearest shell of each site.
+    """Coordination number and angles in the nearest shell of each site, shape (n_sites, 12).
 
-    Neighbours count in full up to 1.1 times the nearest distance and fade out until 1.4 times.
-
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-
-    Returns
-    -------
-    ndarray, shape (n_sites, 12)
-        The coordination number; then, for cosines from −1 to 1 in steps of 0.2, the share of
-        pairs of neighbours whose angle is near, under a Gaussian of width 0.15. Zeros where a
-        site has fewer than two neighbours.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.structures import StructureArrays
-    >>> from ssatom.surroundings import bond_angles
-    >>> polonium = StructureArrays(3.0 * np.eye(3), np.array([84]), np.zeros((1, 3)))
-    >>> bond_angles(polonium)[0, [0, 1, 6]].round(2)  # 6 neighbours; 3 of 15 pairs straight
-    array([6. , 0.2, 0.8])
+    Neighbours count in full up to 1.1 times the nearest distance and fade out until 1.4 times. The
+    coordination number comes first; then, for cosines from −1 to 1 in steps of 0.2, the share of
+    pairs of neighbours whose angle is near, under a Gaussian of width 0.15. Zeros stand where a
+    site has fewer than two neighbours.
     """
     found = find_neighbors(arrays, GraphConfig("smooth", cutoff=_ANGLE_SEARCH, directions=True))
     n_sites = len(arrays.numbers)

@@ -14,25 +14,9 @@ from ssatom.exceptions import ParameterError
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """The value as an int.
+    """The value as an int; NumPy's integers are whole numbers, True and 1.0 are not.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-        Its value; NumPy's integers are whole numbers, True and 1.0 are not.
-    least : int
-        The smallest that is allowed.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ParameterError
-        If it is no whole number, or a smaller one.
+    Raises ParameterError if it is no whole number, or smaller than `least`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ParameterError(f"{name}={value!r} must be a whole number of at least {least}")
@@ -40,33 +24,9 @@ def whole_number(name: str, value: Any, least: int) -> int:
 
 
 def number(name: str, value: Any, interval: str) -> float:
-    """The value as a float.
+    """The value as a float in an interval such as "[0, 1)" or "(0, inf)".
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-        Its value; True is no number, nor are NaN and infinity.
-    interval : str
-        Such as "[0, 1)"; "(0, inf)" are the positive numbers.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ParameterError
-        If it is no finite number, or outside.
-
-    Examples
-    --------
-    >>> from ssatom.validation import number
-    >>> number("dropout", 1, "[0, 1)")
-    Traceback (most recent call last):
-    ...
-    ssatom.exceptions.ParameterError: dropout=1 must be a number in [0, 1)
+    Raises ParameterError if it is no finite number, True included, or outside.
     """
     low, high = map(float, interval[1:-1].split(","))
     x = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
@@ -79,26 +39,9 @@ def number(name: str, value: Any, interval: str) -> float:
 
 
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
-    """The value, if it is one of those allowed.
+    """The value, if it is one of those allowed; None and True are themselves alone.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-        Its value.
-    allowed : iterable
-        What it may be; None and True are themselves alone.
-
-    Returns
-    -------
-    object
-        The value.
-
-    Raises
-    ------
-    ParameterError
-        If it is none of them.
+    Raises ParameterError if it is none of them.
     """
     known = list(allowed)
     if not any(value is one or (type(value) is type(one) and value == one) for one in known):
@@ -109,23 +52,7 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
 def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[str]:
     """A name, or several different ones, as a list.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    values : str or iterable of str
-        Its value.
-    allowed : iterable of str
-        The names there are.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    ParameterError
-        If there are none, an unknown one, or one twice.
+    Raises ParameterError if there are none, an unknown one, or one twice.
     """
     known = list(allowed)
     try:
@@ -140,26 +67,7 @@ def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[st
 
 
 def column(name: str, values: Any, n_rows: int) -> Any:
-    """Values as a NumPy array with one for each row.
-
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    values : array-like, shape (n_rows,)
-        Its value.
-    n_rows : int
-        Number of rows.
-
-    Returns
-    -------
-    ndarray, shape (n_rows,)
-
-    Raises
-    ------
-    ParameterError
-        If there are more or fewer.
-    """
+    """Values as a NumPy array with one for each row; ParameterError if there are more or fewer."""
     import numpy as np
 
     array = np.asarray(values)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ FROZEN = DATA / "frozen"
 COMMAND = "python tests/frozen.py"
 
 
+@cache
 def crystals() -> dict[str, Structure]:
-    """20 crystals of known space groups; lattice constants in Å."""
+    """20 crystals of known space groups; lattice constants in Å. Not to be changed."""
     cubic, hexagonal, tetragonal = Lattice.cubic, Lattice.hexagonal, Lattice.tetragonal
     zero, half, third = [0, 0, 0], [0.5, 0.5, 0.5], [1 / 3, 2 / 3, 0]
     table: dict[str, tuple[str, Lattice, list[str], list[list[float]]]] = {

@@ -46,7 +46,7 @@ def test_names_are_those_of_the_stub() -> None:
 
 
 def test_dir_shows_public_names_alone() -> None:
-    assert run("import ssatom, ssatom.graph; print(*dir(ssatom))") == ssatom.__all__
+    assert run("import ssatom, ssatom.files; print(*dir(ssatom))") == ssatom.__all__
 
 
 @pytest.mark.parametrize("name", ssatom.__all__)
@@ -87,29 +87,19 @@ def test_import_of_the_package_loads_next_to_nothing() -> None:
     assert not modules_after("import ssatom; dir(ssatom)") & heavy
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "GraphEmbeddingFeaturizer",
-        "SelfSupervisedSiteFeaturizer",
-        "ElectronicFeaturizer",
-        "OrbitalFieldMatrixTransformer",
-    ],
-)
-def test_featurizers_load_what_they_need_when_used(name: str) -> None:
-    loaded = modules_after(f"from ssatom import {name}; {name}(); import matminer.featurizers.base")
+def test_featurizers_load_what_they_need_when_used() -> None:
+    names = [name for name in ssatom.__all__ if name.endswith(("Featurizer", "Transformer"))]
+    assert len(names) == 4
+    made = "; ".join(f"ssatom.{name}()" for name in names)
+    loaded = modules_after(f"import ssatom; {made}; import matminer.featurizers.base")
     assert not loaded & HEAVY
     assert "sklearn" in loaded
 
 
-def test_embeddings_load_no_figures_and_no_training() -> None:
-    loaded = modules_after("import ssatom.embeddings")
+def test_features_of_the_command_line_load_no_figures_no_training_and_no_tables() -> None:
+    loaded = modules_after("import ssatom.cli._features")
     assert "torch" in loaded
-    assert not loaded & {"lightning", "matplotlib", "sympy", "ase", "spglib", "dscribe"}
-
-
-def test_features_of_the_command_line_load_no_tables_of_pandas() -> None:
-    assert not modules_after("import ssatom.cli._features") & {"ase", "pandas", "lightning"}
+    assert not loaded & {"lightning", "matplotlib", "sympy", "ase", "dscribe", "pandas"}
 
 
 def processor_time(statement: str) -> float:
@@ -122,9 +112,13 @@ def processor_time(statement: str) -> float:
 
 def test_import_of_a_featurizer_costs_little_beside_torch() -> None:
     """About 1.0 of the processor time of torch alone; the bound leaves room for noise."""
-    ours = min(processor_time("from ssatom import GraphEmbeddingFeaturizer") for _ in range(3))
-    torch = min(processor_time("import torch") for _ in range(3))
-    assert ours < 2.1 * torch
+    ours, torch = [], []
+    for _ in range(3):  # again only where the first times are apart
+        ours.append(processor_time("from ssatom import GraphEmbeddingFeaturizer"))
+        torch.append(processor_time("import torch"))
+        if min(ours) < 2.1 * min(torch):
+            break
+    assert min(ours) < 2.1 * min(torch)
 
 
 # Types -----------------------------------------------------------------------------------------
@@ -151,14 +145,23 @@ ssatom.GraphEmbedingFeaturizer
 """
 
 
+MYPY = """
+[mypy]
+ignore_missing_imports = True
+follow_imports = silent
+check_untyped_defs = True
+[mypy-torch.*,numpy.*,pandas.*,pymatgen.*,sklearn.*,lightning.*,matplotlib.*,numba.*,joblib.*]
+follow_imports = skip
+follow_imports_for_stubs = True
+"""  # Types of other packages would take most of the time.
+
+
 def mypy(code: str, folder: Path) -> list[str]:
     """Errors of mypy in a script of someone who uses the package."""
     pytest.importorskip("mypy")
     (folder / "script.py").write_text(code)
-    command = [
-        sys.executable, "-m", "mypy", "--config-file=", "--ignore-missing-imports",
-        "--follow-imports=silent", "--check-untyped-defs", "script.py",
-    ]  # fmt: skip
+    (folder / "mypy.ini").write_text(MYPY)
+    command = [sys.executable, "-m", "mypy", "script.py"]
     environment = {"MYPYPATH": str(ROOT), "MYPY_CACHE_DIR": str(folder / "cache")}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -167,8 +170,7 @@ def mypy(code: str, folder: Path) -> list[str]:
 
 
 def test_type_checkers_find_misspelt_arguments(tmp_path: Path) -> None:
-    assert mypy(SNIPPET, tmp_path) == []
-    found = mypy(SNIPPET + MISTAKES, tmp_path)
+    found = mypy(SNIPPET + MISTAKES, tmp_path)  # in the snippet itself it finds none
     first = len(SNIPPET.splitlines()) + 2
     lines = {int(line.split(":")[1]) for line in found}
     assert lines == set(range(first, first + len(MISTAKES.split("\n")) - 2)), found

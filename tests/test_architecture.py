@@ -145,6 +145,11 @@ def test_every_room_is_in_the_table() -> None:
     assert len(FILES) > 30
 
 
+def test_the_page_for_developers_has_every_room() -> None:
+    page = (PACKAGE.parent / "docs" / "developing.rst").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^``(\w+)`` +\S", page, re.MULTILINE)) == sorted(ROOMS)
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_table_has_no_arrow_upward_and_so_no_circle(room: str) -> None:
     assert allowed(room) <= {*ROOMS[: ROOMS.index(room) + 1]}

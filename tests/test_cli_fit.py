@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from ssatom.corpora import read_structures, write_structures
 from ssatom.embeddings import clear_cache
 from ssatom.exceptions import StructureError
 from ssatom.graph import CrystalGraphConverter
+from ssatom.plots._figure import ShownFigure
 from ssatom.structures import _rows
 from ssatom.weights import load_pretrained
 
@@ -42,15 +45,37 @@ def rows() -> pd.DataFrame:
     return table
 
 
+@pytest.fixture(scope="module")
+def cifs(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of CIF files; not to be changed."""
+    folder = tmp_path_factory.mktemp("cifs")
+    write_structures(folder, rows["structure"], ids=[str(i) for i in range(N)])
+    return folder
+
+
 @pytest.fixture
-def data(rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(rows: pd.DataFrame, cifs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A table beside a folder of CIF files, with an empty working directory."""
-    write_structures(tmp_path / "data/cifs", rows["structure"], ids=[str(i) for i in range(N)])
+    shutil.copytree(cifs, tmp_path / "data/cifs")
     path = tmp_path / "data" / "data.csv"
     rows[["path", "volume", "sites", "kind"]].to_csv(path, index=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return path
+
+
+@pytest.fixture(autouse=True)
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn in the tests of the report's files, and left empty elsewhere."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(
+            ShownFigure, "savefig", lambda _, path, **options: path.write_bytes(b"")
+        )
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Asked for by tests of what is in the figures."""
 
 
 def run(*arguments: object) -> Result:
@@ -76,12 +101,13 @@ def read(path: str) -> pd.DataFrame:
 # --- fit ----------------------------------------------------------------------------------------
 
 
-def test_fit_writes_a_model_and_its_report(data: Path) -> None:
+def test_fit_writes_a_model_and_its_report(data: Path, drawn: None) -> None:
     result = fit(data, "--target", "volume", "-o", "model")
     assert result.exit_code == 0, result.output
     files = {"model.json", "model.skops", "history.csv", "history.png", "parity.png"}
     files |= {"predictions.csv", "report.json", "report.md", "intervals.safetensors"}
     assert set(os.listdir("model")) == files
+    assert all(Path("model", name).stat().st_size > 5000 for name in files if name[-3:] == "png")
     report = json.loads(Path("model/report.json").read_text())
     assert (report["model"], report["choice"]) == ("negnn", None)
     assert report["rows"]["train"] + report["rows"]["test"] == N
@@ -120,7 +146,7 @@ def test_fit_repeats(data: Path) -> None:
     assert held[0] != held[1]
 
 
-def test_several_targets_and_members(data: Path) -> None:
+def test_several_targets_and_members(data: Path, drawn: None) -> None:
     options = ["-t", "volume", "-t", "sites", "--members", 2, "--test-size", 0.25]
     assert fit(data, *options, "-o", "model").exit_code == 0
     report = json.loads(Path("model/report.json").read_text())
@@ -140,12 +166,11 @@ def test_several_targets_and_members(data: Path) -> None:
     assert list(held)[4:] == [*predicted, "nearest_percentile"]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
-def test_classes(suffix: str, data: Path) -> None:
+def test_classes(data: Path, drawn: None) -> None:
     result = fit(data, "-t", "kind", "--classify", "-o", "model")
     assert result.exit_code == 0, result.output
     assert "ROC AUC" in result.stdout
-    assert Path("model/confusion.png").exists()
+    assert Path("model/confusion.png").stat().st_size > 5000
     report = json.loads(Path("model/report.json").read_text())
     assert report["model"] == "negnn"
     held = pd.read_csv("model/predictions.csv")
@@ -154,13 +179,14 @@ def test_classes(suffix: str, data: Path) -> None:
     assert scores["accuracy"] == pytest.approx(hits.mean())
     assert scores["balanced_accuracy"] == pytest.approx(hits.groupby(held["kind"]).mean().mean())
     assert 0 <= scores["roc_auc"] <= 1
-    assert predict("model", data.parent / "cifs", "-o", f"x.{suffix}").exit_code == 0
-    table = read(f"x.{suffix}")
-    names = ["kind_probability_dense", "kind_probability_loose"]
-    assert list(table) == ["source", "formula", "kind", *names, "nearest_percentile"]
-    np.testing.assert_allclose(table[names].sum(axis=1), 1)
-    expected = np.where(table[names[0]] >= table[names[1]], "dense", "loose")
-    assert table["kind"].tolist() == expected.tolist()
+    for suffix in ("csv", "parquet", "jsonl"):
+        assert predict("model", data.parent / "cifs", "-o", f"x.{suffix}").exit_code == 0
+        table = read(f"x.{suffix}")
+        names = ["kind_probability_dense", "kind_probability_loose"]
+        assert list(table) == ["source", "formula", "kind", *names, "nearest_percentile"]
+        np.testing.assert_allclose(table[names].sum(axis=1), 1)
+        expected = np.where(table[names[0]] >= table[names[1]], "dense", "loose")
+        assert table["kind"].tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
@@ -175,11 +201,37 @@ def test_classes(suffix: str, data: Path) -> None:
 def test_kinds_of_classes(values: list[str], classes: list[Any], data: Path) -> None:
     lines = [f"cifs/{i}.cif,{values[i % 2]}" for i in range(N)]
     data.write_text("\n".join(["path,class", *lines]))
-    result = fit(data, "-t", "class", "--classify", "--model", "auto", "-o", "model")
+    result = fit(data, "-t", "class", "--classify", "--model", "logistic", "-o", "model")
     assert result.exit_code == 0, result.output
     assert load_estimator("model").classes_.tolist() == classes
     assert predict("model", data, "-o", "x.parquet").exit_code == 0
     assert set(pd.read_parquet("x.parquet")["class"]) <= set(classes)
+
+
+def test_models_of_classes_are_chosen_by_cross_validation(data: Path) -> None:
+    options = ["--classify", "--model", "auto", "--no-electrons", "-o", "model"]
+    result = fit(data, "-t", "kind", *options)
+    assert result.exit_code == 0, result.output
+    report = json.loads(Path("model/report.json").read_text())
+    losses = {row["model"]: row["errors"]["kind"] for row in report["choice"]["models"]}
+    assert losses.pop("negnn") is None  # not tried below 500 crystals
+    assert sorted(losses) == ["commonest class", "logistic"]
+    assert report["model"] == min(losses, key=losses.__getitem__)
+    for name, loss in losses.items():
+        assert re.search(rf"tried: {name} +log loss {loss:.4g};", result.stdout)
+
+
+@pytest.mark.slow
+def test_networks_are_tried_for_classes_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssatom.cli._models.NETWORK_FROM", 10)
+    monkeypatch.setattr("ssatom.cli._models.LOGISTIC_UP_TO", 10)
+    result = fit(data, "-t", "kind", "--classify", "--model", "auto", "-o", "model")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(Path("model/report.json").read_text())["choice"]["models"]
+    assert {row["model"]: row["errors"]["kind"] is None for row in rows} == {
+        "logistic": True, "negnn": False, "commonest class": False
+    }  # fmt: skip
+    assert "not tried above 10 crystals" in result.stdout
 
 
 def test_cgcnn_and_other_collections(data: Path, rows: pd.DataFrame) -> None:
@@ -295,14 +347,19 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_rows(case: str, data: Path) -> None:
-    line, words = BAD[case]
+def with_rows(data: Path, *lines: str) -> None:
+    """Write further rows in place of the fourth and after it, and the structure that one needs."""
     clash = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0, 0, 0]])
     (data.parent / "cifs/clash.vasp").write_text(clash.to(fmt="poscar"))
     table = pd.read_csv(data)
     good = [f"{p},{v}" for p, v in zip(table["path"], table["volume"], strict=True)]
-    data.write_text("\n".join(["path,volume", *good[:3], line, *good[3:]]))
+    data.write_text("\n".join(["path,volume", *good[:3], *lines, *good[3:]]))
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_row_is_refused(case: str, data: Path) -> None:
+    line, words = BAD[case]
+    with_rows(data, line)
     result = fit(data, "-t", "volume", "-o", "model")
     assert result.exit_code == 1
     source = line.split(",")[0]
@@ -310,13 +367,19 @@ def test_bad_rows(case: str, data: Path) -> None:
     assert "--errors skip" in result.stderr
     assert os.listdir() == []
     assert words in result.stderr
+
+
+def test_bad_rows_are_left_out(data: Path) -> None:
+    with_rows(data, *(line for line, _ in BAD.values()))
     result = fit(data, "-t", "volume", "--errors", "skip", "-o", "model")
     assert result.exit_code == 3, result.output
-    assert f"1 of {N + 1} rows could not be used" in result.stderr
+    assert f"{len(BAD)} of {N + len(BAD)} rows could not be used" in result.stderr
     report = json.loads(Path("model/report.json").read_text())
-    assert report["rows"]["left_out"] == 1
-    assert report["left_out"][0][0] == source
-    assert "1 rows left out" in Path("model/report.md").read_text()
+    assert report["rows"]["left_out"] == len(BAD)
+    for line, words in BAD.values():
+        source = line.split(",")[0]
+        assert sum(named == source and words in why for named, why in report["left_out"]) == 1
+    assert f"{len(BAD)} rows left out" in Path("model/report.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -337,9 +400,9 @@ def test_bad_rows(case: str, data: Path) -> None:
             ["24 different usable crystals (0 rows were left out)"],
         ),
         (["-t", "volume", "--errors", "ignore"], 2, ["'raise', 'skip'"]),
-        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'negnn', 'cgcnn'"]),
+        (["-t", "volume", "--model", "svm"], 2, ["'kernel-ridge', 'logistic', 'negnn', 'cgcnn'"]),
         (["-t", "volume", "--model", "cgcnn"], 2, ["--weights is not for", "no encoder"]),
-        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take negnn"]),
+        (["-t", "kind", "--classify", "--model", "kernel-ridge"], 2, ["classes take logistic"]),
         (["-t", "volume", "--members", 2, "--model", "kernel-ridge"], 2, ["for networks"]),
         (["-t", "volume", "--layers", "9"], 2, ["no layer 9"]),
         (["-t", "volume", "--device", "tpu"], 2, ["device='tpu'", "'auto', 'cpu'"]),
@@ -444,11 +507,21 @@ def test_stopped_by_hand(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- predict ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def fitted_model(rows: pd.DataFrame, cifs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a fitted model; not to be changed."""
+    folder = tmp_path_factory.mktemp("fitted")
+    table = pd.DataFrame({"path": [cifs / f"{i}.cif" for i in range(N)], "volume": rows["volume"]})
+    table.to_csv(folder / "data.csv", index=False)
+    result = fit(folder / "data.csv", "-t", "volume", "-o", folder / "model")
+    assert result.exit_code == 0, result.output
+    return folder / "model"
+
+
 @pytest.fixture
-def model(data: Path) -> Path:
-    """A folder of a fitted model."""
-    assert fit(data, "-t", "volume", "-o", "model").exit_code == 0
-    return Path("model")
+def model(fitted_model: Path, data: Path) -> Path:
+    """The same in the working directory; tests may change it."""
+    return Path(shutil.copytree(fitted_model, "model"))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])

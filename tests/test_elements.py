@@ -12,8 +12,10 @@ from ssatom.elements import (
     N_GROUPS,
     N_PERIODS,
     atomic_features,
+    distinct_features,
     element_table_hash,
     group_numbers,
+    magpie_features,
     period_numbers,
 )
 
@@ -86,6 +88,13 @@ def test_features_begin_with_group_and_period() -> None:
 def test_features_cannot_be_changed_by_a_user() -> None:
     with pytest.raises(ValueError, match="read-only"):
         atomic_features()[1, 0] = 2.0
+
+
+def test_larger_tables_tell_elements_apart_that_share_the_92_features() -> None:
+    for table in (distinct_features(), magpie_features()):
+        assert (table[57, :92] == table[58, :92]).all()  # La and Ce
+        assert (table[57] != table[58]).any()
+        assert not table[0].any()
 
 
 def test_table_hash_is_frozen() -> None:

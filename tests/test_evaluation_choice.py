@@ -7,11 +7,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.dummy import DummyRegressor
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from ssatom.evaluation.choice import Candidate, choose_model, n_folds_of
-from ssatom.evaluation.recommended import GROUPS, kernel_ridge_pipeline
+from ssatom.evaluation.recommended import (
+    GROUPS,
+    GROUPS_OF_CLASSES,
+    kernel_ridge_pipeline,
+    logistic_pipeline,
+)
 from ssatom.exceptions import ParameterError
 
 
@@ -53,9 +58,9 @@ def test_the_lowest_error_is_chosen(rows: list) -> None:
     choice = choose(candidates, rows, tell=told.append)
     assert choice.chosen == "near"
     table = {row["model"]: row for row in choice.table(["x"])}
-    assert table["far"]["mean absolute error"] == {"x": pytest.approx(9)}
-    assert table["near"]["mean absolute error"] == {"x": pytest.approx(1)}
-    assert table["mean"]["mean absolute error"]["x"] == pytest.approx(10, abs=1.5)
+    assert table["far"]["errors"] == {"x": pytest.approx(9)}
+    assert table["near"]["errors"] == {"x": pytest.approx(1)}
+    assert table["mean"]["errors"]["x"] == pytest.approx(10, abs=1.5)
     assert [row["remark"] for row in table.values()] == ["", "chosen", ""]
     assert choice.how == "5-fold cross-validation on 40 crystals"
     assert told[:2] == ["far, fold 1 of 5", "far, fold 2 of 5"]
@@ -82,7 +87,7 @@ def test_targets_count_alike(rows: list) -> None:
     candidates = {"a": Candidate(Recall(0.5)), "b": Candidate(Recall(0.4))}
     choice = choose(candidates, rows, y=y)
     assert choice.chosen == "b"
-    assert choice.table(["x", "y"])[0]["mean absolute error"] == {
+    assert choice.table(["x", "y"])[0]["errors"] == {
         "x": pytest.approx(0.5),
         "y": pytest.approx(500),
     }
@@ -107,6 +112,55 @@ def test_large_sets_are_cut_once() -> None:
     assert [n_folds_of(n) for n in (10, 499, 500, 1_999, 2_000)] == [5, 5, 3, 3, 5]
     assert choice.trials[0].errors.shape == (1, 1)
     assert choice.how == "one fifth of 2,000 crystals, held out once"
+
+
+class Sure(ClassifierMixin, BaseEstimator):
+    """Gives the true class, "odd" or "even", a known probability."""
+
+    def __init__(self, probability: float = 0.5) -> None:
+        self.probability = probability
+
+    def fit(self, _X: Any, y: Any) -> Self:
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError("one class")
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        odd = np.where(np.array(X) % 2, self.probability, 1 - self.probability)
+        return np.stack([1 - odd, odd], axis=1)
+
+
+def test_classes_are_judged_by_their_log_loss(rows: list) -> None:
+    y = np.where(np.array(rows) % 2, "odd", "even")
+    candidates = {
+        "sure": Candidate(Sure(0.9)),
+        "too sure": Candidate(Sure(0.0)),
+        "shares": Candidate(DummyClassifier()),
+    }
+    choice = choose(candidates, rows, y=y, classify=True)
+    assert choice.chosen == "sure"
+    losses = {row["model"]: row["errors"]["x"] for row in choice.table(["x"])}
+    assert losses["sure"] == pytest.approx(-np.log(0.9))
+    assert losses["too sure"] > 30
+    assert losses["shares"] == pytest.approx(np.log(2), rel=0.01)
+
+
+def test_folds_of_one_class_refuse_no_model_that_can_do_without(rows: list) -> None:
+    y = np.array(["even"] * 39 + ["odd"])
+    candidates = {"sure": Candidate(Sure()), "shares": Candidate(DummyClassifier())}
+    choice = choose(candidates, rows, y=y, classify=True)
+    assert choice.chosen == "shares"
+    assert choice.trials[0].skipped == "cannot be fitted: one class"
+
+
+def test_logistic_pipeline(structures: list) -> None:
+    """It keeps copies together, and has probabilities even where a class is nearly missing."""
+    y = np.arange(24) < 1
+    pipeline = logistic_pipeline(cv=3, layers="01", weights="random", electrons=False)
+    model = Candidate(pipeline, GROUPS_OF_CLASSES).fit(structures, y, [i // 2 for i in range(24)])
+    assert [name for name, _ in model.steps][-1] == "logisticregression"
+    np.testing.assert_allclose(model.predict_proba(structures).sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])

@@ -24,6 +24,7 @@ from ssatom import (
     ConformalRegressor,
     ExtrapolationWarning,
     GraphEmbeddingFeaturizer,
+    GraphWarning,
     ParameterError,
     WeightsError,
     load_estimator,
@@ -33,8 +34,8 @@ from ssatom import (
 )
 from ssatom.cli import app
 from ssatom.corpora import write_structures
+from ssatom.embeddings.nearest import FAR, Nearness
 from ssatom.evaluation.intervals import _half_widths
-from ssatom.evaluation.nearness import FAR, Nearness
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])
@@ -184,6 +185,18 @@ def test_it_is_an_estimator(fitted: ConformalRegressor, salts: pd.DataFrame) -> 
     np.testing.assert_allclose(fitted.predict(new), direct.predict(new))
     y = np.log10(salts["bulk_modulus_GPa"][60:70])
     assert fitted.score(new, y) == pytest.approx(direct.score(new, y))
+
+
+def test_crystals_without_neighbours_are_told_once_with_the_rows_of_the_user() -> None:
+    crystals = list(load_example_crystals()["structure"][:30])
+    far = [i for i, one in enumerate(crystals) if one.reduced_formula in ("K", "Rb", "Cs")]
+    y = np.array([one.volume / len(one) for one in crystals])
+    with pytest.warns(GraphWarning) as told:
+        model = ConformalRegressor(linear(), cv=3).fit(crystals, y)
+    assert [list(one.message.rows) for one in told] == [far]
+    with pytest.warns(GraphWarning) as told:
+        model.predict_interval(crystals)
+    assert [list(one.message.rows) for one in told if one.category is GraphWarning] == [far]
 
 
 def test_copies_are_held_out_together(table: pd.DataFrame) -> None:

@@ -106,7 +106,7 @@ def test_cross_validation_chooses_kernel_ridge_of_few_crystals(
     told, report, table = walk(folder, tmp_path)
     assert report["model"] == "kernel-ridge"
     rows = {row["model"]: row for row in report["choice"]["models"]}
-    errors = {name: row["mean absolute error"]["volume"] for name, row in rows.items()}
+    errors = {name: row["errors"]["volume"] for name, row in rows.items()}
     assert errors["kernel-ridge"] < 0.5 * errors["mean"]
     assert errors["negnn"] is None
     assert rows["negnn"]["remark"].startswith("not tried below 500 crystals")
@@ -139,7 +139,7 @@ def test_networks_are_tried_where_crystals_are_many(
     _, report, _ = walk(folder, tmp_path, *QUICK)
     rows = {row["model"]: row for row in report["choice"]["models"]}
     assert rows["kernel-ridge"]["remark"].startswith("not tried above 30 crystals")
-    assert rows["negnn"]["mean absolute error"]["volume"] > 0
+    assert rows["negnn"]["errors"]["volume"] > 0
     assert report["model"] in ("negnn", "mean")
 
 

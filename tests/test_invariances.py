@@ -21,7 +21,7 @@ from ssatom.weights import PretrainedEncoder, random_weights
 TOLERANCE = 1e-5  # relative to the largest entry of a layer
 
 drawn = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 seeds = st.integers(0, 2**32 - 1)
 shifts = st.tuples(*[st.floats(-5, 5)] * 3)
@@ -236,9 +236,9 @@ def test_shipped_weights_on_every_example_crystal(weights: str, kind: str) -> No
     if kind != "nearest":
         pytest.skip("the weights have graphs of their own")
     rng = np.random.default_rng(0)
-    crystals = [s for s in load_example_crystals()["structure"] if len(s) <= 40]
+    crystals = [s for s in load_example_crystals()["structure"] if len(s) <= 12]
     described_anew = [redescribed(s, rng) for s in crystals]
-    assert len(crystals) > 300
+    assert len(crystals) > 200
     for layer in range(load_pretrained(weights).n_layers):
         given, changed = (
             graph_embeddings(structures, layers=layer, weights=weights)

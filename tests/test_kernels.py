@@ -121,7 +121,7 @@ def test_messages_and_gradients(sizes: list[int], width: int, edge_dim: int) -> 
         assert relative(got, right) < 3e-6
 
 
-@pytest.mark.parametrize("width", [1, 4, 17, 40])
+@pytest.mark.parametrize("width", [1, 4, 7])
 def test_any_width(width: int) -> None:
     case = Case([3, 8, 2], width, 23)
     for got, right in zip(case.gradients(), plain(case), strict=True):
@@ -489,14 +489,10 @@ print("both")
     assert run_python(code).strip() == "both"
 
 
-def test_import_compiles_nothing() -> None:
-    code = "import sys, ssatom.kernels; print('numba' in sys.modules)"
-    assert run_python(code).strip() == "False"
-
-
-def test_without_jit_torch_serves() -> None:
-    code = SMALL + "from ssatom.kernels import loops_work; print(loops_work())"
-    assert run_python(code, NUMBA_DISABLE_JIT="1").split() == ["2.7726", "False"]
+def test_import_compiles_nothing_and_without_jit_torch_serves() -> None:
+    code = "import sys, ssatom.kernels; print('numba' in sys.modules)\n" + SMALL
+    code += "from ssatom.kernels import loops_work; print(loops_work())"
+    assert run_python(code, NUMBA_DISABLE_JIT="1").split() == ["False", "2.7726", "False"]
 
 
 def test_broken_numba_is_told_and_torch_serves(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from ssatom.exceptions import ParameterError
-from ssatom.kernels import Pairs, expected_pairs, find_pairs
+from ssatom.kernels import Pairs, expected_pairs, find_pairs, shortest_vector
 
 
 def every_image(frac: np.ndarray, lattice: np.ndarray, radius: float) -> tuple:
@@ -200,6 +200,11 @@ def test_too_many_pairs_are_refused_before_memory_is_taken() -> None:
 def test_wrong_input(frac: list, lattice: np.ndarray, radius: float, match: str) -> None:
     with pytest.raises(ParameterError, match=match):
         find_pairs(np.array(frac, dtype=float), lattice, radius)
+
+
+def test_shortest_vector_of_a_skewed_cell() -> None:
+    cell = np.array([[4.0, 0, 0], [4000.0, 3.0, 0], [0, 0, 5.0]])
+    assert shortest_vector(cell) == 3.0
 
 
 def test_no_sites() -> None:

@@ -21,16 +21,6 @@ def disk_error(error: BaseException | None) -> str | None:
 
     Libraries wrap the system's error: safetensors holds its number in a text, PyTorch tells only
     that a file is shorter than it should be.
-
-    Examples
-    --------
-    >>> import errno
-    >>> from ssatom.cli._disk import disk_error
-    >>> disk_error(OSError(errno.ENOSPC, "No space left on device"))
-    'No space left on device'
-    >>> disk_error(RuntimeError("I/O error: File too large (os error 27)"))
-    'File too large'
-    >>> disk_error(ValueError("something else"))
     """
     while error is not None:
         number = error.errno if isinstance(error, OSError) else None

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
+from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation.intervals import Calibration, enough
-from ssatom.evaluation.nearness import Nearness, warn_of_far
 from ssatom.exceptions import GraphWarning, StructureError, WeightsError
 from ssatom.files import check_name
 from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
@@ -157,7 +157,10 @@ def markdown(table: list[dict[str, Any]]) -> list[str]:
     """Lines of the report."""
     lines = ["", "## Error bars", ""]
     if not table:
-        return [*lines, "No intervals: the crystals held out are too few, or of classes."]
+        return [
+            *lines,
+            "No intervals: classes have none, and for numbers too few crystals were held out.",
+        ]
     lines += [
         f"`ssatom predict` gives intervals for {COVERAGE:.0%} of the values, by the errors on the "
         "crystals held out and the distance to the nearest crystals trained on. Here each crystal "

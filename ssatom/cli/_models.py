@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.dummy import DummyRegressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
@@ -20,24 +20,34 @@ from ssatom.estimators import (
 )
 from ssatom.estimators._checks import check_parameters
 from ssatom.evaluation.choice import FEWEST, Candidate, Choice, choose_model, n_folds_of
-from ssatom.evaluation.recommended import GROUPS, LAYERS, kernel_ridge_pipeline
+from ssatom.evaluation.recommended import (
+    GROUPS,
+    GROUPS_OF_CLASSES,
+    LAYERS,
+    kernel_ridge_pipeline,
+    logistic_pipeline,
+)
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
 from ssatom.progress import make_bar
 from ssatom.validation import one_of
 
-AUTO, KERNEL, NETWORK, RAW, MEAN = "auto", "kernel-ridge", "negnn", "cgcnn", "mean"
-_MODELS = (AUTO, KERNEL, NETWORK, RAW)
+AUTO, KERNEL, LOGISTIC, NETWORK, RAW = "auto", "kernel-ridge", "logistic", "negnn", "cgcnn"
+MEAN, COMMONEST = "mean", "commonest class"
+_MODELS = (AUTO, KERNEL, LOGISTIC, NETWORK, RAW)
 _CLASSES = {
     NETWORK: (NEGNNRegressor, NEGNNClassifier),
     RAW: (CGCNNRegressor, CGCNNClassifier),
 }
 
 NETWORK_FROM = 500
-"""Crystals to train on from which NEGNN is tried; with fewer, kernel ridge was always better."""
+"""Crystals to train on from which NEGNN is tried; with fewer, the others were always better."""
 
 KERNEL_UP_TO = 5_000
 """Crystals to train on up to which kernel ridge is tried; its time grows with their cube."""
+
+LOGISTIC_UP_TO = 20_000
+"""Crystals to train on up to which logistic regression is tried; all features are in memory."""
 
 
 class Fitted(NamedTuple):
@@ -70,9 +80,11 @@ class Models:
         one_of("--model", self.name, _MODELS)
         resolve_device(self.device)
         if self.name == KERNEL and self.classify:
-            raise ParameterError("--model kernel-ridge is for numbers; classes take negnn or cgcnn")
-        if self.name == KERNEL and self.of_networks.get("n_members", 1) > 1:
-            raise ParameterError("--members is for networks; kernel-ridge is a single model")
+            raise ParameterError("--model kernel-ridge is for numbers; classes take logistic")
+        if self.name == LOGISTIC and not self.classify:
+            raise ParameterError("--model logistic is for classes; numbers take kernel-ridge")
+        if self.name in (KERNEL, LOGISTIC) and self.of_networks.get("n_members", 1) > 1:
+            raise ParameterError(f"--members is for networks; {self.name} is a single model")
         if self.name == RAW:
             for option in ("layers", "weights"):
                 if getattr(self, option) is not None:
@@ -80,13 +92,8 @@ class Models:
         else:
             encoder = resolve_weights(self.weights, self.random_state)
             parse_layers(self.layers or LAYERS, encoder.n_layers)
-        if self.name != KERNEL:
+        if self.name not in (KERNEL, LOGISTIC):
             check_parameters(self.network().get_params(deep=False))
-
-    @property
-    def chooses(self) -> bool:
-        """Whether cross-validation is to choose: classes are for networks alone."""
-        return self.name == AUTO and not self.classify
 
     @property
     def graph_config(self) -> GraphConfig:
@@ -103,18 +110,20 @@ class Models:
         given = {name: value for name, value in (given | changes).items() if value is not None}
         return _CLASSES[RAW if self.name == RAW else NETWORK][self.classify](**given)
 
-    def kernel_ridge(self, n_targets: int, n_crystals: int) -> Candidate:
-        """Kernel ridge for so many different crystals."""
-        pipeline = kernel_ridge_pipeline(
-            n_targets,
-            layers=self.layers or LAYERS,
-            weights=self.weights,
-            electrons=self.electrons,
-            cv=min(10, n_crystals),
-            device=self.device,
-            random_state=self.random_state,
-        )
-        return Candidate(pipeline, GROUPS)
+    def on_features(self, y: np.ndarray, n_crystals: int) -> Candidate:
+        """Kernel ridge, or logistic regression of classes, for so many different crystals."""
+        shared: dict[str, Any] = {
+            "layers": self.layers or LAYERS,
+            "weights": self.weights,
+            "electrons": self.electrons,
+            "device": self.device,
+            "random_state": self.random_state,
+        }
+        if self.classify:
+            cv = int(np.clip(_largest_class(y) * n_crystals // len(y), 2, 5))
+            return Candidate(logistic_pipeline(cv=cv, **shared), GROUPS_OF_CLASSES)
+        n_targets = (*y.shape, 1)[1]
+        return Candidate(kernel_ridge_pipeline(n_targets, cv=min(10, n_crystals), **shared), GROUPS)
 
     def train(
         self,
@@ -123,46 +132,51 @@ class Models:
         keys: Sequence[Hashable],
     ) -> Fitted:
         """The model, chosen if need be, fitted to these crystals."""
-        n_targets, n_crystals = (*y.shape, 1)[1], len(set(keys))
         started = time.perf_counter()
-        choice = None
-        name = NETWORK if self.name == AUTO else self.name
-        if self.chooses:
-            choice = self._choose(structures, y, keys, n_targets)
+        choice, name = None, self.name
+        if name == AUTO:
+            choice = self._choose(structures, y, keys)
             name = choice.chosen
         chosen = time.perf_counter()
-        if name == KERNEL:
-            candidate = self.kernel_ridge(n_targets, n_crystals)
+        if name in (KERNEL, LOGISTIC):
+            candidate = self.on_features(y, len(set(keys)))
         else:
-            candidate = Candidate(DummyRegressor() if name == MEAN else self.network())
+            candidate = self.of_nothing if name in (MEAN, COMMONEST) else Candidate(self.network())
         model = candidate.fit(structures, y, keys)
         seconds = {"choosing": chosen - started, "training": time.perf_counter() - chosen}
         return Fitted(name, model, choice, seconds)
 
-    def _choose(
-        self,
-        structures: Sequence[Any],
-        y: np.ndarray,
-        keys: Sequence[Hashable],
-        n_targets: int,
-    ) -> Choice:
+    @property
+    def of_nothing(self) -> Candidate:
+        """What knows no crystal: the mean, or the shares of the classes."""
+        return Candidate(DummyClassifier() if self.classify else DummyRegressor())
+
+    def _choose(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Choice:
         n, n_crystals = len(y), len(set(keys))
-        if n_crystals < FEWEST:
-            return Choice(KERNEL, n, 0, 0)
-        in_fold = n_crystals - -(-n_crystals // n_folds_of(n))
-        kernel = self.kernel_ridge(n_targets, in_fold)
-        few = f"not tried below {NETWORK_FROM:,} crystals, where kernel ridge is better and faster"
-        many = f"not tried above {KERNEL_UP_TO:,} crystals; its time grows with their cube"
+        name, limit, nothing = KERNEL, KERNEL_UP_TO, MEAN
+        if self.classify:
+            name, limit, nothing = LOGISTIC, LOGISTIC_UP_TO, COMMONEST
+        n_folds = n_folds_of(n)
+        if n_crystals < FEWEST or (self.classify and _largest_class(y) < n_folds):
+            return Choice(name, n, 0, 0)
+        first = self.on_features(y, n_crystals - -(-n_crystals // n_folds))
+        few = f"not tried below {NETWORK_FROM:,} crystals, where {name} is better and faster"
+        many = f"not tried above {limit:,} crystals, for its time and memory"
         alone = self.network(n_members=1, progress_bar=False)
         candidates = {
-            KERNEL: Candidate(kernel.model, GROUPS, many if n > KERNEL_UP_TO else ""),
+            name: Candidate(first.model, first.groups, many if n > limit else ""),
             NETWORK: Candidate(alone, skipped=few if n < NETWORK_FROM else ""),
-            MEAN: Candidate(DummyRegressor()),
+            nothing: self.of_nothing,
         }
         shown = self.of_networks["progress_bar"]
         with make_bar(desc="choose", bar_format="{desc}", show=shown) as bar:
             return choose_model(
                 *(candidates, structures, y, keys),
+                classify=self.classify,
                 random_state=self.random_state,
                 tell=lambda what: bar.set_description_str(f"choose: {what}"),
             )
+
+
+def _largest_class(y: np.ndarray) -> int:
+    return int(np.unique(y, return_counts=True)[1].max())

@@ -77,14 +77,7 @@ _UNITS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
 def parse_duration(text: str | None) -> float | None:
-    """Seconds of a text such as "8h", "1h30m" or "90".
-
-    Examples
-    --------
-    >>> from ssatom.cli._options import parse_duration
-    >>> parse_duration("1h30m"), parse_duration("90")
-    (5400.0, 90.0)
-    """
+    """Seconds of a text such as "8h", "1h30m" or "90"."""
     if text is None:
         return None
     pieces = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)

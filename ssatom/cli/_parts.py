@@ -28,17 +28,6 @@ class PartFolder:
     """Folder of the parts of a table, held by one run at a time, with the settings of that run.
 
     A folder with other settings is refused, or begun anew with `restart`.
-
-    Examples
-    --------
-    >>> import pyarrow as pa, tempfile
-    >>> from pathlib import Path
-    >>> from ssatom.cli._parts import PartFolder
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with PartFolder(Path(folder) / "t.csv.part", {"layers": "012"}) as parts:
-    ...         parts.add(pa.table({"x": [1.0, 2.0]}), {"n_records": 3})
-    ...         [notes["n_records"] for notes in parts.notes()]
-    [3]
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], restart: bool = False) -> None:

@@ -23,14 +23,7 @@ from ssatom.structures import iter_arrays
 def column_names(
     targets: Sequence[str], n_members: int = 1, classes: Sequence[Any] = ()
 ) -> list[str]:
-    """Names of the columns of predictions: with deviations of several networks, or classes.
-
-    Examples
-    --------
-    >>> from ssatom.cli._prediction import column_names
-    >>> column_names(["gap"], n_members=5)
-    ['gap', 'gap_std']
-    """
+    """Names of the columns of predictions: with deviations of several networks, or classes."""
     if len(classes):
         (target,) = targets
         return [target, *(f"{target}_probability_{name}" for name in classes)]

@@ -100,7 +100,8 @@ def remove_report(folder: Path) -> None:
 
 def _choice(fitted: Fitted, targets: list[str]) -> dict[str, Any]:
     assert fitted.choice is not None
-    return {"how": fitted.choice.how, "models": fitted.choice.table(targets)}
+    error = "log loss" if hasattr(fitted.model, "classes_") else "mean absolute error"
+    return {"how": fitted.choice.how, "error": error, "models": fitted.choice.table(targets)}
 
 
 def _parameters(model: Any) -> dict[str, Any]:
@@ -115,6 +116,8 @@ def _training(model: Any) -> dict[str, Any]:
         epochs = model.history_.groupby("member").size().tolist()
         return {"epochs": epochs, "best_epochs": model.best_epochs_}
     kernels = [part for part in parts_of(model) if hasattr(part, "block_weights_")]
+    if not kernels:
+        return {}
     return {"kernels": [{**k.best_params_, "weights of blocks": k.block_weights_} for k in kernels]}
 
 
@@ -281,7 +284,7 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
 
 def _choice_lines(choice: dict[str, Any], targets: list[str]) -> list[str]:
     """Section of the report on the choice between models."""
-    names = [f"{target}: mean absolute error" for target in targets]
+    names = [f"{target}: {choice['error']}" for target in targets]
     lines = [
         *(
             "",
@@ -294,7 +297,7 @@ def _choice_lines(choice: dict[str, Any], targets: list[str]) -> list[str]:
         "|---" * (len(names) + 3) + "|",
     ]
     for row in choice["models"]:
-        errors = map(_text, row["mean absolute error"].values())
+        errors = map(_text, row["errors"].values())
         cells = [row["model"], *errors, _text(row["seconds"]), row["remark"]]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

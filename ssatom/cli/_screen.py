@@ -57,14 +57,7 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
 
 
 def plain_cell(text: str) -> str:
-    """The text for CSV, behind an apostrophe if a spreadsheet would run it.
-
-    Examples
-    --------
-    >>> from ssatom.cli._screen import plain_cell
-    >>> plain_cell("=HYPERLINK(A1)"), plain_cell("-1.5"), plain_cell("mp-149")
-    ("'=HYPERLINK(A1)", '-1.5', 'mp-149')
-    """
+    """The text for CSV, behind an apostrophe if a spreadsheet would run it."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -123,15 +116,7 @@ def say(text: str, err: bool = False) -> None:
 
 
 def aligned(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
-    """Lines of a table, whose rows have equally many cells, columns side by side.
-
-    Examples
-    --------
-    >>> from ssatom.cli._screen import aligned
-    >>> print(aligned([("name", "size"), ("a", "10")]))
-    name  size
-    a     10
-    """
+    """Lines of a table, whose rows have equally many cells, columns side by side."""
     rows = [[" ".join(cell.split()) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -142,12 +127,5 @@ def aligned(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    Examples
-    --------
-    >>> from ssatom.cli._screen import counted
-    >>> counted(1, "crystal"), counted(1200, "crystal")
-    ('1 crystal', '1,200 crystals')
-    """
+    """A number with its noun, such as "1 crystal" or "1,200 crystals"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

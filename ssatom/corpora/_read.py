@@ -42,16 +42,6 @@ class UnreadPiece(NamedTuple):
         What messages call the file.
     piece : callable or Entry
         The text, or the path of a file, which must be there when it is read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from ssatom.corpora import cut_structures, load_example_crystals, write_structures
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_structures(f"{folder}/few.jsonl", load_example_crystals()["structure"][:2])
-    ...     first, second = cut_structures(f"{folder}/few.jsonl")
-    >>> next(second.read()).source
-    'few.jsonl:2'
     """
 
     name: str
@@ -198,39 +188,9 @@ def read_structures(
 def cut_structures(
     path: str | os.PathLike[str], *, structure_column: str | None = None
 ) -> Iterator[UnreadPiece]:
-    """Cut what `read_structures` reads into pieces, which takes little time.
+    """Cut what `read_structures` reads into pieces, in little time, and raise as that does.
 
-    Parameters
-    ----------
-    path : str or path-like
-        File or folder, as for `read_structures`.
-    structure_column : str or None, default=None
-        As for `read_structures`.
-
-    Returns
-    -------
-    iterator of UnreadPiece
-        In order. Each can be pickled; the records of all are those of `read_structures`.
-
-    Warns
-    -----
-    StructureWarning
-        While iterating, of a doubt about a table as a whole.
-
-    Raises
-    ------
-    MissingFileError, StructureFileError, ParameterError
-        At once, as from `read_structures`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from ssatom.corpora import cut_structures, load_example_crystals, write_structures
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_structures(f"{folder}/few.jsonl", load_example_crystals()["structure"][:2])
-    ...     pieces = list(cut_structures(f"{folder}/few.jsonl"))
-    >>> [record.source for piece in pieces for record in piece.read()]
-    ['few.jsonl:1', 'few.jsonl:2']
+    Each piece can be pickled; the records of all, in order, are those of `read_structures`.
     """
     files = _find(path)
     if is_table(files[0].path):

@@ -45,24 +45,10 @@ class AtomTable(NamedTuple):
 def atom_table() -> AtomTable:
     """The table of all elements, H to Fm.
 
-    Levels are eigenvalues of the local density approximation [1]_, shifted so that the highest
-    occupied one lies at the first ionization energy. Elements without eigenvalues, from Np on,
-    have those of U.
-
-    Returns
-    -------
-    AtomTable
-
-    References
-    ----------
-    .. [1] Kotochigova et al., Phys. Rev. A 55, 191 (1997), 10.1103/PhysRevA.55.191; NIST's table,
-       as pymatgen ships it.
-
-    Examples
-    --------
-    >>> from ssatom.electrons.atoms import atom_table
-    >>> atom_table().levels[14].round(1)  # Si
-    array([-14.8,  -8.2,   0. ])
+    Levels are eigenvalues of the local density approximation (Kotochigova et al., Phys. Rev. A 55,
+    191 (1997), 10.1103/PhysRevA.55.191; NIST's table, as pymatgen ships it), shifted so that the
+    highest occupied one lies at the first ionization energy. Elements without eigenvalues, from Np
+    on, have those of U.
     """
     rows = np.array([_atom(z) for z in range(1, MAX_ATOMIC_NUMBER + 1)])
     rows = np.concatenate([np.zeros((1, rows.shape[1])), rows])

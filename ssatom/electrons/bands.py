@@ -49,24 +49,9 @@ class Bands(NamedTuple):
 
 
 def primitive(arrays: StructureArrays) -> tuple[StructureArrays, np.ndarray]:
-    """The primitive cell, its axes reduced, and for each site the one that it is a copy of.
+    """The primitive cell, its axes reduced, and for each site of the crystal its site in that cell.
 
-    Parameters
-    ----------
-    arrays : StructureArrays
-        A structure.
-
-    Returns
-    -------
-    cell : StructureArrays
-        In the same orientation.
-    copy_of : ndarray of int, shape (n_sites,)
-        Sites of `cell`.
-
-    Raises
-    ------
-    StructureError
-        If there are more than `MAX_ORBITALS`.
+    The orientation is kept. Raises StructureError above `MAX_ORBITALS`.
     """
     table, numbers = atom_table(), arrays.numbers
     if (n_orbitals := int(table.n_orbitals[numbers].sum())) > MAX_ORBITALS:
@@ -136,19 +121,7 @@ def _basis(rows: np.ndarray) -> np.ndarray:
 def compute_bands(cell: StructureArrays) -> Bands:
     """Diagonalize the model at the corners of half the reciprocal cell, where it is real.
 
-    Parameters
-    ----------
-    cell : StructureArrays
-        A primitive cell.
-
-    Returns
-    -------
-    Bands
-
-    Raises
-    ------
-    StructureError
-        If two atoms overlap.
+    Raises StructureError if two atoms overlap.
     """
     table = atom_table()
     counts = table.n_orbitals[cell.numbers]

@@ -32,27 +32,12 @@ _D_SHAPES = _d_shapes()
 def hopping_blocks(
     centers: np.ndarray, neighbors: np.ndarray, vectors: np.ndarray, table: AtomTable
 ) -> np.ndarray:
-    """Matrix elements ⟨center|H|neighbor⟩ of pairs of atoms, eV [1]_.
+    """Matrix elements ⟨center|H|neighbor⟩ of pairs of atoms, eV, shape (n_pairs, 9, 9).
 
-    Parameters
-    ----------
-    centers, neighbors : ndarray of int, shape (n_pairs,)
-        Atomic numbers.
-    vectors : ndarray, shape (n_pairs, 3)
-        From centre to neighbour, Å.
-    table : AtomTable
-        Radii of the atoms.
-
-    Returns
-    -------
-    ndarray, shape (n_pairs, 9, 9)
-        In the order s, x, y, z, xy, yz, xz, x²−y², 3z²−r². Those of orbitals that an atom does
-        not have are to be left out.
-
-    References
-    ----------
-    .. [1] Harrison, Elementary Electronic Structure (1999), 10.1142/4121; Slater & Koster, Phys.
-       Rev. 94, 1498 (1954), 10.1103/PhysRev.94.1498
+    `vectors` lead from centre to neighbour, Å. Orbitals are s, x, y, z, xy, yz, xz, x²−y² and
+    3z²−r²; elements of those that an atom does not have are to be left out. After Harrison,
+    Elementary Electronic Structure (1999), 10.1142/4121, and Slater & Koster, Phys. Rev. 94, 1498
+    (1954), 10.1103/PhysRev.94.1498.
     """
     distances = np.linalg.norm(vectors, axis=1)
     n = vectors / distances[:, None]

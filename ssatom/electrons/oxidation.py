@@ -70,31 +70,11 @@ def _states(element: Element) -> dict[int, float]:
 def guess_charges(
     numbers: tuple[int, ...], amounts: tuple[int, ...]
 ) -> tuple[tuple[int, ...], float] | None:
-    """Oxidation states that balance and cost least.
+    """Oxidation states that balance and cost least, and the cost per atom; None if none balance.
 
-    Of the states that pymatgen lists for each element, uncommon ones cost 1, and so does a
-    positive (negative) charge on an element that is one unit more (less) electronegative than the
-    mean. Every element has one state.
-
-    Parameters
-    ----------
-    numbers : tuple of int
-        Atomic numbers, each once.
-    amounts : tuple of int
-        Atoms of each in the formula unit.
-
-    Returns
-    -------
-    charges : tuple of int
-        By element.
-    cost : float
-        Per atom. None in place of both if no states balance.
-
-    Examples
-    --------
-    >>> from ssatom.electrons.oxidation import guess_charges
-    >>> guess_charges((22, 8), (1, 2))[0]  # TiO2
-    (4, -2)
+    Each element, of which the formula unit has `amounts`, has one state. Of the states that
+    pymatgen lists, uncommon ones cost 1, and so does a positive (negative) charge on an element
+    that is one unit more (less) electronegative than the mean.
     """
     ions = _ions()
     electronegativity = ions.electronegativity[list(numbers)]
@@ -121,28 +101,11 @@ def guess_charges(
 
 
 def composition_columns(numbers: np.ndarray) -> np.ndarray:
-    """What oxidation states tell of a composition.
+    """What oxidation states tell of a composition, in the order of `COMPOSITION_NAMES`.
 
     Where no oxidation states balance, elements more electronegative than the mean count as anions,
     the others as cations, all without charge. Columns of anions and cations are means over their
     atoms unless named otherwise; energies in eV.
-
-    Parameters
-    ----------
-    numbers : ndarray of int, shape (n_sites,)
-        Atomic numbers of the sites.
-
-    Returns
-    -------
-    ndarray, shape (n_composition_names,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.electrons.oxidation import COMPOSITION_NAMES, composition_columns
-    >>> row = composition_columns(np.array([22, 8, 8]))
-    >>> row[COMPOSITION_NAMES.index("largest_charge")]
-    np.float64(4.0)
     """
     elements, counts = np.unique(numbers, return_counts=True)
     counts = counts // np.gcd.reduce(counts)

@@ -27,12 +27,8 @@ _Value = TypeVar("_Value")
 class CachedRow(NamedTuple):
     """The cached result of one structure.
 
-    Attributes
-    ----------
-    states : ndarray of float32, shape (n_rows, n_columns)
-        Read-only, since callers share it.
-    remarks : tuple of str
-        What is unusual about its graph; every call warns of it.
+    `states`, of shape (n_rows, n_columns), are read-only, since callers share them; `remarks` say
+    what is unusual about its graph, of which every call warns.
     """
 
     states: np.ndarray
@@ -40,15 +36,7 @@ class CachedRow(NamedTuple):
 
 
 class MemoryCache(Generic[_Value]):
-    """Values by key; at the bound, the least recently used are dropped.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Bound on the bytes of all values together.
-    n_bytes : callable
-        Bytes of one value.
-    """
+    """Values by key, bounded in bytes; at the bound, the least recently used are dropped."""
 
     def __init__(self, max_bytes: int, n_bytes: Callable[[_Value], int]) -> None:
         self._values: LRUCache[Any, _Value] = LRUCache(max_bytes, n_bytes)
@@ -89,23 +77,6 @@ class DiskCache:
     A file a row, as joblib's own `Memory` keeps them, would cost more time than computing. Each row
     has a digest: one that is damaged is as one that is not there. A file that cannot be used at all
     is told of once, and is as an empty one.
-
-    Parameters
-    ----------
-    folder : path
-        Created if need be.
-    name : str, default="embeddings"
-        Of the file.
-
-    Raises
-    ------
-    SsatomError
-        If the folder cannot be made.
-
-    Warns
-    -----
-    UserWarning
-        Where the file is damaged, or cannot be written to.
     """
 
     def __init__(self, folder: Path, name: str = "embeddings") -> None:

@@ -61,28 +61,10 @@ def find_graphs(
     config: GraphConfig,
     remarks: GraphRemarks | None = None,
 ) -> list[CachedGraph | StructureError]:
-    """Graphs of structures, from the cache where they are known.
+    """A graph for each structure, from the cache where it is known, or why there is none.
 
-    Parameters
-    ----------
-    rows : sequence of StructureArrays
-        The structures.
-    indices : sequence of int
-        Their places in the caller's list, for messages.
-    config : GraphConfig
-        Settings of the graphs.
-    remarks : GraphRemarks, default=None
-        Where to note what is odd about the graphs; None warns of it.
-
-    Returns
-    -------
-    list of CachedGraph or StructureError
-        A graph for each row, or why there is none.
-
-    Warns
-    -----
-    GraphWarning
-        Of crystals whose graphs are odd, such as isolated atoms.
+    `indices` are the places of the structures in the caller's list, for messages. What is odd about
+    graphs is noted in `remarks`; a GraphWarning tells it where they are None.
     """
     converter = CrystalGraphConverter(config)
     keys = [(structure_key(row), config) for row in rows]

@@ -120,37 +120,11 @@ def pooling_name(pooling: Pooling) -> str:
 def pool(
     states: np.ndarray, numbers: np.ndarray, counts: np.ndarray, poolings: Iterable[Pooling]
 ) -> np.ndarray:
-    """Pooled states of structures.
+    """Pooled states of structures, shape (n_structures, n_poolings, n_columns), as float32.
 
-    Parameters
-    ----------
-    states : ndarray, shape (n_sites, n_columns)
-        States of the sites, structure by structure.
-    numbers : ndarray of int, shape (n_sites,)
-        Atomic numbers of the sites.
-    counts : ndarray of int, shape (n_structures,)
-        Sites of each structure, at least one.
-    poolings : iterable of str or callable
-        Names of `POOLINGS`, or functions of one structure.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_structures, n_poolings, n_columns)
-        In the order of `poolings`.
-
-    Raises
-    ------
-    ParameterError
-        If a function returns anything but finite numbers of shape (n_columns,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.embeddings.pooling import pool
-    >>> sodium_chloride = np.array([[0.0], [1.0]])
-    >>> pooled = pool(sodium_chloride, np.array([11, 17]), np.array([2]), ("mean", "anion"))
-    >>> pooled.ravel().round(2)
-    array([0.5 , 0.86], dtype=float32)
+    `states` and atomic `numbers` are those of all sites, structure by structure; `counts` says how
+    many sites each structure has. Raises ParameterError if a function returns anything but finite
+    numbers of shape (n_columns,).
     """
     exact = states.astype(np.float64)  # a mean must not depend on the number of cells given
     pooled = [

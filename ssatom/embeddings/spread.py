@@ -25,33 +25,13 @@ _BATCH = 64
 def near_constant_columns(
     weights: PretrainedEncoder, graphs: CrystalGraphs
 ) -> dict[str, list[int]]:
-    """Columns that are nearly constant over a collection of crystals.
+    """Columns that are nearly constant over some thousands of ordinary crystals, by pooling.
 
-    A column that differs from zero in few crystals, such as the minimum over sites of a unit
-    after ReLU, has next to no standard deviation over most small data sets, so that a scaler
-    makes one unusual crystal thousands of standard deviations large.
-
-    Parameters
-    ----------
-    weights : PretrainedEncoder
-        The encoder.
-    graphs : CrystalGraphs
-        Some thousands of ordinary crystals; of more, 5,000 are drawn at random.
-
-    Returns
-    -------
-    dict of str to list of int
-        Columns, as `PretrainedEncoder.columns` counts them, by pooling, "sites" being the sites
-        themselves. A sum over sites grows with the cell and is not judged.
-
-    Examples
-    --------
-    >>> from ssatom import CrystalGraphConverter, load_example_crystals, load_pretrained
-    >>> from ssatom.embeddings import near_constant_columns
-    >>> weights = load_pretrained("cgcnn-64x5-mp")
-    >>> graphs = CrystalGraphConverter().convert(load_example_crystals()["structure"])
-    >>> list(near_constant_columns(weights, graphs))
-    ['sites', 'min']
+    A column that differs from zero in few crystals, such as the minimum over sites of a unit after
+    ReLU, has next to no standard deviation over most small data sets, so that a scaler makes one
+    unusual crystal thousands of standard deviations large. Columns are counted as
+    `PretrainedEncoder.columns` does; the pooling "sites" stands for the sites themselves. A sum
+    over sites grows with the cell and is not judged. Of more crystals, 5,000 are drawn at random.
     """
     if len(graphs) > _MAX_STRUCTURES:
         drawn = np.random.default_rng(0).choice(len(graphs), _MAX_STRUCTURES, replace=False)

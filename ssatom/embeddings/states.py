@@ -14,21 +14,7 @@ from ssatom.weights import PretrainedEncoder
 class SiteStates:
     """Hidden states of all layers, coordination numbers and directional units, side by side.
 
-    Parameters
-    ----------
-    weights : PretrainedEncoder
-        The encoder. It stays on its device; another device uses a copy.
-    device : str, default="cpu"
-        Where to compute.
-
-    Examples
-    --------
-    >>> from ssatom import CrystalGraphConverter, load_example_crystals, load_pretrained
-    >>> from ssatom.embeddings.states import SiteStates
-    >>> weights = load_pretrained()
-    >>> salt = load_example_crystals().set_index("name").loc["halite", "structure"]
-    >>> SiteStates(weights)(CrystalGraphConverter(weights.graph_config).convert([salt])).shape
-    (8, 946)
+    The weights stay on their device; another device uses a copy.
     """
 
     def __init__(self, weights: PretrainedEncoder, device: str = "cpu") -> None:
@@ -43,18 +29,7 @@ class SiteStates:
 
     @torch.inference_mode()
     def __call__(self, graphs: CrystalGraphs) -> np.ndarray:
-        """States of all sites.
-
-        Parameters
-        ----------
-        graphs : CrystalGraphs
-            Made with the graph settings of the weights.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_sites, n_columns)
-            In the order of `PretrainedEncoder.columns`.
-        """
+        """States of all sites, shape (n_sites, n_columns), in the order of the columns."""
         batch = graphs.to_batch().to(self.device)
         if self.device == "cpu":  # NumPy calls none of torch's threads, which wait in a loop.
             x = torch.from_numpy(self.features.numpy()[graphs.numbers])

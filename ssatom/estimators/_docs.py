@@ -100,7 +100,9 @@ _TEXT = """
         Weight of each row in the scaling of targets, the loss and early stopping; None for 1. Rows
         of weight 0 are left out.
     return_std : bool
-        Whether to give the standard deviation over the members too, times `std_scale_`.
+        Whether to give the standard deviation over the members too, times `std_scale_`. It is
+        smaller than the error until `scale_std` was called with rows held out of the fit;
+        `ConformalRegressor` gives intervals of a stated coverage.
 
     NotFittedError
         If `fit` was not called.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from ssatom.exceptions import GraphWarning, ParameterError, TrainingWarning
+from ssatom.exceptions import GraphWarning, TrainingWarning
 
 FEWEST = 10
 """Different crystals that are needed to choose by cross-validation."""
@@ -21,9 +24,18 @@ _FOLDS = ((500, 5), (2_000, 3))  # below so many rows so many folds …
 _LARGE = 5  # … from there on one fold of so many, since training takes long
 
 
+@contextmanager
+def _rare_classes() -> Iterator[None]:
+    """Without warnings of classes that folds lack."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitFailedWarning)
+        warnings.filterwarnings("ignore", "The least populated class")
+        yield
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A regressor on structures, not fitted.
+    """A model of structures, not fitted.
 
     `groups` names the parameter of its `fit` that keeps copies of a crystal together in folds of
     its own, if it has one; `skipped` is the reason why it is not tried, or "".
@@ -34,16 +46,24 @@ class Candidate:
     skipped: str = ""
 
     def fit(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Any:
-        """A clone fitted to some crystals; copies have the same key."""
+        """A clone fitted to some crystals; copies have the same key.
+
+        A search at the end of a pipeline is replaced by what it found.
+        """
         more = {self.groups: _numbered(keys)} if self.groups else {}
-        return clone(self.model).fit(structures, y, **more)
+        with _rare_classes():
+            model = clone(self.model).fit(structures, y, **more)
+        if isinstance(model, Pipeline) and hasattr(model[-1], "best_estimator_"):
+            return make_pipeline(*(step for _, step in model.steps[:-1]), model[-1].best_estimator_)
+        return model
 
 
 @dataclass(frozen=True)
 class Trial:
     """What cross-validation told of a model: errors, seconds it took, or why it was not tried.
 
-    `errors` has the mean absolute error of each fold and target, shape (n_folds, n_targets).
+    `errors` has that of each fold and target, shape (n_folds, n_targets): the mean absolute error,
+    or the log loss of a class.
     """
 
     name: str
@@ -75,7 +95,7 @@ class Choice:
         return f"one fifth of {self.n_rows:,} crystals, held out once"
 
     def table(self, targets: Sequence[str]) -> list[dict[str, Any]]:
-        """A row for each model: mean absolute errors by target, seconds, and remarks."""
+        """A row for each model: errors by target, seconds, and remarks."""
         rows = []
         for trial in self.trials:
             means = [None] * len(targets) if trial.errors is None else trial.errors.mean(axis=0)
@@ -87,7 +107,7 @@ class Choice:
             rows.append(
                 {
                     "model": trial.name,
-                    "mean absolute error": errors,
+                    "errors": errors,
                     "seconds": None if trial.errors is None else round(trial.seconds, 1),
                     "remark": remark,
                 }
@@ -101,37 +121,24 @@ def choose_model(
     y: np.ndarray,
     keys: Sequence[Hashable],
     *,
+    classify: bool = False,
     random_state: int = 0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Choice:
     """Cross-validate models on the same folds, in which copies of a crystal stay together.
 
-    Five folds below 500 rows, three below 2,000, and from there on one fifth held out once.
-
-    Parameters
-    ----------
-    candidates : mapping of Candidate
-        By name; of equal errors the first wins. One at least must not be skipped.
-    structures : sequence
-        Crystals.
-    y : ndarray of float, shape (n_rows,) or (n_rows, n_targets)
-        Targets.
-    keys : sequence
-        What tells crystals apart, one a row; at least `FEWEST` different ones.
-    random_state : int, default=0
-        Seed of the folds.
-    tell : callable, default none
-        Called with the name of a model, and the number of its fold, before it is fitted.
-
-    Returns
-    -------
-    Choice
-        The name of the best, and all trials. A model that cannot be fitted to a fold is skipped.
+    Five folds below 500 rows, three below 2,000, and from there on one fifth held out once. Numbers
+    are judged by their mean absolute error, classes by the log loss. Of equal errors the first
+    model wins; one at least must not be skipped. `keys` tell crystals apart, with at least `FEWEST`
+    different ones. `tell` is called before each fit, with the name of the model and the number of
+    its fold. A model that cannot be fitted to a fold is skipped.
     """
     groups = _numbered(keys)
     n_folds = n_folds_of(len(y))
-    splitter = GroupKFold(n_folds, shuffle=True, random_state=random_state)
-    folds = list(splitter.split(groups, groups=groups))
+    kind: Any = StratifiedGroupKFold if classify else GroupKFold
+    splitter = kind(n_folds, shuffle=True, random_state=random_state)
+    with _rare_classes():
+        folds = list(splitter.split(groups, y, groups))
     folds = folds[:1] if len(y) >= _FOLDS[-1][0] else folds
     trials = []
     for name, candidate in candidates.items():
@@ -143,14 +150,14 @@ def choose_model(
             errors = []
             for number, (train, test) in enumerate(folds, 1):
                 tell(f"{name}, fold {number} of {len(folds)}")
-                errors.append(_errors(candidate, structures, y, groups, train, test))
-        except ParameterError as error:
+                errors.append(_errors(candidate, structures, y, groups, train, test, classify))
+        except ValueError as error:
             trials.append(Trial(name, skipped=f"cannot be fitted: {error}"))
             continue
         trials.append(Trial(name, np.array(errors), time.perf_counter() - started))
-    spread = y.reshape(len(y), -1).std(axis=0)
+    spread: Any = 1.0 if classify else y.reshape(len(y), -1).std(axis=0)
     tried = [trial for trial in trials if trial.errors is not None]
-    best = min(tried, key=lambda trial: float((trial.errors / spread).mean()))  # type: ignore[operator]
+    best = min(tried, key=lambda trial: float((trial.errors / spread).mean()))
     return Choice(best.name, len(y), n_folds, len(folds), trials)
 
 
@@ -172,12 +179,24 @@ def _errors(
     groups: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
+    classify: bool,
 ) -> np.ndarray:
-    """Mean absolute error of each target on the crystals of a fold."""
+    """Error of each target on the crystals of a fold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
         warnings.simplefilter("ignore", TrainingWarning)  # its error tells
         model = candidate.fit([structures[i] for i in train], y[train], groups[train].tolist())
-        predicted = model.predict([structures[i] for i in test])
+        tested = [structures[i] for i in test]
+        if classify:
+            return np.array([-minus_log_loss(model, tested, y[test])])
+        predicted = model.predict(tested)
     difference = np.abs(np.asarray(predicted) - y[test])
     return difference.reshape(len(test), -1).mean(axis=0)
+
+
+def minus_log_loss(model: Any, structures: Sequence[Any], y: np.ndarray) -> float:
+    """Mean logarithm of the probability of the true class, over rows of classes that it knows."""
+    probabilities = model.predict_proba(structures)
+    known = np.isin(y, model.classes_)
+    true = probabilities[known, np.searchsorted(model.classes_, y[known])]
+    return float(np.log(np.maximum(true, np.finfo(np.float64).eps)).mean()) if len(true) else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -14,9 +15,9 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
+from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation._checks import check_target, one_a_row
-from ssatom.evaluation.nearness import Nearness, warn_of_far
-from ssatom.exceptions import ParameterError
+from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
@@ -31,6 +32,14 @@ def _conformal() -> type:
     with warnings.catch_warnings():
         from crepes import ConformalRegressor as Conformal
     return Conformal
+
+
+@contextmanager
+def _told_already() -> Iterator[None]:
+    """Without warnings of crystals, which the embeddings for distances have given by row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        yield
 
 
 def enough(n_held: int, coverage: float) -> bool:
@@ -186,8 +195,9 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         embeddings = graph_embeddings(structures, weights=self.weights)
         errors, difficulties = np.full((2, len(y)), np.nan)
         for train, test in self._folds(structures):
-            model = clone(self.estimator).fit([structures[i] for i in train], y[train])
-            predictions = model.predict([structures[i] for i in test])
+            with _told_already():
+                model = clone(self.estimator).fit([structures[i] for i in train], y[train])
+                predictions = model.predict([structures[i] for i in test])
             errors[test] = y[test] - one_a_row(predictions, len(test))
             difficulties[test] = Nearness(embeddings[train]).of(embeddings[test])[1]
         if (missing := np.flatnonzero(np.isnan(errors))).size:
@@ -196,7 +206,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "no fold); give a splitter that tests every row"
             )
         self.calibration_ = Calibration(Nearness(embeddings), errors[:, None], difficulties)
-        self.estimator_ = clone(self.estimator).fit(structures, y)
+        with _told_already():
+            self.estimator_ = clone(self.estimator).fit(structures, y)
         return self
 
     @_shared_docs
@@ -245,7 +256,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         percentiles, difficulties = self._nearness_of(structures)
         warn_of_far(percentiles)
         half = self.calibration_.half_widths(difficulties, coverage)
-        return self.predict(structures)[:, None] + half * [-1, 1]
+        with _told_already():
+            return self.predict(structures)[:, None] + half * [-1, 1]
 
     @_shared_docs
     def nearest_percentile(self, X: Any) -> np.ndarray:

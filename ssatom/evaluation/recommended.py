@@ -1,71 +1,38 @@
-"""The model for crystals that cross-validation chose most often: kernel ridge on embeddings."""
+"""Models on embeddings that cross-validation chose most often: a kernel, or lines for classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ssatom.evaluation.choice import minus_log_loss
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.featurizers import ElectronicFeaturizer, GraphEmbeddingFeaturizer
 
 LAYERS = "012"
 POOLING = ("mean", "anion", "cation")
 GROUPS = "transformedtargetregressor__groups"
-"""Parameter of `fit` that keeps groups of rows together in the folds of the kernel's search."""
+GROUPS_OF_CLASSES = "gridsearchcv__groups"
+"""Parameters of `fit` that keep groups of rows together in the folds of the inner searches."""
 
 
 def kernel_ridge_pipeline(
-    n_targets: int = 1,
-    *,
-    layers: str | int | Sequence[int] = LAYERS,
-    weights: Any = None,
-    electrons: bool = True,
-    cv: int = 10,
-    device: str = "auto",
-    random_state: int = 0,
+    n_targets: int = 1, *, cv: int = 10, random_state: int = 0, **of_features: Any
 ) -> Pipeline:
-    """Embeddings, and electrons if wanted, under a kernel with a weight for each block of columns.
+    """Kernel ridge on embeddings, and on electrons if wanted, with a weight for each block.
 
-    Parameters
-    ----------
-    n_targets : int, default=1
-        Several targets have a kernel each.
-    layers : str, int or sequence of int, default="012"
-        Of the embeddings.
-    weights : str, path, PretrainedEncoder or None, default=None
-        Of the encoder; None is the default set.
-    electrons : bool, default=True
-        Whether the columns of `ElectronicFeaturizer` stand beside the embeddings.
-    cv : int, default=10
-        Number of folds of `KernelRidgeCV`.
-    device : str, default="auto"
-        Where embeddings are computed.
-    random_state : int, default=0
-        Seed of the folds, and of weights="random".
-
-    Returns
-    -------
-    Pipeline
-        Not fitted; it takes structures. Targets are scaled inside, so that predictions far from all
-        crystals of the training tend to the mean.
-
-    Examples
-    --------
-    >>> from ssatom.evaluation.recommended import kernel_ridge_pipeline
-    >>> [name for name, _ in kernel_ridge_pipeline(electrons=False).steps]
-    ['graphembeddingfeaturizer', 'standardscaler', 'transformedtargetregressor']
+    Several targets have a kernel each; `cv` folds choose it. Targets are scaled inside, so that
+    predictions far from all crystals of the training tend to the mean. `of_features` are those of
+    `crystal_features`.
     """
-    embeddings = GraphEmbeddingFeaturizer(
-        layers, weights, pooling=POOLING, device=device, random_state=random_state
-    )
-    features: Any = embeddings
-    if electrons:
-        features = FeatureUnion([("embeddings", embeddings), ("electrons", ElectronicFeaturizer())])
     kernel: Any = KernelRidgeCV(
         kernels=("matern12", "matern32"), cv=cv, search="coarse-to-fine", random_state=random_state
     )
@@ -74,5 +41,36 @@ def kernel_ridge_pipeline(
     regressor = TransformedTargetRegressor(
         kernel, transformer=StandardScaler(), check_inverse=False
     )
+    features = crystal_features(random_state=random_state, **of_features)
     pipeline = make_pipeline(features, StandardScaler(), regressor)
     return pipeline.set_output(transform="pandas")  # names of columns tell blocks apart
+
+
+def logistic_pipeline(*, cv: int = 5, random_state: int = 0, **of_features: Any) -> Pipeline:
+    """Logistic regression on the same features, whose penalty `cv` folds choose by log loss."""
+    search = GridSearchCV(
+        LogisticRegression(max_iter=1000),
+        {"C": np.logspace(-4, 0, 5).tolist()},
+        scoring=minus_log_loss,
+        cv=StratifiedGroupKFold(cv, shuffle=True, random_state=random_state),
+        error_score=0.0,  # of a fold with one class alone, the same for all penalties
+    )
+    features = crystal_features(random_state=random_state, **of_features)
+    return make_pipeline(features, StandardScaler(), search)
+
+
+def crystal_features(
+    *,
+    layers: str | int | Sequence[int] = LAYERS,
+    weights: Any = None,
+    electrons: bool = True,
+    device: str = "auto",
+    random_state: int = 0,
+) -> Any:
+    """Embeddings, and the columns of `ElectronicFeaturizer` beside them if wanted."""
+    embeddings = GraphEmbeddingFeaturizer(
+        layers, weights, pooling=POOLING, device=device, random_state=random_state
+    )
+    if not electrons:
+        return embeddings
+    return FeatureUnion([("embeddings", embeddings), ("electrons", ElectronicFeaturizer())])

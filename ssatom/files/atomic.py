@@ -18,29 +18,14 @@ _PREFIX = ".ssatom-"  # of what is not complete; readers of folders pass by name
 def new_name(path: Path, own: str | None = None) -> str:
     """Name of what is written before it replaces `path`; of equal length for names of any length.
 
-    Parameters
-    ----------
-    path : Path
-        The file or folder to be.
-    own : str, default=None
-        What tells one writer from another; None for a name that nobody else has.
-
-    Returns
-    -------
-    str
+    `own` tells one writer from another; None gives a name that nobody else has.
     """
     key = hashlib.sha256(os.fsencode(path.absolute().name)).hexdigest()[:8]
     return f"{_PREFIX}{key}-{own or f'{os.getpid()}-{secrets.token_hex(4)}'}"
 
 
 def sweep(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote `path`.
-
-    Parameters
-    ----------
-    path : Path
-        The file or folder; nobody may be writing it.
-    """
+    """Remove what killed processes left of writing `path`, which nobody may be writing now."""
     pattern = new_name(path, "[0-9]*-*")
     for folder in filter(Path.is_dir, (path.absolute().parent, path)):
         for left in folder.glob(pattern):
@@ -56,46 +41,16 @@ def _remove(path: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file or folder is what a process left that was killed while it wrote.
-
-    Parameters
-    ----------
-    path : Path
-        Only its name counts.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether the name is that of what a process left that was killed while it wrote."""
     return path.name.startswith(_PREFIX)
 
 
 @contextmanager
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
-    """Write a file that replaces `path` once it is complete.
+    """Write a file that replaces `path` once it is complete; the block gets where to write.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its folder must exist.
-    folder : Path, default=None
-        Where to write, on the same disk; None is the folder of the file.
-
-    Yields
-    ------
-    Path
-        Where to write. It is removed if anything fails, and `path` stays as it was.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from ssatom.files import replacing
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder, "a.txt")) as new:
-    ...         _ = new.write_text("complete")
-    ...     Path(folder, "a.txt").read_text()
-    'complete'
+    That is in `folder`, on the same disk, or beside the file. What was written is removed if
+    anything fails, and `path` stays as it was.
     """
     new = (path.parent if folder is None else folder) / new_name(path)
     try:
@@ -171,17 +126,5 @@ def _move_all(new: Path, folder: Path, last: str, gone: Collection[str]) -> None
 
 
 def was_cut(folder: Path, last: str) -> bool:
-    """Whether a process was killed while it moved new files into a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        A folder without the file `last`.
-    last : str
-        As `filling` was given.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a process was killed while it moved new files, `last` at the end, into a folder."""
     return any(is_leftover(path) and (path / last).is_file() for path in folder.iterdir())

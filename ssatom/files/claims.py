@@ -15,22 +15,8 @@ from ssatom.files.atomic import new_name, sweep
 def claim(file: Path, refusal: str) -> FileLock:
     """Take a lock file, which the system gives back when this process ends, however it ends.
 
-    Parameters
-    ----------
-    file : Path
-        The lock file; its folder must exist.
-    refusal : str
-        What the error says.
-
-    Returns
-    -------
-    FileLock
-        To be released.
-
-    Raises
-    ------
-    SsatomError
-        If another process has it, or the file cannot be made.
+    Raises SsatomError, with the text of `refusal`, if another process has it, or if it cannot be
+    made.
     """
     lock = FileLock(file)
     try:
@@ -48,27 +34,8 @@ def claim(file: Path, refusal: str) -> FileLock:
 def claimed(path: Path) -> Iterator[None]:
     """Hold a file or folder that is to be written, and remove what killed processes left of it.
 
-    Parameters
-    ----------
-    path : Path
-        The file or folder, which need not exist; one of its parents must.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    SsatomError
-        If another process holds it, or its folder cannot be written to.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from ssatom.files import claimed
-    >>> with tempfile.TemporaryDirectory() as folder, claimed(Path(folder, "model")):
-    ...     pass
+    It need not exist, but one of its parents must. Raises SsatomError if another process holds it,
+    or its folder cannot be written to.
     """
     path = path.absolute()
     there = next(folder for folder in path.parents if folder.is_dir())

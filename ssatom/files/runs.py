@@ -18,40 +18,12 @@ def keep_settings(
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     unsaid: Collection[str] = (),
 ) -> str:
-    """Write the settings of a run that begins; compare them with those of one that began earlier.
+    """Write the settings of a run that begins, or tell how they differ from an earlier one's.
 
-    Parameters
-    ----------
-    path : Path
-        JSON file of the settings, in a folder that exists.
-    settings : mapping
-        Of this run; entries that are mappings are compared entry by entry.
-    default : callable, default=None
-        Makes values plain that JSON does not know.
-    upgrade : callable, default=None
-        From settings that an older version kept to the same in today's words.
-    unsaid : collection of str, default=()
-        Entries whose values are too long to be told.
-
-    Returns
-    -------
-    str
-        How the settings differ; "" if they are the same, or there were none.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from ssatom.files import keep_settings
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "settings.json")
-    ...     keep_settings(file, {"layers": "01"}), keep_settings(file, {"layers": "012"})
-    ('', "layers was '01' and is '012'")
+    The answer is "" if they are the same, or there were none. Entries that are mappings are
+    compared entry by entry, and values of the entries `unsaid` are too long to be told. `default`
+    makes values plain that JSON does not know; `upgrade` turns settings that an older version kept
+    into today's words. Raises ValueError if the file is damaged.
     """
     mine = json.loads(json.dumps(settings, default=default))
     if not path.exists():
@@ -68,18 +40,7 @@ def keep_settings(
 
 
 def differing(kept: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Entries that differ.
-
-    Parameters
-    ----------
-    kept, mine : mapping
-        What is compared.
-
-    Returns
-    -------
-    dict of str to tuple
-        Both values by name; those of entries that are mappings by their own names.
-    """
+    """Entries that differ, with both values; entries of mappings by their own names."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in {**kept, **mine}:
         old, new = kept.get(name), mine.get(name)

@@ -19,18 +19,7 @@ _LONGEST_CARD = 64 * 2**20  # bytes
 
 
 def file_sha256(path: Path) -> str:
-    """Sha256 of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it is read in pieces.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -38,17 +27,7 @@ def file_sha256(path: Path) -> str:
 def check_name(folder: Path, name: Any) -> None:
     """Refuse a name of a file or folder on a card that would lead out of the card's folder.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the card, for the message.
-    name : object
-        What stands on the card.
-
-    Raises
-    ------
-    WeightsError
-        If it is no text, empty, too long, or has a separator of paths.
+    Raises WeightsError if it is no text, empty, too long, or has a separator of paths.
     """
     plain = isinstance(name, str) and len(name) <= 200 and name not in ("", ".", "..")
     if not plain or set(name) & set("/\\\0"):

@@ -76,17 +76,7 @@ def _with_directions(found: Pairs, directions: bool) -> NeighborPairs:
 def find_neighbors(arrays: StructureArrays, config: GraphConfig) -> NeighborPairs:
     """Neighbours of every site out to the cutoff, or as far as the nearest ones reach.
 
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-    config : GraphConfig
-        Settings of the graphs.
-
-    Returns
-    -------
-    NeighborPairs
-        All neighbours of which `choose` may choose.
+    They are all of which `choose` may choose.
     """
     if config.neighbors == "smooth":
         return _search(arrays, config.cutoff, config.directions)
@@ -119,17 +109,7 @@ def expected_edges(pairs: NeighborPairs, n_sites: int, config: GraphConfig) -> i
 def choose(
     pairs: NeighborPairs, n_sites: int, config: GraphConfig
 ) -> tuple[np.ndarray, NeighborPairs, np.ndarray]:
-    """The neighbours of the kind that is asked for, with the weight of each.
-
-    Returns
-    -------
-    counts : ndarray of int32, shape (n_sites,)
-        Edges into each site.
-    chosen : NeighborPairs
-        Sorted by centre, then by distance.
-    weights : ndarray of float32, shape (n_edges,)
-        Factor of each message.
-    """
+    """Edges into each site, the neighbours of the kind that is asked for, and their weights."""
     if config.neighbors == "nearest":
         return choose_nearest(pairs, n_sites, config)
     counts = np.bincount(pairs.centers, minlength=n_sites).astype(np.int32)
@@ -140,19 +120,10 @@ def choose(
 def choose_nearest(
     pairs: NeighborPairs, n_sites: int, config: GraphConfig
 ) -> tuple[np.ndarray, NeighborPairs, np.ndarray]:
-    """The nearest neighbours; the last shell shares the places that are left.
+    """The nearest neighbours, as from `choose`; the last shell shares the places that are left.
 
     An arbitrary cut through a shell of equal distances would depend on the order of sites and
     on rounding, so that one crystal had many graphs.
-
-    Returns
-    -------
-    counts : ndarray of int32, shape (n_sites,)
-        Edges into each site.
-    chosen : NeighborPairs
-        Sorted by centre, then by distance.
-    weights : ndarray of float32, shape (n_edges,)
-        1, or the share of a place in the last shell.
     """
     centers, distances = pairs.centers, pairs.distances
     within = distances <= config.cutoff + _ROUNDING

@@ -15,28 +15,10 @@ SHORT_BOND = 0.6
 
 
 def graph_remarks(n_neighbors: np.ndarray, shortest: float, cutoff: float) -> tuple[str, ...]:
-    """What is odd about one graph.
+    """What is odd about a graph: nothing for nearly all crystals.
 
-    Parameters
-    ----------
-    n_neighbors : ndarray of int, shape (n_sites,)
-        Neighbours of each site within the cutoff.
-    shortest : float
-        Shortest distance of two atoms in units of the sum of their covalent radii.
-    cutoff : float
-        Radius of the graph, Å.
-
-    Returns
-    -------
-    tuple of str
-        Empty for nearly all crystals.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.graph.remarks import graph_remarks
-    >>> graph_remarks(np.array([6, 0]), shortest=0.9, cutoff=5.0)
-    ('some sites have no neighbour within 5 Å; their embeddings tell of the element alone',)
+    `n_neighbors` are those of each site within the `cutoff`, Å; `shortest` is the shortest distance
+    of two atoms in units of the sum of their covalent radii.
     """
     remarks = []
     if not n_neighbors.all():

@@ -24,37 +24,12 @@ def pairs_within(
     centers: np.ndarray | None = None,
     vectors: bool = False,
 ) -> Pairs:
-    """Pairs of sites within a radius, of any crystal, in bounded time and memory.
+    """Pairs of sites within a radius (Å), of any crystal, in bounded time and memory.
 
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-    radius : float
-        Å.
-    centers : ndarray of int, shape (n_centers,), default=None
-        Sites whose neighbours are searched, ascending; None for all.
-    vectors : bool, default=False
-        Whether to tell the vectors from centre to neighbour.
-
-    Returns
-    -------
-    Pairs
-        All of them; or some that overlap, where there are too many to search because atoms do.
-
-    Raises
-    ------
-    StructureError
-        If there are more than `ssatom.limits.MAX_PAIRS`, and no atoms overlap.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.graph import pairs_within
-    >>> from ssatom.structures import StructureArrays
-    >>> polonium = StructureArrays(3.35 * np.eye(3), np.array([84]), np.zeros((1, 3)))
-    >>> pairs_within(polonium, 3.4).distances
-    array([3.35, 3.35, 3.35, 3.35, 3.35, 3.35])
+    Neighbours of the sites `centers`, ascending, or of all; with the vectors from centre to
+    neighbour if asked for. Where there are too many to search because atoms overlap, some that
+    overlap are given. Raises StructureError if there are more than `ssatom.limits.MAX_PAIRS`
+    without that.
     """
     n_sites = len(arrays.numbers)
     # A cell of short vectors, which the compiled loops find as they begin.

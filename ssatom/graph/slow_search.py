@@ -13,17 +13,7 @@ _BLOCK = 1_000_000  # sites times centres that are searched together
 
 
 def reduced(lattice: np.ndarray) -> np.ndarray:
-    """Short vectors that span the same lattice, by pymatgen.
-
-    Parameters
-    ----------
-    lattice : ndarray, shape (3, 3)
-        Lattice vectors, one a row, Å.
-
-    Returns
-    -------
-    ndarray, shape (3, 3)
-    """
+    """Short vectors that span the same lattice, by pymatgen."""
     return np.array(Lattice(lattice).get_lll_reduced_lattice().matrix)
 
 
@@ -36,40 +26,7 @@ def find_pairs(
     vectors: bool = True,  # noqa: ARG001
     max_pairs: int | None = None,
 ) -> Pairs:
-    """The same pairs as `ssatom.kernels.find_pairs`, vectors included.
-
-    Parameters
-    ----------
-    frac_coords : ndarray, shape (n_sites, 3)
-        Fractional coordinates, within the cell or not.
-    lattice : ndarray, shape (3, 3)
-        Lattice vectors, one a row, Å.
-    radius : float
-        Å.
-    centers : ndarray of int, shape (n_centers,), default=None
-        Sites whose neighbours are searched, ascending; None for all.
-    vectors : bool, default=True
-        Has no effect: they come in any case.
-    max_pairs : int, default=None
-        Number of pairs beyond which the search gives up; None for no bound.
-
-    Returns
-    -------
-    Pairs
-        Sorted by centre, then by distance.
-
-    Raises
-    ------
-    ParameterError
-        If there are more than `max_pairs`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.graph.slow_search import find_pairs
-    >>> find_pairs(np.zeros((1, 3)), 3.35 * np.eye(3), 3.4).distances
-    array([3.35, 3.35, 3.35, 3.35, 3.35, 3.35])
-    """
+    """The same pairs as `ssatom.kernels.find_pairs`, with vectors in any case."""
     chosen = np.arange(len(frac_coords)) if centers is None else np.asarray(centers)
     # Skewed cells take pymatgen's search gigabytes. Within the cell: it spans all cells between
     # sites.

@@ -39,20 +39,12 @@ def _five(row, k):  # type: ignore[no-untyped-def]
 
 @functools.cache
 def lengths_loop(width: int) -> Any:
-    """The loop that computes the units of some sites.
+    """The loop that computes the units of some sites, for `width` channels.
 
-    Parameters
-    ----------
-    width : int
-        Channels.
-
-    Returns
-    -------
-    callable
-        Of the first site and the one behind the last; `neighbor`, of shape (n_sites, width);
-        `matrix`, flat; `edges`, the arrays of `EdgeBands`; `harmonics`, of shape (n_edges, 25);
-        and what it fills: `moments`, of shape (n_sites, 25 width), or of one row that is used
-        again where they are not kept; and `lengths`, of shape (n_sites, 5 width).
+    Its arguments: the first site and the one behind the last; `neighbor`, of shape (n_sites,
+    width); `matrix`, flat; `edges`, the arrays of `EdgeBands`; `harmonics`, of shape (n_edges, 25);
+    and what it fills: `moments`, of shape (n_sites, 25 width), or of one row that is used again
+    where they are not kept; and `lengths`, of shape (n_sites, 5 width).
     """
 
     @compiled
@@ -93,20 +85,12 @@ def lengths_loop(width: int) -> Any:
 
 @functools.cache
 def lengths_backward_loop(width: int) -> Any:
-    """The loop that takes gradients of units back to neighbours and matrix.
+    """The loop that takes gradients of units back to neighbours and matrix, for `width` channels.
 
-    Parameters
-    ----------
-    width : int
-        Channels.
-
-    Returns
-    -------
-    callable
-        Of the first block and the one behind the last; `blocks`, as in the loop of the gates;
-        `neighbor`, `matrix`, `edges`, `harmonics`, `moments` and `lengths` as forward; `upstream`,
-        of the shape of `lengths`; and what it adds to: `grad_neighbor`, and `grad_matrix`, one
-        flat matrix a block.
+    Its arguments: the first block and the one behind the last; `blocks`, as in the loop of the
+    gates; `neighbor`, `matrix`, `edges`, `harmonics`, `moments` and `lengths` as forward;
+    `upstream`, of the shape of `lengths`; and what it adds to: `grad_neighbor`, and `grad_matrix`,
+    one flat matrix a block.
     """
 
     @compiled

@@ -138,19 +138,11 @@ def _sum_logits(z, own, other, matrix, first, n_groups, row):  # type: ignore[no
 
 @functools.cache
 def forward_loop(width: int) -> Any:
-    """The loop that sums the messages of some sites.
+    """The loop that sums the messages of some sites, for messages of `width` units.
 
-    Parameters
-    ----------
-    width : int
-        Units of a message.
-
-    Returns
-    -------
-    callable
-        Of the first site and the one behind the last; `nodes`, of shape (2 n_sites, 2 width), with
-        two rows a site, the second of which it gives to its neighbours; `matrix`, flat; `edges`,
-        the arrays of `EdgeBands`; and `out`, of shape (n_sites, width), which it fills.
+    Its arguments: the first site and the one behind the last; `nodes`, of shape (2 n_sites,
+    2 width), with two rows a site, the second of which it gives to its neighbours; `matrix`, flat;
+    `edges`, the arrays of `EdgeBands`; and `out`, of shape (n_sites, width), which it fills.
     """
     both = 2 * width
 
@@ -227,20 +219,12 @@ def _move(part, total):  # type: ignore[no-untyped-def]
 def backward_loop(width: int) -> Any:
     """The loop that takes gradients of sums back to what they were made of.
 
-    Parameters
-    ----------
-    width : int
-        Units of a message.
-
-    Returns
-    -------
-    callable
-        Of the first block and the one behind the last; `blocks`, the first site of each block and
-        the end, between which no edge leads from block to block; `nodes`, `matrix` and `edges` as
-        in the forward loop; `upstream`, of shape (n_sites, width); and what it fills:
-        `grad_nodes`, zero before; `grad_matrix`, zero before, one flat matrix a block;
-        `grad_rows`, of shape (n_edges, edge_dim), or empty where it is not asked for; and
-        `grad_weights`, of shape (n_edges,).
+    Its arguments: the first block and the one behind the last; `blocks`, the first site of each
+    block and the end, between which no edge leads from block to block; `nodes`, `matrix` and
+    `edges` as in the forward loop; `upstream`, of shape (n_sites, width); and what it fills:
+    `grad_nodes`, zero before; `grad_matrix`, zero before, one flat matrix a block; `grad_rows`, of
+    shape (n_edges, edge_dim), or empty where it is not asked for; and `grad_weights`, of shape
+    (n_edges,).
     """
     both = 2 * width
 

@@ -50,14 +50,7 @@ def _tell_once(reason: str) -> None:
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a loop at its first call, without numba's own threads and without Python's lock.
 
-    Parameters
-    ----------
-    function : callable
-        Of arrays and numbers. Indices are not checked.
-
-    Returns
-    -------
-    callable
+    The loop takes arrays and numbers. Indices are not checked.
     """
     loop: Any = numba.njit(fastmath=_FAST, error_model="numpy", nogil=True)(function)
     with contextlib.suppress(RuntimeError, OSError):  # numba's own where no folder can be written

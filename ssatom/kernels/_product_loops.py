@@ -53,20 +53,12 @@ def _add_three(o, m, a, b, d, width):  # type: ignore[no-untyped-def]
 
 @functools.cache
 def product_loop(width: int) -> Any:
-    """The loop that multiplies some rows with panels of columns.
+    """The loop that multiplies some rows with panels of `width` columns.
 
-    Parameters
-    ----------
-    width : int
-        Columns of a panel.
-
-    Returns
-    -------
-    callable
-        Of the first row and the one behind the last; the rows, of shape (n_rows, n_in) with n_in
-        a multiple of eight; the panels, of shape (n_panels, n_in × width); what is added to every
-        row, of shape (n_out,); what is added to each one, of shape (n_rows, n_out), or empty; and
-        what it fills, of shape (n_rows, n_out), where n_out is in the last panel.
+    Its arguments: the first row and the one behind the last; the rows, of shape (n_rows, n_in) with
+    n_in a multiple of eight; the panels, of shape (n_panels, n_in × width); what is added to every
+    row, of shape (n_out,); what is added to each one, of shape (n_rows, n_out), or empty; and what
+    it fills, of shape (n_rows, n_out), where n_out is in the last panel.
     """
 
     @compiled
@@ -101,18 +93,10 @@ def product_loop(width: int) -> Any:
 
 @functools.cache
 def added_products_loop(width: int) -> Any:
-    """The loop that adds the products of some columns with a panel of columns, over all rows.
+    """The loop that adds the products of columns with a panel of `width` others, over all rows.
 
-    Parameters
-    ----------
-    width : int
-        Columns of the panel.
-
-    Returns
-    -------
-    callable
-        Of the first column and the one behind the last; their rows, of shape (n_rows, n_left); the
-        panel, of shape (n_rows × width,); and what it fills, of shape (n_left, width).
+    Its arguments: the first column and the one behind the last; their rows, of shape (n_rows,
+    n_left); the panel, of shape (n_rows × width,); and what it fills, of shape (n_left, width).
     """
 
     @compiled

@@ -34,19 +34,9 @@ def _helpers(process: int, count: int) -> ThreadPoolExecutor:
 
 
 def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
-    """Ranges of items of about equal work.
+    """Ranges of items of about equal work: the first item of each and the one behind its last.
 
-    Parameters
-    ----------
-    offsets : ndarray of int, shape (n_items + 1,)
-        Work before each item, ascending.
-    least : int
-        Work that is worth a thread.
-
-    Returns
-    -------
-    list of (int, int)
-        First item of each range and the one behind its last.
+    `offsets`, of shape (n_items + 1,), are the work before each item; `least` is worth a thread.
     """
     n_items, work = len(offsets) - 1, int(offsets[-1])
     n_ranges = _n_ranges(work, least)
@@ -55,22 +45,7 @@ def split(offsets: np.ndarray, least: int) -> list[tuple[int, int]]:
 
 
 def split_evenly(n_items: int, work: int, least: int) -> list[tuple[int, int]]:
-    """Ranges of items that are as much work each.
-
-    Parameters
-    ----------
-    n_items : int
-        Number of items.
-    work : int
-        Work of each.
-    least : int
-        Work that is worth a thread.
-
-    Returns
-    -------
-    list of (int, int)
-        As from `split`.
-    """
+    """The same for items that are as much work each."""
     n_ranges = _n_ranges(n_items * work, least)
     return _ranges([n_items * k // n_ranges for k in range(n_ranges + 1)])
 

@@ -11,24 +11,9 @@ from torch import Tensor
 
 @functools.cache
 def loops_work() -> bool:
-    """Whether numba is there and compiles.
+    """Whether numba is there and compiles; a RuntimeWarning tells if it is there and cannot.
 
-    Returns
-    -------
-    bool
-        False with ``NUMBA_DISABLE_JIT=1`` too, since loops in plain Python are far slower than
-        torch.
-
-    Warns
-    -----
-    RuntimeWarning
-        If numba cannot compile; results are the same, and come more slowly.
-
-    Examples
-    --------
-    >>> from ssatom.kernels import loops_work
-    >>> loops_work()
-    True
+    With ``NUMBA_DISABLE_JIT=1`` it does not either: loops in plain Python are slower than torch.
     """
     try:
         import numba
@@ -53,23 +38,6 @@ def loops_work() -> bool:
 
 
 def loops_serve(*tensors: Tensor) -> bool:
-    """Whether compiled loops serve tensors: all float32, all on a CPU.
-
-    Parameters
-    ----------
-    *tensors : Tensor
-        All that a loop would read.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import loops_serve
-    >>> loops_serve(torch.ones(2)), loops_serve(torch.ones(2, dtype=torch.float64))
-    (True, False)
-    """
+    """Whether compiled loops serve the tensors that they would read: all float32, all on a CPU."""
     plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
     return plain and loops_work()

@@ -18,7 +18,8 @@ def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics:
     """Lengths over m of Σ_j w_ij neighbor_jk (edge_ij · matrix)_k Y_lm(r̂_ij), for each l and k.
 
     On a CPU in float32 a compiled loop does it, which stores nothing an edge; elsewhere torch. The
-    units of a site depend on its own edges alone.
+    units of a site depend on its own edges alone. See Bartók, Kondor & Csányi, Phys. Rev. B 87,
+    184115 (2013), 10.1103/PhysRevB.87.184115.
 
     Parameters
     ----------
@@ -35,21 +36,6 @@ def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics:
     -------
     Tensor, shape (n_sites, 5 × n_channels)
         Degree by degree. The least is 0.001. Differentiable once by `neighbor` and `matrix`.
-
-    References
-    ----------
-    Bartók, Kondor & Csányi, Phys. Rev. B 87, 184115 (2013), 10.1103/PhysRevB.87.184115
-
-    Examples
-    --------
-    Two neighbours on opposite sides cancel in the degrees 1 and 3:
-
-    >>> import torch
-    >>> from ssatom.kernels import Edges, directional_units, spherical_harmonics
-    >>> edges = Edges(torch.tensor([[1, 2], [0, 0]]), torch.ones(2, 3), None, 3)
-    >>> harmonics = spherical_harmonics(torch.tensor([[0.0, 0, 1], [0, 0, -1]]))
-    >>> directional_units(torch.ones(3, 1), torch.ones(3, 1), edges, harmonics)[0].round(decimals=2)
-    tensor([6., 0., 6., 0., 6.])
     """
     if edges.compiled_for(neighbor, matrix, harmonics):
         matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % 8))  # a group must not end behind it

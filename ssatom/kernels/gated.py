@@ -20,7 +20,8 @@ def gated_messages(nodes: Tensor, matrix: Tensor, edges: Edges) -> Tensor:
     for the way back, which computes the gates again. A site's sum depends on its own edges alone,
     and gradients of the matrix are summed block by block of the edges, so that results depend
     neither on the number of threads nor, but for the matrix, on the batch. Elsewhere torch does
-    it, with three arrays an edge kept for the way back.
+    it, with three arrays an edge kept for the way back. See Xie & Grossman, Phys. Rev. Lett. 120,
+    145301 (2018), 10.1103/PhysRevLett.120.145301.
 
     Parameters
     ----------
@@ -36,18 +37,6 @@ def gated_messages(nodes: Tensor, matrix: Tensor, edges: Edges) -> Tensor:
     -------
     Tensor, shape (n_sites, width)
         Differentiable once by both, and by the vectors and weights of the edges.
-
-    References
-    ----------
-    Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), 10.1103/PhysRevLett.120.145301
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import Edges, gated_messages
-    >>> edges = Edges(torch.tensor([[1, 0], [0, 1]]), torch.ones(2, 3), None, 2)
-    >>> gated_messages(torch.zeros(2, 16), torch.zeros(3, 8), edges)[0]
-    tensor([0.3466, 0.3466, 0.3466, 0.3466])
     """
     if not edges.compiled_for(nodes, matrix):
         # Matrix products are up to twice as fast when rows fill whole vector registers.

@@ -21,31 +21,11 @@ _A4 = math.sqrt(35 / 8)
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:
-    """Real spherical harmonics of degree 0 to 4, degree by degree.
+    """Real spherical harmonics of degree 0 to 4, degree by degree, of unit vectors: shape (n, 25).
 
     They are scaled so that those of one degree have the squared sum 1. The sum of their products
-    for two directions is the Legendre polynomial of the cosine between them.
-
-    Parameters
-    ----------
-    directions : Tensor of float, shape (n, 3)
-        Unit vectors.
-
-    Returns
-    -------
-    Tensor of float, shape (n, 25)
-
-    References
-    ----------
-    Blanco, Flórez & Bermejo, J. Mol. Struct. THEOCHEM 419, 19 (1997),
-    10.1016/S0166-1280(97)00185-1
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import spherical_harmonics
-    >>> spherical_harmonics(torch.tensor([[0.0, 0.0, 1.0]]))[0].nonzero()[:, 0]
-    tensor([ 0,  3,  6, 12, 20])
+    for two directions is the Legendre polynomial of the cosine between them (Blanco, Flórez &
+    Bermejo, J. Mol. Struct. THEOCHEM 419, 19 (1997), 10.1016/S0166-1280(97)00185-1).
     """
     x, y, z = _parts(directions)
     xx, yy, zz, xy = x * x, y * y, z * z, x * y

@@ -14,33 +14,11 @@ from ssatom.kernels.edges import arrays
 def batch_normalized(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``(x - mean) / sqrt(variance + eps) * weight + bias`` of each column over the rows.
+    """``(x - mean) / sqrt(variance + eps) * weight + bias`` of each column over the rows of `x`.
 
-    On a CPU in float32 compiled loops do it. Elsewhere torch does it.
-
-    Parameters
-    ----------
-    x : Tensor, shape (n_rows, width)
-        Rows, at least one.
-    weight, bias : Tensor, shape (width,)
-        Of the columns.
-    eps : float
-        Keeps constant columns finite.
-
-    Returns
-    -------
-    normalized : Tensor, shape (n_rows, width)
-        Differentiable by `x`, `weight` and `bias`; once where loops do it.
-    mean, variance : Tensor, shape (width,)
-        Of the columns, the variance with n in the denominator; without gradient.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import batch_normalized
-    >>> rows = torch.tensor([[1.0], [3.0]])
-    >>> batch_normalized(rows, torch.ones(1), torch.zeros(1), 0.0)[0].ravel()
-    tensor([-1.,  1.])
+    Gives the normalized rows, differentiable by `x`, `weight` and `bias` (once where loops do it),
+    and mean and variance of the columns, with n in the denominator and without gradient. On a CPU
+    in float32 compiled loops do it. Elsewhere torch does it.
     """
     if loops_serve(x, weight, bias):
         return _Normalized.apply(x, weight, bias, eps)

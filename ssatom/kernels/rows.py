@@ -26,76 +26,21 @@ def _by_loops(*tensors: Tensor) -> bool:
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
-    """``x + y``.
-
-    Parameters
-    ----------
-    x, y : Tensor
-        Of one shape.
-
-    Returns
-    -------
-    Tensor
-        Of that shape.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import add
-    >>> add(torch.ones(2), torch.ones(2))
-    tensor([2., 2.])
-    """
+    """``x + y`` of two tensors of one shape."""
     if not _by_loops(x, y):
         return x + y
     return torch.from_numpy(x.detach().numpy() + y.detach().numpy())
 
 
 def relu(x: Tensor) -> Tensor:
-    """``max(x, 0)``, and NaN where `x` is NaN.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import relu
-    >>> relu(torch.tensor([-1.0, 1.0]))
-    tensor([0., 1.])
-    """
+    """``max(x, 0)``, and NaN where `x` is NaN."""
     if not _by_loops(x):
         return F.relu(x)
     return torch.from_numpy(np.maximum(x.detach().numpy(), np.float32(0)))
 
 
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``x * scale + shift`` of every row.
-
-    Parameters
-    ----------
-    x : Tensor, shape (n_rows, width)
-        Rows.
-    scale, shift : Tensor, shape (width,)
-        Of the columns.
-
-    Returns
-    -------
-    Tensor, shape (n_rows, width)
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import affine
-    >>> affine(torch.ones(2, 2), torch.tensor([2.0, 3.0]), torch.ones(2))[0]
-    tensor([3., 4.])
-    """
+    """``x * scale + shift`` of every row of `x`, shape (n_rows, width)."""
     if not _by_loops(x, scale, shift):
         return torch.addcmul(shift, x, scale)
     scaled = x.detach().numpy() * scale.detach().numpy()
@@ -104,29 +49,7 @@ def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def gaussians(distances: Tensor, centers: Tensor, width: float) -> Tensor:
-    """exp(-((d - μ) / width)²) of every distance d and centre μ.
-
-    Parameters
-    ----------
-    distances : Tensor, shape (n_edges,)
-        Å.
-    centers : Tensor, shape (n_centers,)
-        Å.
-    width : float
-        Å.
-
-    Returns
-    -------
-    Tensor, shape (n_edges, n_centers)
-        Each entry from 0 to 1.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import gaussians
-    >>> gaussians(torch.tensor([2.0]), torch.tensor([2.0, 2.2]), 0.2)
-    tensor([[1.0000, 0.3679]])
-    """
+    """exp(-((d - μ) / width)²) of every distance d and centre μ, shape (n_edges, n_centers)."""
     if not _by_loops(distances, centers):
         scaled = (distances[:, None] - centers).div_(width)
         return scaled.square_().clamp_(max=_NOTHING).neg_().exp_()

@@ -51,32 +51,9 @@ def _check_radius(radius: float) -> None:
 def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
     """About how many pairs `find_pairs` finds, without a search.
 
-    Parameters
-    ----------
-    n_sites : int
-        Number of sites in the cell.
-    lattice : ndarray, shape (3, 3)
-        Lattice vectors, one a row, Å.
-    radius : float
-        Å.
-
-    Returns
-    -------
-    float
-        Exact on average for sites anywhere in the cell. Sites that crowd in a part of it, as in a
-        slab or a molecule, have more.
-
-    Raises
-    ------
-    ParameterError
-        If the lattice spans no volume or the radius is not positive.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.kernels import expected_pairs
-    >>> round(expected_pairs(4, 5.0 * np.eye(3), 5.0))
-    88
+    It is exact on average for sites anywhere in the cell. Sites that crowd in a part of it, as in a
+    slab or a molecule, have more. Raises ParameterError if the lattice spans no volume or the
+    radius is not positive.
     """
     _check_radius(radius)
     cell = _cell(lattice)
@@ -90,25 +67,7 @@ def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
 
 
 def shortest_vector(lattice: np.ndarray) -> float:
-    """Length of a shortest vector of a lattice: the distance of a site to its nearest image.
-
-    Parameters
-    ----------
-    lattice : ndarray, shape (3, 3)
-        Lattice vectors, one a row, Å.
-
-    Returns
-    -------
-    float
-        Å.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.kernels import shortest_vector
-    >>> shortest_vector(np.array([[4.0, 0, 0], [4000.0, 3.0, 0], [0, 0, 5.0]]))
-    3.0
-    """
+    """Length of a shortest vector of a lattice: the distance of a site to its nearest image, Å."""
     return float(np.sqrt(np.square(_reduced(_cell(lattice))).sum(axis=1).min()))
 
 
@@ -144,7 +103,9 @@ def find_pairs(
     A site is no neighbour of itself, but its images are. Distances are computed in float64, the
     same in both directions, and a neighbour on the surface of the sphere is in: its squared
     distance may exceed the radius's by 1e-8 Å². The time grows with the number of sites and of
-    pairs, whatever the shape of the cell.
+    pairs, whatever the shape of the cell (Fincke & Pohst, Math. Comp. 44, 463 (1985),
+    10.1090/S0025-5718-1985-0777278-8). Raises ParameterError if there are more than `max_pairs`, a
+    number is not finite, or the lattice spans no volume.
 
     Parameters
     ----------
@@ -164,24 +125,6 @@ def find_pairs(
     Returns
     -------
     Pairs
-
-    Raises
-    ------
-    ParameterError
-        If there are more than `max_pairs`, or a number is not finite, or the lattice spans no
-        volume.
-
-    References
-    ----------
-    Fincke & Pohst, Math. Comp. 44, 463 (1985), 10.1090/S0025-5718-1985-0777278-8
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.kernels import find_pairs
-    >>> pairs = find_pairs(np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), 4.12 * np.eye(3), 4.2)
-    >>> pairs.neighbors[:14], pairs.distances[:14:8].round(3)
-    (array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]), array([3.568, 4.12 ]))
     """
     from ssatom.kernels import _search_loops as loops
 

@@ -14,28 +14,9 @@ _WORTH_A_THREAD = 20_000  # edges
 def weighted_sums(edges: Edges, columns: slice | None = None) -> Tensor:
     """Σ_j w_ij e_ij: the radial distribution of a site, where edge vectors are Gaussians.
 
-    Compiled on a CPU in float32, unless a gradient is needed. A site's sum depends on its own
-    edges alone.
-
-    Parameters
-    ----------
-    edges : Edges
-        The edges with their vectors and weights.
-    columns : slice, default=None
-        Numbers of the edge vectors that are summed; None for all.
-
-    Returns
-    -------
-    Tensor, shape (n_sites, n_columns)
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ssatom.kernels import Edges, weighted_sums
-    >>> edges = Edges(torch.tensor([[1, 0], [0, 0]]), torch.tensor([[1.0, 2], [3, 4]]), None, 2)
-    >>> weighted_sums(edges)
-    tensor([[4., 6.],
-            [0., 0.]])
+    Shape (n_sites, n_columns), of all numbers of the edge vectors or of those in `columns`.
+    Compiled on a CPU in float32, unless a gradient is needed. A site's sum depends on its own edges
+    alone.
     """
     vectors = edges.attr if columns is None else edges.attr[:, columns]
     weight = edges.weight

@@ -109,10 +109,9 @@ def build_corpus(
 ) -> Corpus:
     """Graphs, targets and fingerprints of a corpus; rows that are no crystals are left out.
 
-    `n_drawn` rows are drawn at random; None takes all.
-
-    With a `folder` they are written there part by part and stay on disk, so that a corpus may
-    be larger than memory; what a finished earlier call wrote is opened instead.
+    `n_drawn` rows are drawn at random; None takes all. With a `folder` they are written there part
+    by part and stay on disk, so that a corpus may be larger than memory; what a finished earlier
+    call wrote is opened instead.
     """
     targets = {task.name: Targets(task, folder) for task in tasks if task.target_rows}
     rows = iter_arrays(structures)

@@ -51,7 +51,11 @@ class MaskedRecovery(pl.LightningModule):
         edge_weight = masked.visible_weight(self.basis.config)
         x = self.element_features[masked.visible_numbers]
         hidden = self.encoder(
-            x, graphs.edge_index, edge_attr, edge_weight, directions=masked.visible_directions
+            x,
+            masked.graphs.edge_index,  # a task may have put other graphs in their place
+            edge_attr,
+            edge_weight,
+            directions=masked.visible_directions,
         )
         loss_of_all = hidden[0].new_zeros(())
         stage_sums = self._sums.setdefault(stage, {})

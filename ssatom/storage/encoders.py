@@ -23,25 +23,7 @@ Entry = dict[str, Any]
 
 
 def parts_of(model: Any) -> Iterator[BaseEstimator]:
-    """An estimator and all estimators inside it, fitted or not, each once.
-
-    Parameters
-    ----------
-    model : estimator
-        Or anything else, which has no parts.
-
-    Yields
-    ------
-    estimator
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import Ridge
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from ssatom.storage import parts_of
-    >>> [type(part).__name__ for part in parts_of(make_pipeline(Ridge()))]
-    ['Pipeline', 'Ridge']
-    """
+    """An estimator and all estimators inside it, fitted or not, each once."""
     seen: set[int] = set()
     waiting = [model]
     while waiting:
@@ -67,18 +49,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def encoder_of(part: Any) -> PretrainedEncoder | None:
-    """Weights of an encoder that an estimator itself uses; None if it uses none.
-
-    Parameters
-    ----------
-    part : object
-        Of a model.
-
-    Returns
-    -------
-    PretrainedEncoder or None
-        The weights.
-    """
+    """Weights of an encoder that a part of a model itself uses; None if it uses none."""
     if not type(part).__module__.startswith("ssatom.") or not hasattr(part, "weights"):
         return None
     if hasattr(part, "weights_"):

@@ -50,18 +50,7 @@ FORMAT = CardFormat(
 
 
 def check_folder(folder: str | Path) -> bool:
-    """Whether a folder holds an estimator that saving would replace; refuses other things.
-
-    Parameters
-    ----------
-    folder : path
-        The folder.
-
-    Returns
-    -------
-    bool
-        False if it is empty or not there.
-    """
+    """Whether a folder holds an estimator that saving would replace; refuses other things."""
     return FORMAT.check_replaced(Path(folder) / CARD)
 
 

@@ -22,6 +22,8 @@ _SPLITTERS = (
     "StratifiedShuffleSplit"
 )
 TRUSTED = (
+    "ssatom.embeddings.nearest.Nearness",
+    "ssatom.embeddings.nearest.NearestRows",
     "ssatom.estimators.classifiers.CGCNNClassifier",
     "ssatom.estimators.classifiers.NEGNNClassifier",
     "ssatom.estimators.regressors.CGCNNRegressor",
@@ -29,7 +31,6 @@ TRUSTED = (
     "ssatom.evaluation.intervals.Calibration",
     "ssatom.evaluation.intervals.ConformalRegressor",
     "ssatom.evaluation.kernel_ridge.KernelRidgeCV",
-    "ssatom.evaluation.nearness.Nearness",
     "ssatom.featurizers.electronic.ElectronicFeaturizer",
     "ssatom.featurizers.embedding.GraphEmbeddingFeaturizer",
     "ssatom.featurizers.embedding.SelfSupervisedSiteFeaturizer",

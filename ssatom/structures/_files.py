@@ -96,20 +96,7 @@ def structure_from_file(path: str | os.PathLike[str]) -> Structure:
 
 
 def several_crystals(file: str, names: Sequence[str]) -> StructureFileError:
-    """The error of a file that should hold one crystal and holds several.
-
-    Parameters
-    ----------
-    file : str
-        What the message calls the file.
-    names : sequence of str
-        Names of its data blocks; none if it is no CIF file.
-
-    Returns
-    -------
-    StructureFileError
-        To be raised by the caller.
-    """
+    """The error of a file that should hold one crystal and holds several, of these data blocks."""
     shown = listed([f"'{name}'" for name in names])
     blocks = f", {len(names)} data blocks with atoms ({shown})" if names else ""
     return StructureFileError(
@@ -166,23 +153,11 @@ def _load(text: str) -> dict[str, Any]:
 
 
 def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | StructureError]]:
-    """Each crystal of a file of structures, with its name in the file.
+    """Each crystal of a file as for `structure_from_file`, or why there is none, with its name.
 
-    Parameters
-    ----------
-    path : str or path-like
-        As for `structure_from_file`.
-
-    Returns
-    -------
-    list of (str, Crystal or StructureError)
-        The name is empty in a file of one crystal; else that of the data block, with ".2" and so
-        on behind it where a name comes again. An error says why there is no crystal.
-
-    Raises
-    ------
-    StructureFileError, MissingFileError
-        If the file as a whole cannot be read.
+    The name is empty in a file of one crystal; else that of the data block, with ".2" and so on
+    behind it where a name comes again. Raises StructureFileError or MissingFileError if the file as
+    a whole cannot be read.
     """
     if not os.path.exists(path):
         raise MissingFileError(
@@ -209,22 +184,9 @@ def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | Str
 
 
 def count_in_file(path: str | os.PathLike[str]) -> int:
-    """Number of crystals that `read_crystals` gives of a file.
+    """Number of crystals, at least 1, that `read_crystals` gives; only a CIF file is opened for it.
 
-    Parameters
-    ----------
-    path : str or path-like
-        As for `structure_from_file`; only a CIF file is opened.
-
-    Returns
-    -------
-    int
-        At least 1.
-
-    Raises
-    ------
-    StructureFileError
-        If a CIF file cannot be opened or unpacked.
+    Raises StructureFileError if it cannot be opened or unpacked.
     """
     return count_crystals(read_bytes(path)) if _is_cif(plain_name(path)) else 1
 

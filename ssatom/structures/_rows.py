@@ -81,15 +81,8 @@ def iter_structures(
 ) -> Iterator[Structure | StructureError]:
     """Like `check_structures` one at a time, a bad row given as its error.
 
-    Parameters
-    ----------
-    structures : iterable of Structure, Atoms, path or StructureError
-        As for `check_structures`; a generator is streamed, and errors are handed on.
-
-    Returns
-    -------
-    iterator of Structure or StructureError
-        One for each row, in order. A container that is wrong as a whole is refused at once.
+    A generator is streamed, and errors are handed on. A container that is wrong as a whole is
+    refused at once.
     """
     return _each(structures, "structures", lambda crystal, _: crystal.structure)
 
@@ -97,47 +90,16 @@ def iter_structures(
 def iter_arrays(
     structures: Iterable[StructureLike | StructureArrays | StructureError],
 ) -> Iterator[StructureArrays | StructureError]:
-    """Like `iter_structures`, but each structure as plain arrays, and rows may be such arrays.
-
-    Parameters
-    ----------
-    structures : iterable of Structure, Atoms, path or StructureArrays
-        As for `iter_structures`.
-
-    Returns
-    -------
-    iterator of StructureArrays or StructureError
-        One for each row, in order.
-    """
+    """Like `iter_structures`, but each structure as plain arrays, and rows may be such arrays."""
     return _each(structures, "structures", lambda crystal, _: crystal.arrays, structure_arrays)
 
 
 def check_sites(pairs: Iterable[tuple[StructureLike, int]]) -> list[tuple[Structure, int]]:
-    """Sites of structures, or the first error.
+    """Structures and indices of rows that are pairs of them, or the first error.
 
-    Parameters
-    ----------
-    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
-        Structures as for `check_structures`; indices from 0 to the number of sites less one.
-
-    Returns
-    -------
-    list of (Structure, int)
-        In order.
-
-    Raises
-    ------
-    StructureError
-        If a row is no pair, its structure is bad, or its index is no whole number, negative or
-        out of range.
-
-    Examples
-    --------
-    >>> from ase.build import bulk
-    >>> from ssatom.structures import check_sites
-    >>> [(structure, index)] = check_sites([(bulk("NaCl", "rocksalt", a=5.64), 1)])
-    >>> structure[index].species_string
-    'Cl'
+    Structures are as for `check_structures`; rows may stand in a DataFrame or an object array of
+    two columns. Raises StructureError if a row is no pair, its structure is bad, or its index is no
+    whole number, negative or out of range.
     """
     return list(map(unwrap, iter_sites(pairs)))
 
@@ -147,15 +109,7 @@ def iter_sites(
 ) -> Iterator[tuple[Structure, int] | StructureError]:
     """Like `check_sites` one at a time, a bad row given as its error.
 
-    Parameters
-    ----------
-    pairs : iterable of (structure, site index), or DataFrame or object array of two columns
-        As for `check_sites`; a generator is streamed.
-
-    Returns
-    -------
-    iterator of (Structure, int) or StructureError
-        One for each row, in order. A container that is wrong as a whole is refused at once.
+    A generator is streamed. A container that is wrong as a whole is refused at once.
     """
     return _each(pairs, "sites", _site)
 

@@ -60,13 +60,7 @@ def look_at(structure: IStructure) -> Look:
 
 
 class SeenStructures:
-    """Arrays by structure, dropped with it; at the bound, those that came first are dropped.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Bound on the bytes of all entries together, about.
-    """
+    """Arrays by structure, bounded in bytes and dropped with it; at the bound the oldest go."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes

@@ -185,7 +185,8 @@ class PretrainingTask(ABC):
         Returns
         -------
         MaskedBatch
-            The same, unless a task has more to hide.
+            The same, unless a task has more to hide. Where its `graphs` are others, they are what
+            the encoder gets, and `targets` must have their rows.
         """
         return masked
 

@@ -292,26 +292,10 @@ def train(
 
 
 def best_epoch(history: pd.DataFrame, what: str, learning_rate: float) -> pd.Series:
-    """Row of the epoch whose weights are kept.
+    """Row of the first epoch with the lowest validation loss, whose weights are kept.
 
-    Parameters
-    ----------
-    history : DataFrame
-        From `train`.
-    what : str
-        Name of the training, for the message.
-    learning_rate : float
-        The parameter, for the message.
-
-    Returns
-    -------
-    Series
-        The first with the lowest validation loss.
-
-    Raises
-    ------
-    ParameterError
-        If no epoch had a finite validation loss.
+    Raises ParameterError if no epoch had a finite one; the message names `what` was trained, and
+    the `learning_rate`.
     """
     losses = history[VALIDATION_LOSS]
     if not math.isfinite(losses.min()):

@@ -16,17 +16,8 @@ from ssatom.weights.card import WeightsCard
 def check_sizes(config: Any, tensors: Mapping[str, Tensor]) -> None:
     """Refuse, before memory is taken, sizes on a card that exceed those of the tensors.
 
-    Parameters
-    ----------
-    config : EncoderConfig or NEGNNConfig
-        Sizes on the card.
-    tensors : mapping of str to Tensor
-        What the file holds.
-
-    Raises
-    ------
-    ValueError
-        If a network of these sizes would be larger, or a tensor is not finite.
+    `config` is that of an encoder or of NEGNN. Raises ValueError if a network of these sizes would
+    be larger, or a tensor is not finite.
     """
     there = sum(tensor.numel() for tensor in tensors.values())
     wide = config.node_dim + config.edge_dim + config.n_conv * config.hidden_dim

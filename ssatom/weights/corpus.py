@@ -23,15 +23,6 @@ class CorpusIndex:
         Hashes of reduced formulas.
     volumes : ndarray of float32, shape (n,)
         Å³ per atom.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ssatom.structures import StructureArrays
-    >>> from ssatom.weights import CorpusIndex
-    >>> cscl = StructureArrays(4.12 * np.eye(3), np.array([55, 17]), np.zeros((2, 3)))
-    >>> CorpusIndex.of([cscl]).contains([cscl])
-    array([ True])
     """
 
     def __init__(self, formulas: np.ndarray, volumes: np.ndarray) -> None:

@@ -257,19 +257,9 @@ def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: 
 
 
 def copy_weights(folder: Path, to: Path) -> None:
-    """Copy a folder of weights: the files that its card names, and nothing else that lies there.
+    """Copy the files that the card of a folder of weights names, and nothing else that lies there.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    to : Path
-        The new one; created with its parents.
-
-    Raises
-    ------
-    WeightsError
-        If the folder has no card.
+    The new folder is made with its parents. Raises WeightsError if there is no card.
     """
     to.mkdir(parents=True)
     for name in (_CARD, *WeightsCard.read(folder / _CARD).files):

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,91 +24,121 @@ from ssatom import (
 )
 from ssatom.corpora import count_structures
 from ssatom.weights import PretrainedEncoder, random_weights
+from studies.ablation_tables import COMPARED, SETTINGS, Found, ablation_report
 from studies.context import Context
-from studies.recipes import BASE, PAPER, RECIPES, Recipe
-from studies.report_files import read_json, write_json
-from studies.scores import cell
-from studies.study import Report, Table
-from studies.validation_errors import Rows, relative_error, validation_errors, validation_rows
+from studies.recipes import RECIPES, TASK_RECIPES, Recipe
+from studies.report_files import read_json, read_report, write_json
+from studies.study import Report
+from studies.validation_errors import Rows, validation_errors, validation_rows
 
 CORPUS = "corpus_mp.jsonl.gz"
-N_STRUCTURES = 20_000
-EPOCHS = 6
-_QUICK = 4  # recipes of a quick run
+_QUICK = 4  # recipes of each trial in a quick run
 
-SETTINGS = {
-    "012, mean": ("012", ("mean",)),
-    "012, mean and std": ("012", ("mean", "std")),
-    "012, mean, std, min and max": ("012", ("mean", "std", "min", "max")),
-    "012, mean, anion and cation": ("012", ("mean", "anion", "cation")),
-    "all, mean, anion and cation": (None, ("mean", "anion", "cation")),
-}
-"""Layers (None means all) and pooling by their name in the table."""
 
-REFERENCE = "012, mean"
-"""The layers and pooling with which the paper's recipe has the relative error 1."""
+@dataclass(frozen=True)
+class Trial:
+    """Recipes that are compared, and what their trainings share.
 
-COMPARED = "012, mean, anion and cation"
-"""The layers and pooling with which recipes are compared."""
+    Attributes
+    ----------
+    recipes : tuple of Recipe
+        What is trained.
+    n_structures : int
+        Crystals drawn from the corpus.
+    epochs : int
+        Of each training.
+    max_sites : int or None
+        Larger crystals of those drawn are left out.
+    settings : tuple of str
+        Of `SETTINGS`, those that are measured.
+    """
 
-Found = Mapping[str, Any]
-"""Seconds of training, milliseconds per structure, and errors by layers and pooling."""
+    recipes: tuple[Recipe, ...]
+    n_structures: int
+    epochs: int
+    max_sites: int | None = None
+    settings: tuple[str, ...] = tuple(SETTINGS)
+
+
+OF_RECIPES = Trial(RECIPES, 20_000, 6)
+OF_TASKS = Trial(TASK_RECIPES, 20_000, 3, 20, (COMPARED,))
 
 
 def run_ablation(context: Context) -> Report:
     """Train every recipe on a part of the corpus, and measure its validation errors.
 
-    The shipped sets, trained on more crystals for longer, are measured in the same way.
+    The shipped sets, trained on more crystals for longer, are measured in the same way. What an
+    earlier report has of the same recipe, crystals and rows is not computed again.
     """
-    n_structures, epochs = (100, 1) if context.quick else (N_STRUCTURES, EPOCHS)
+    trials = [OF_RECIPES, OF_TASKS]
+    if context.quick:
+        trials = [
+            replace(trial, recipes=trial.recipes[:_QUICK], n_structures=100, epochs=1)
+            for trial in trials
+        ]
     folder = context.output / ("ablation-quick" if context.quick else "ablation")
     folder.mkdir(parents=True, exist_ok=True)
-    sample = _draw(context.data, folder, n_structures)
     rows = validation_rows(context)
+    earlier = _earlier(context)
+    runs = [_run(trial, context, rows, folder, earlier) for trial in trials]
+    shipped = {name: measure_shipped(name, rows, folder) for name in list_weights()}
+    return ablation_report(*zip(trials, runs, strict=True), shipped)
+
+
+def _run(
+    trial: Trial, context: Context, rows: Rows, folder: Path, earlier: Mapping[str, Found]
+) -> dict[str, list[Found]]:
+    """Results by recipe, one a seed."""
     jobs = [
         (recipe, seed)
-        for recipe in (RECIPES[:_QUICK] if context.quick else RECIPES)
+        for recipe in trial.recipes
         for seed in range(1 if context.quick else recipe.n_seeds)
     ]
-    found = Parallel(n_jobs=context.n_jobs)(
-        delayed(measure)(recipe, seed, epochs, sample, rows, folder) for recipe, seed in jobs
-    )
+    corpus = _corpus(context.data)
+    files = [folder / f"{recipe.name}-{seed}.json" for recipe, seed in jobs]
+    names = [identity(recipe, seed, trial, corpus, rows) for recipe, seed in jobs]
+    found = [_kept(*pair) or earlier.get(pair[1]) for pair in zip(files, names, strict=True)]
+    new = [i for i, one in enumerate(found) if one is None]
+    if new:
+        sample = draw(corpus, folder, trial)
+        measured = Parallel(n_jobs=context.n_jobs)(
+            delayed(measure)(*jobs[i], trial, sample, rows, files[i], names[i]) for i in new
+        )
+        for i, one in zip(new, measured, strict=True):
+            found[i] = one
     by_name: dict[str, list[Found]] = {}
-    for (recipe, _), result in zip(jobs, found, strict=True):
-        by_name.setdefault(recipe.name, []).append(result)
-    shipped = {name: measure_shipped(name, rows, folder) for name in list_weights()}
-    return _report(by_name, shipped, n_structures, epochs)
+    for (recipe, _), one in zip(jobs, found, strict=True):
+        assert one is not None
+        by_name.setdefault(recipe.name, []).append(one)
+    return by_name
 
 
-def _draw(data: Path, folder: Path, n_structures: int) -> Path:
-    """A file of structures drawn from the corpus."""
-    path = folder / f"corpus-{n_structures}.jsonl.gz"
+def _corpus(data: Path) -> Path:
+    return data / CORPUS if (data / CORPUS).exists() else data / CORPUS.removesuffix(".gz")
+
+
+def draw(corpus: Path, folder: Path, trial: Trial) -> Path:
+    """A file of the crystals of a trial."""
+    of_size = "" if trial.max_sites is None else f"-{trial.max_sites}"
+    path = folder / f"corpus-{trial.n_structures}{of_size}.jsonl.gz"
     if not path.exists():
-        corpus = data / CORPUS if (data / CORPUS).exists() else data / CORPUS.removesuffix(".gz")
         n_all = count_structures(corpus) or 0
-        size = min(n_structures, n_all)
+        size = min(trial.n_structures, n_all)
         drawn = set(np.random.default_rng(0).choice(n_all, size, replace=False).tolist())
         records = enumerate(read_structures(corpus))
-        write_structures(path, (record.structure for i, record in records if i in drawn))
+        structures = (record.structure for i, record in records if i in drawn)
+        most = trial.max_sites
+        write_structures(path, (s for s in structures if most is None or len(s) <= most))
     return path
 
 
 def measure(
-    recipe: Recipe, seed: int, epochs: int, sample: Path, rows: Rows, folder: Path
+    recipe: Recipe, seed: int, trial: Trial, sample: Path, rows: Rows, file: Path, name: str
 ) -> Found:
-    """One training and its errors, from its file if there is one of the same settings."""
-    file = folder / f"{recipe.name}-{seed}.json"
-    identity = {
-        "settings": recipe.key,
-        "epochs": epochs,
-        "corpus": hashlib.sha256(sample.read_bytes()).hexdigest(),
-        **_protocol(rows),
-    }
-    if kept := _resume(file, identity):
-        return kept
-    weights, seconds = _train(recipe, seed, epochs, sample, folder)
-    found = {"seconds": seconds, **_measure_weights(weights, rows)}
-    write_json(file, {"identity": identity, "found": found})
+    """Train once and measure; the result is kept in a file under the name of its identity."""
+    weights, seconds = _train(recipe, seed, trial.epochs, sample, file)
+    found = {"identity": name, "seconds": seconds, **_measure(weights, rows, trial.settings)}
+    write_json(file, found)
     return found
 
 
@@ -115,15 +146,30 @@ def measure_shipped(name: str, rows: Rows, folder: Path) -> Found:
     """Errors of a shipped set, from its file if there is one of the same weights."""
     weights = load_pretrained(name)
     file = folder / f"shipped-{name}.json"
-    identity = {"weights": weights.sha256, **_protocol(rows)}
-    if kept := _resume(file, identity):
+    of_these = _digest({"weights": weights.sha256, **_protocol(rows, tuple(SETTINGS))})
+    if kept := _kept(file, of_these):
         return kept
-    found = _measure_weights(weights, rows)
-    write_json(file, {"identity": identity, "found": found})
+    found = {"identity": of_these, **_measure(weights, rows, tuple(SETTINGS))}
+    write_json(file, found)
     return found
 
 
-def _protocol(rows: Rows) -> dict[str, Any]:
+def identity(recipe: Recipe, seed: int, trial: Trial, corpus: Path, rows: Rows) -> str:
+    """Name of all that decides a result, by which it is known again."""
+    return _digest(
+        {
+            "recipe": recipe.key,
+            "seed": seed,
+            "epochs": trial.epochs,
+            "n_structures": trial.n_structures,
+            "max_sites": trial.max_sites,
+            "corpus": hashlib.sha256(corpus.read_bytes()).hexdigest(),
+            **_protocol(rows, trial.settings),
+        }
+    )
+
+
+def _protocol(rows: Rows, settings: Sequence[str]) -> dict[str, Any]:
     """What results must have in common to be in one table."""
     return {
         "rows": {
@@ -131,40 +177,52 @@ def _protocol(rows: Rows) -> dict[str, Any]:
             for name, sets in rows.items()
             for target, data in sets.items()
         },
-        "readings": repr(SETTINGS),
+        "settings": {name: SETTINGS[name] for name in settings},
         "ssatom": ssatom.__version__,
     }
 
 
-def _resume(file: Path, identity: Mapping[str, Any]) -> Found | None:
-    """The content of a file, if it is of these settings."""
-    kept = read_json(file)
-    return kept["found"] if kept is not None and kept["identity"] == identity else None
+def _digest(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _measure_weights(weights: PretrainedEncoder, rows: Rows) -> dict[str, Any]:
+def _kept(file: Path, name: str) -> Found | None:
+    """The content of a file, if it is of this identity."""
+    found = read_json(file)
+    return found if found is not None and found.get("identity") == name else None
+
+
+def _earlier(context: Context) -> dict[str, Found]:
+    """Trainings of the report in the folder of earlier reports, by identity."""
+    report = context.earlier and read_report(context.earlier / "ablation.json")
+    if not report:
+        return {}
+    parts = [report["results"].get(part, {}) for part in ("runs", "tasks")]
+    every = [found for part in parts for seeds in part.values() for found in seeds]
+    return {found["identity"]: found for found in every if "identity" in found}
+
+
+def _measure(weights: PretrainedEncoder, rows: Rows, settings: Sequence[str]) -> dict[str, Any]:
     start = time.process_time()
     crystals = [next(iter(sets.values())) for sets in rows.values()]
     structures = [s for data in crystals if data.sites is None for s in data.structures]
     graph_embeddings(structures, "0", weights, pooling=SETTINGS[COMPARED][1])
     milliseconds = 1000 * (time.process_time() - start) / len(structures)
-    return {
-        "milliseconds": milliseconds,
-        "errors": {
-            name: validation_errors(rows, weights, layers or _all_layers(weights), pooling)
-            for name, (layers, pooling) in SETTINGS.items()
-        },
-    }
+    errors = {}
+    for name in settings:
+        layers, pooling = SETTINGS[name]
+        errors[name] = validation_errors(rows, weights, layers or _all_layers(weights), pooling)
+    return {"milliseconds": milliseconds, "errors": errors}
 
 
 def _train(
-    recipe: Recipe, seed: int, epochs: int, sample: Path, folder: Path
+    recipe: Recipe, seed: int, epochs: int, sample: Path, file: Path
 ) -> tuple[PretrainedEncoder, float]:
     """Weights, and seconds of training."""
     if recipe.settings is None:
         return random_weights(seed), 0.0
-    kept = folder / "weights" / f"{recipe.name}-{seed}"
-    unfinished = folder / "runs" / kept.name
+    kept = file.parent / "weights" / file.stem
+    unfinished = file.parent / "runs" / file.stem
     pretrainer = MaskedPretrainer(
         **{"max_epochs": epochs, **recipe.settings},
         patience=None,
@@ -183,109 +241,3 @@ def _train(
 
 def _all_layers(weights: PretrainedEncoder) -> str:
     return "".join(map(str, range(weights.n_layers)))
-
-
-def _report(
-    by_name: Mapping[str, list[Found]],
-    shipped: Mapping[str, Found],
-    n_structures: int,
-    epochs: int,
-) -> Report:
-    of_sets = {name: [found] for name, found in shipped.items()}
-    reference = _mean_errors(by_name[PAPER], REFERENCE)
-    relative = _relative(by_name, reference)
-    best = min(relative, key=lambda name: float(np.mean(relative[name][COMPARED])))
-    targets = list(reference)
-    gain = f"gain over {BASE}, %"
-    heads = ["recipe", "what", "seeds", "training, min", "ms a structure", gain, *SETTINGS]
-    seeds = relative[BASE][COMPARED]
-    spread = f"Seeds of '{BASE}' differ by {100 * np.ptp(seeds) / np.mean(seeds):.1f} %; "
-    return Report(
-        results={"runs": dict(by_name), "relative": relative, "shipped": dict(shipped)},
-        tables=[
-            Table(
-                f"Error relative to the paper's recipe with {REFERENCE}",
-                heads,
-                _rows_of_recipes(by_name, relative),
-            ),
-            Table(
-                "The same of the shipped sets",
-                ["set", "ms a structure", *SETTINGS],
-                _rows_of_sets(of_sets, _relative(of_sets, reference)),
-            ),
-            Table(
-                f"MAE of cross-validation, {COMPARED}",
-                ["recipe", *targets],
-                _rows_of_errors({**by_name, **of_sets}, targets),
-            ),
-        ],
-        reading=[
-            f"Each recipe is trained for {epochs} epochs on the same {n_structures:,} crystals of "
-            "the corpus, on one core; its error is that of kernel ridge in ten-fold "
-            "cross-validation on rows that no random split of a table tests. Relative errors are "
-            "geometric means over the targets of the last table.",
-            f"The gain over '{BASE}', from which most recipes differ in one setting, is that "
-            f"with layers and pooling '{COMPARED}'; there '{best}' has the lowest error.",
-            *([f"{spread}smaller gains mean nothing."] if len(seeds) > 1 else []),
-        ],
-    )
-
-
-def _mean_errors(results: list[Found], setting: str) -> dict[str, float]:
-    """Mean over seeds, by target."""
-    errors = [found["errors"][setting] for found in results]
-    return {target: float(np.mean([one[target] for one in errors])) for target in errors[0]}
-
-
-def _relative(
-    by_name: Mapping[str, list[Found]], reference: Mapping[str, float]
-) -> dict[str, dict[str, list[float]]]:
-    """Relative errors by name and setting, one a seed."""
-    return {
-        name: {
-            setting: [relative_error(found["errors"][setting], reference) for found in results]
-            for setting in SETTINGS
-        }
-        for name, results in by_name.items()
-    }
-
-
-def _rows_of_recipes(
-    by_name: Mapping[str, list[Found]], relative: Mapping[str, Mapping[str, list[float]]]
-) -> list[list[str]]:
-    rows = []
-    start = np.mean(relative[BASE][COMPARED])
-    for recipe in RECIPES:
-        if results := by_name.get(recipe.name):
-            minutes = np.mean([found["seconds"] for found in results]) / 60
-            head = [recipe.name, recipe.change, str(len(results)), f"{minutes:.1f}"]
-            errors = relative[recipe.name]
-            gain = f"{100 * (1 - np.mean(errors[COMPARED]) / start):.1f}"
-            spreads = [_spread(errors[name]) for name in SETTINGS]
-            rows.append([*head, _cost(results), gain, *spreads])
-    return rows
-
-
-def _rows_of_sets(
-    by_name: Mapping[str, list[Found]], relative: Mapping[str, Mapping[str, list[float]]]
-) -> list[list[str]]:
-    return [
-        [name, _cost(results), *(_spread(relative[name][setting]) for setting in SETTINGS)]
-        for name, results in by_name.items()
-    ]
-
-
-def _rows_of_errors(by_name: Mapping[str, list[Found]], targets: Sequence[str]) -> list[list[str]]:
-    return [
-        [name, *(_spread([found["errors"][COMPARED][target] for found in results])
-                 for target in targets)]
-        for name, results in by_name.items()
-    ]  # fmt: skip
-
-
-def _cost(results: list[Found]) -> str:
-    return f"{np.mean([found['milliseconds'] for found in results]):.2f}"
-
-
-def _spread(values: list[float]) -> str:
-    return cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)

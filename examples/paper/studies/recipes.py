@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ssatom.graph import GraphConfig
+from studies import trial_tasks
 
 PAPER = "paper"
 """The paper's recipe, against which all others are measured."""
 
 BASE = "start"
 """The recipe from which most others differ in one setting."""
+
+DIRECTIONAL = "directional"
+"""The recipe from which those of `TASK_RECIPES` differ in the tasks."""
 
 _TASKS = "element,group,period,denoise"
 _BASE: dict[str, Any] = {
@@ -115,3 +119,40 @@ RECIPES = (
     _from_base("fast", "learning rate 0.003, falling from the start",
                 learning_rate=0.003, decay_fraction=1.0),
 )  # fmt: skip
+
+_SURROGATES = "radial,potential,crystal_system"
+_DIRECTIONAL: dict[str, Any] = {
+    **_BASE,
+    "cutoff": 4.5,
+    "n_conv": 5,
+    "hidden_dim": 128,
+    "radial_units": 18,
+    "directional_channels": 32,
+    "tasks": f"{_TASKS},{_SURROGATES}",
+}
+
+
+def _for_noise(name: str, change: str, task: str) -> Recipe:
+    tasks = f"element,group,period,{task},{_SURROGATES}"
+    return Recipe(name, change, {**_DIRECTIONAL, "tasks": tasks})
+
+
+def _beside(name: str, change: str, task: str) -> Recipe:
+    return Recipe(name, change, {**_DIRECTIONAL, "tasks": f"{_DIRECTIONAL['tasks']},{task}"})
+
+
+_VECTORS, _CONDITIONED = trial_tasks.VectorsTask.name, trial_tasks.ConditionedTask.name
+
+TASK_RECIPES = (
+    Recipe(DIRECTIONAL, "recipe of directional-128x5-mp: 0.2 Å of noise in distances to be taken "
+           "back, among other tasks", _DIRECTIONAL, n_seeds=2),
+    _for_noise("vectors", "instead: displacements of 0.05 Å, as sums over directions", _VECTORS),
+    _for_noise("vectors-10", "instead: displacements of 0.1 Å", f"{_VECTORS}(noise=0.1)"),
+    _for_noise("conditioned", "instead: displacements of 0.05 Å, told the pooled embedding of the "
+               "clean crystal", _CONDITIONED),
+    _beside("electrons", "+ charges, local densities of states and gaps of tight binding, from "
+            "every layer", trial_tasks.ElectronsTask.name),
+    _beside("units", "+ directional units of masked sites, from every layer but the first",
+            trial_tasks.UnitsTask.name),
+)  # fmt: skip
+"""Recipes of the shipped default's network, with one other task each."""
