@@ -54,10 +54,10 @@ JOBS: dict[str, tuple[list[str], str]] = {
     "calibration": ([*_FIT, "--members", "2", "--max-epochs", "1"], "model"),
     "predict": (["predict", "fitted", *_OF_CRYSTALS, "predictions.csv"], "predictions.csv"),
     "featurize": (["featurize", *_OF_CRYSTALS, "features.csv"], "features.csv"),
-    "studies": (
-        ["table3", "--quick", "--n-jobs", "1", "--data", "sets", "-o", "results"],
-        "results",
-    ),
+    **{
+        name: ([name, "--quick", "--n-jobs", "1", "--data", "sets", "-o", "results"], "results")
+        for name in ("table3", "fig11", "table6")  # of the studies
+    },
 }
 _TIME = re.compile(r"second|\d s\b")
 _OF_TIME = {
@@ -124,7 +124,7 @@ def _chunks_of(n: int) -> None:
 
 
 def _program(name: str) -> Any:
-    if name == "studies":
+    if JOBS[name][1] == "results":
         from reproduce import app as program
 
         return program
@@ -192,7 +192,7 @@ def survive(name: str, folder: Path, n_kills: int, seed: int) -> dict[str, Any]:
     """Kill a job so often, and tell whether what it wrote at last is what it writes undisturbed."""
     torch.set_num_threads(1)
     write_inputs(folder)
-    if name == "studies":
+    if JOBS[name][1] == "results":
         (folder / "sets").mkdir()
         write_all(folder / "sets", N_CRYSTALS)
     if name == "predict":

@@ -323,6 +323,12 @@ def test_dropout_out_of_range_is_refused(dropout: float) -> None:
         EncoderConfig(dropout=dropout)
 
 
+@pytest.mark.parametrize("residual", [0, 1, None, "yes", {}, [0]])
+def test_residual_is_true_or_false(residual: object) -> None:
+    with pytest.raises(ParameterError, match="residual=.* is unknown; allowed: True, False"):
+        EncoderConfig(residual=residual)  # type: ignore[arg-type]
+
+
 def test_default_sizes_are_the_papers() -> None:
     assert EncoderConfig().to_dict() == {
         "node_dim": 92, "edge_dim": 41, "hidden_dim": 64, "n_conv": 5, "dropout": 0.0,

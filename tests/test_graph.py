@@ -459,6 +459,12 @@ def test_neighbors_are_counted_in_whole_numbers() -> None:
         GraphConfig(max_neighbors=2.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", [0, 1, None, "yes", {}, [0]])
+def test_directions_are_there_or_not(value: Any) -> None:
+    with pytest.raises(ParameterError, match="directions=.* is unknown; allowed: True, False"):
+        GraphConfig(directions=value)
+
+
 def test_unknown_kind_of_neighbors() -> None:
     with pytest.raises(
         ParameterError, match="neighbors='voronoi' is unknown; allowed: 'nearest', 'smooth'"

@@ -19,6 +19,8 @@ from ssatom import MaskedPretrainer, load_example_crystals
 from ssatom.embeddings import FeatureColumns
 from ssatom.evaluation import EvaluationResult, KernelRidgeCV, SplitScores
 from ssatom.exceptions import MissingFileError, ParameterError
+from ssatom.files import claimed
+from ssatom.files.atomic import new_name
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
 from studies import networks
@@ -146,6 +148,25 @@ def test_command(arguments, code, words, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_run_holds_an_output(data, tmp_path):
+    """And removes what killed ones left."""
+    output = tmp_path / "results"
+    command = ["fig4", "--data", str(data), "-o", str(output)]
+    with claimed(output):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 1
+        assert done.stderr.count("\n") == 1
+        assert "another run is at work on" in done.stderr
+        assert not output.exists()
+    (output / "cache").mkdir(parents=True)
+    (output / "cache" / new_name(output / "features.npy")).write_text("half")
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        *("results", "cache", "fig4.json", "fig4.md", "fig4.png", "fig4.svg")
+    }
+
+
 @pytest.mark.data
 def test_committed_results_are_found(tmp_path):
     """Those in docs/results are of the data and the weights that they name."""
@@ -182,6 +203,7 @@ def test_descriptors_are_computed_in_several_processes(data, tmp_path):
 def test_damaged_reports_are_made_anew(damage, data, tmp_path):
     file = run("fig4", data, tmp_path)
     whole = file.read_text(encoding="utf-8")
+    figures = [file.with_suffix(".png").read_bytes(), file.with_suffix(".svg").read_bytes()]
     if damage == "half":
         file.write_text(whole[: len(whole) // 2], encoding="utf-8")
     elif damage == "figure":
@@ -195,7 +217,7 @@ def test_damaged_reports_are_made_anew(damage, data, tmp_path):
     assert [a for a in again.splitlines() if seconds not in a] == [
         a for a in whole.splitlines() if seconds not in a
     ]
-    assert file.with_suffix(".svg").exists()
+    assert figures == [file.with_suffix(".png").read_bytes(), file.with_suffix(".svg").read_bytes()]
 
 
 def test_an_interrupted_study_goes_on_where_it_stopped(data, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, graphene, molecule
 from pymatgen.core import Lattice, Structure
 
+from ssatom import read_structures
 from ssatom.exceptions import StructureError, StructureFileError, StructureWarning
 from ssatom.structures import (
     check_structures,
@@ -245,3 +246,56 @@ def test_occupancies_of_atoms(info: dict | None, arrays: dict, words: str) -> No
             check_structures([atoms])
     else:
         assert len(check_structures([atoms])) == 1
+
+
+# Numbers that overflow -------------------------------------------------------------------------
+
+CELL = """data_a
+_cell_length_a {0}
+_cell_length_b {0}
+_cell_length_c {0}
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_cell_volume 5
+loop_
+_symmetry_equiv_pos_as_xyz
+x,y,z
+-x,-y,-z
+loop_
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Fe {1} 0 0
+"""
+ROW = (
+    '{{"lattice": [[{0}, 0, 0], [0, {0}, 0], [0, 0, {0}]], "numbers": [26], "frac": [[{1}, 0, 0]]}}'
+)
+VASP = "Fe\n%s\n{0} 0 0\n0 {0} 0\n0 0 {0}\nFe\n1\n%s\n{1} 0 0\n"
+FRAME = '1\nLattice="{0} 0 0 0 {0} 0 0 0 {0}" Properties=species:S:1:pos:R:3\nFe {1} 0 0\n'
+NUMBERS = {
+    "a.cif": CELL,
+    "a.json": ROW,
+    "a.jsonl": ROW,
+    "a.extxyz": FRAME,
+    "POSCAR": VASP % ("1", "Direct"),
+    "volume.vasp": VASP % ("-20", "Cartesian"),
+    "scales.vasp": VASP % ("1 1 2", "Cartesian"),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.filterwarnings("ignore::ssatom.exceptions.StructureWarning")  # of the cell's volume
+def test_numbers_that_overflow_are_refused(name: str, tmp_path: Path) -> None:
+    """With no warning of NumPy, which is an error in the tests."""
+
+    def found(length: str, coordinate: str) -> object:
+        (tmp_path / name).write_text(NUMBERS[name].format(length, coordinate))
+        [record] = read_structures(tmp_path / name, errors="keep")
+        return record.structure
+
+    assert isinstance(found("4", "0.1"), Structure)
+    for length in ("1e160", "1e308", "1e-160", "1e-320"):
+        for coordinate in ("0.1", "1e160", "-1e308"):
+            assert isinstance(found(length, coordinate), StructureError)

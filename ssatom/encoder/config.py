@@ -7,7 +7,7 @@ from typing import Any
 
 from ssatom.exceptions import ParameterError
 from ssatom.kernels import N_DEGREES
-from ssatom.validation import number, whole_number
+from ssatom.validation import number, one_of, whole_number
 
 _SIZES = {"node_dim": 1, "edge_dim": 1, "hidden_dim": 1, "n_conv": 1, "radial_units": 0,
           "directional_channels": 0}  # fmt: skip
@@ -45,8 +45,8 @@ class EncoderConfig:
     Raises
     ------
     ParameterError
-        If a size is too small or no whole number, `dropout` is outside [0, 1), or `radial_units`
-        are more than an edge vector has.
+        If a size is too small or no whole number, `dropout` is outside [0, 1), `residual` is
+        neither True nor False, or `radial_units` are more than an edge vector has.
 
     Examples
     --------
@@ -73,6 +73,7 @@ class EncoderConfig:
                 "an edge vector; give fewer, or graphs with a larger cutoff or a smaller basis_step"
             )
         object.__setattr__(self, "dropout", number("dropout", self.dropout, "[0, 1)"))
+        one_of("residual", self.residual, (True, False))
 
     @property
     def n_layers(self) -> int:

@@ -39,8 +39,8 @@ class GraphConfig:
     Raises
     ------
     ParameterError
-        If a setting is no positive number, or has no meaning for the kind of neighbours, or
-        `neighbors` is unknown.
+        If a number is not positive, or a setting has no meaning for the kind of neighbours, or
+        `neighbors` is unknown, or `directions` is neither True nor False.
 
     References
     ----------
@@ -67,6 +67,7 @@ class GraphConfig:
 
     def __post_init__(self) -> None:
         one_of("neighbors", self.neighbors, NEIGHBOR_KINDS)
+        one_of("directions", self.directions, (True, False))
         # The card holds Python's numbers, not NumPy's.
         places = whole_number("max_neighbors", self.max_neighbors, least=1)
         object.__setattr__(self, "max_neighbors", places)

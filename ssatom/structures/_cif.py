@@ -81,7 +81,8 @@ def read_cif(text: str) -> list[tuple[str, Crystal | StructureError]]:
 
 def _attempt(block: cif.Block) -> Crystal | StructureError:
     formula = " ".join((_value(block, "_chemical_formula.sum") or "").split())[:40]
-    return attempt(_read_block, block, formula=formula)
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        return attempt(_read_block, block, formula=formula)
 
 
 def count_crystals(content: bytes) -> int:

@@ -34,7 +34,8 @@ def read_poscar(path: str | os.PathLike[str]) -> Crystal:
 
 def parse_poscar(lines: list[str], potcar: list[str]) -> Crystal:
     """The crystal of the lines of a file, beside which a POTCAR has some elements."""
-    arrays, doubts = _parse(lines, potcar)
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        arrays, doubts = _parse(lines, potcar)
     return Crystal(checked(arrays), doubts=doubts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 import ssatom
+from ssatom.files import replacing
 from ssatom.structures import structure_key
 from studies.datasets import Dataset
 from studies.rivals import Rival, features_of
@@ -172,10 +172,8 @@ def _compute(rival: Rival, rows: list, file: Path) -> None:
     width = max((len(row) for row in features if row is not None), default=0)
     empty = np.full(width, np.nan, dtype=np.float32)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
+    with replacing(file) as new, new.open("wb") as stream:
         np.save(stream, np.array([empty if row is None else row for row in features]))
-    os.replace(temporary, file)
 
 
 def _digest(rival: Rival, dataset: Dataset, rows: range) -> str:

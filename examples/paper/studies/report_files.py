@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ssatom.files import replacing
 from studies.study import Report, Study, Table
 
 if TYPE_CHECKING:
@@ -93,18 +93,19 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 def _write_figure(figure: Figure, study: Study, part: str, folder: Path) -> str:
+    from matplotlib import rc_context
+
     stem = study.name if not part else f"{study.name}-{part}"
     for kind in ("png", "svg"):
-        temporary = folder / f".{stem}.{os.getpid()}.{kind}"
         metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(temporary, dpi=150, metadata=metadata)
-        os.replace(temporary, folder / f"{stem}.{kind}")
+        # The same figure is the same file: ids of an SVG are hashes of what they name and a salt.
+        with replacing(folder / f"{stem}.{kind}") as new, rc_context({"svg.hashsalt": stem}):
+            figure.savefig(new, format=kind, dpi=150, metadata=metadata)
     return stem
 
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file in one step: a reader sees the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with replacing(path) as new:
+        new.write_bytes(content)

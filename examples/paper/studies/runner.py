@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 import ssatom
 from ssatom import MissingFileError, ParameterError
 from ssatom.embeddings import resolve_weights
+from ssatom.files import claimed, is_leftover
 from ssatom.weights import DEFAULT_WEIGHTS
 from studies.context import Context
 from studies.registry import STUDIES
@@ -75,13 +76,25 @@ def reproduce(
         If a data file that a study needs is missing; before anything is computed.
     WeightsError
         If the weights are unknown or damaged.
+    SsatomError
+        If another run is at work on the same output.
     """
     studies = _studies(names)
     known = None if earlier is None else Path(earlier)
     context = Context(Path(data), Path(output), weights, quick, n_jobs, progress_bar, known)
     _check_data(studies, context.data)
+    with claimed(context.output):
+        return _run(studies, context)
+
+
+def _run(studies: Sequence[Study], context: Context) -> list[Path]:
+    """Run those that are not complete; the files of all."""
+    for path in filter(is_leftover, context.output.rglob("*")):  # of runs that were killed
+        path.unlink()
     files = [context.output / f"{study.name}.json" for study in studies]
-    bar = tqdm(list(zip(studies, files, strict=True)), disable=not progress_bar, unit="study")
+    bar = tqdm(
+        list(zip(studies, files, strict=True)), disable=not context.progress_bar, unit="study"
+    )
     for study, file in bar:
         bar.set_description(study.name)
         settings = settings_of(study, context)
@@ -92,7 +105,7 @@ def reproduce(
                 f"'{file}' is incomplete, or of other data, weights or settings; it is computed "
                 "again",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         start = time.perf_counter()
         report = study.run(context)
