@@ -13,6 +13,9 @@ from ssatom.evaluation import EvaluationResult, SplitScores
 from studies.datasets import Dataset
 from studies.report_files import read_report
 
+_OF_A_RUN = ("progress_bar", "random_state", "n_jobs")
+"""Parameters that make no other model."""
+
 
 def earlier_results(
     folder: Path, label: str, targets: Mapping[str, Dataset], model: BaseEstimator
@@ -55,7 +58,11 @@ def _is_same(entry: Any, dataset: Dataset, model: BaseEstimator) -> bool:
         settings["data"]["sha256"] == dataset.sha256
         and settings["data"]["target"] == dataset.target
         and settings["model"] == type(model).__name__
-        and all(_is_equal(params[name], value) for name, value in named.items())
+        and all(
+            _is_equal(params[name], value)
+            for name, value in named.items()
+            if name.split("__")[-1] not in _OF_A_RUN
+        )
     )
 
 
