@@ -207,7 +207,7 @@ def _prepare(frac, lattice, bound, most):  # type: ignore[no-untyped-def]
     if count > room:
         images, sites = np.empty((count, 3)), np.empty(count, np.int64)
         _images(points, r, radius, images, sites, own)
-    binned = _into_bins(images[: max(count, 1)], sites[: max(count, 1)], own, r, radius)
+    binned = _into_bins(images[:count], sites[:count], own, r, radius)
     return status, axes, own, binned
 
 
