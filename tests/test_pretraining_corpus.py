@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from own_tasks import OURS
 from pymatgen.core import Lattice, Structure
 
 from ssatom import MaskedPretrainer, load_example_crystals
-from ssatom.tasks import TASKS
 
 N_STRUCTURES = 2000
 BOUNDS = {"distance": 0.98, "denoise": 0.97, "crystal_system": 0.98}
@@ -34,7 +34,7 @@ def history() -> pd.DataFrame:
     small = [s for s in load_example_crystals()["structure"] if len(s) <= 8]
     corpus = [strained(small[i % len(small)], rng) for i in range(N_STRUCTURES)]
     pretrainer = MaskedPretrainer(
-        list(TASKS),
+        list(OURS),
         hidden_dim=32,
         n_conv=3,
         residual=True,
@@ -54,7 +54,7 @@ def history() -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", OURS)
 @pytest.mark.parametrize("stage", ["train", "validation"])
 def test_loss_falls(history: pd.DataFrame, stage: str, task: str) -> None:
     loss = history[f"{stage}_{task}_loss"]
