@@ -78,5 +78,5 @@ def _package(frame: FrameType) -> str:
 
 def quiet_spglib() -> None:
     """Keep spglib from warning about its own interface, and from printing where it fails."""
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")
+    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # at any call
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # read whenever it would print

@@ -11,7 +11,7 @@ import numpy as np
 import spglib
 from pymatgen.core import Lattice, Structure
 
-from ssatom.warn import ignore_for_good
+from ssatom.warn import quiet_spglib
 
 TABLE = "example_crystals.csv"
 NUMERIC_COLUMNS = (
@@ -119,7 +119,7 @@ def _read_table() -> pd.DataFrame:
 @cache
 def _structures() -> list[Structure]:
     """The structures in the order of the table; copies take a twentieth of the time."""
-    ignore_for_good("Set OLD_ERROR_HANDLING to false")  # of spglib, at any call
+    quiet_spglib()
     return [_build_structure(row) for row in _read_table().to_dict("records")]
 
 

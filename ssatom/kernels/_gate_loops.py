@@ -126,14 +126,17 @@ def _eight(row, q):  # type: ignore[no-untyped-def]
 
 @inlined
 def _sum_logits(z, own, other, matrix, first, n_groups, row):  # type: ignore[no-untyped-def]
-    """Both logits of every unit, where an edge vector has more than one group."""
-    for c in range(len(z)):
-        z[c] = own[c] + other[c]
-    for q in range(n_groups):
-        m = matrix[(first + 8 * q) * len(z) : (first + 8 * q + 8) * len(z)]
+    """Both logits of every unit; most edge vectors have one group of eight."""
+    both = len(z)
+    m = matrix[first * both : (first + 8) * both]
+    g = _eight(row, 0)
+    for c in range(both):
+        z[c] = own[c] + other[c] + _of_eight(m, c, both, g)
+    for q in range(1, n_groups):
+        m = matrix[(first + 8 * q) * both : (first + 8 * q + 8) * both]
         g = _eight(row, q)
-        for c in range(len(z)):
-            z[c] += _of_eight(m, c, len(z), g)
+        for c in range(both):
+            z[c] += _of_eight(m, c, both, g)
 
 
 @functools.cache
@@ -157,18 +160,9 @@ def forward_loop(width: int) -> Any:
             for e in range(offsets[i], offsets[i + 1]):
                 other = nodes[2 * sources[e] + 1]
                 weight = weights[e]
-                if groups[e] == 1:
-                    m = matrix[first[e] * both : (first[e] + 8) * both]
-                    g = _eight(rows[e], 0)
-                    for c in range(width):
-                        k = c + width
-                        f = own[c] + other[c] + _of_eight(m, c, both, g)
-                        s = own[k] + other[k] + _of_eight(m, k, both, g)
-                        total[c] += weight * _gate(f, s)
-                else:
-                    _sum_logits(z, own, other, matrix, first[e], groups[e], rows[e])
-                    for c in range(width):
-                        total[c] += weight * _gate(z[c], z[c + width])
+                _sum_logits(z, own, other, matrix, first[e], groups[e], rows[e])
+                for c in range(width):
+                    total[c] += weight * _gate(z[c], z[c + width])
 
     return sum_messages
 
@@ -245,26 +239,13 @@ def backward_loop(width: int) -> Any:
                     other, of_other = nodes[2 * sources[e] + 1], grad_nodes[2 * sources[e] + 1]
                     weight = weights[e]
                     message = _ZERO
-                    # Written out here: a function for it, though inlined, takes a fifth longer.
-                    if groups[e] == 1:
-                        m = matrix[first[e] * both : (first[e] + 8) * both]
-                        g = _eight(rows[e], 0)
-                        for c in range(width):
-                            k = c + width
-                            f = own[c] + other[c] + _of_eight(m, c, both, g)
-                            s = own[k] + other[k] + _of_eight(m, k, both, g)
-                            gate, by_f, by_s = _gate_and_slopes(f, s)
-                            message += up[c] * gate
-                            z[c] = up[c] * weight * by_f
-                            z[k] = up[c] * weight * by_s
-                    else:
-                        _sum_logits(z, own, other, matrix, first[e], groups[e], rows[e])
-                        for c in range(width):
-                            k = c + width
-                            gate, by_f, by_s = _gate_and_slopes(z[c], z[k])
-                            message += up[c] * gate
-                            z[c] = up[c] * weight * by_f
-                            z[k] = up[c] * weight * by_s
+                    _sum_logits(z, own, other, matrix, first[e], groups[e], rows[e])
+                    for c in range(width):
+                        k = c + width
+                        gate, by_f, by_s = _gate_and_slopes(z[c], z[k])
+                        message += up[c] * gate
+                        z[c] = up[c] * weight * by_f
+                        z[k] = up[c] * weight * by_s
                     grad_weights[e] = message
                     _add(z, sum_of_own)
                     _add(z, of_other)

@@ -253,12 +253,13 @@ class Context:
 
     def _digest(self, X: Any, dataset: Dataset, model: BaseEstimator) -> str:
         """What distinguishes evaluations of one name: features or structures, and the model."""
-        params = repr(sorted(model.get_params().items()))
+        params = model.get_params()
+        of_model = repr(sorted(p for p in params.items() if not p[0].endswith("progress_bar")))
         content = X.to_numpy() if isinstance(X, pd.DataFrame) else X
         if not isinstance(content, np.ndarray):
             sha256 = self.encoder.sha256 if _is_embedded(model) else ""
             content = np.array([sha256, *dataset.ids])
-        return hashlib.sha256(content.tobytes() + params.encode()).hexdigest()[:8]
+        return hashlib.sha256(content.tobytes() + of_model.encode()).hexdigest()[:8]
 
     def _weights_of(self, features: Features) -> PretrainedEncoder | None:
         """The weights behind features; None for rivals."""

@@ -114,14 +114,7 @@ class ConditionedTask(VectorsTask, name="conditioned"):
     The encoder gets each batch twice, corrupted and as it is. The first three hidden states of the
     clean crystal, averaged over its sites, enter the head of vectors; the gradient flows through
     them. Other tasks that predict values of all sites or structures see the clean crystals too.
-    Comes after all tasks that corrupt.
-
-    Parameters
-    ----------
-    noise : float, default=0.05
-        Standard deviation of a displacement along an axis, Å.
-    weight : float, default=1.0
-        Factor of the loss in the sum over tasks.
+    Comes after all tasks that corrupt. Its parameters are those of `VectorsTask`.
 
     References
     ----------
