@@ -44,7 +44,7 @@ for axis, (name, formula) in zip(axes, salts.items(), strict=True):
             results[name, label, kind] = found
             axis.plot(range(6), found, line, color=color, label=f"{label}, {kind}")
     axis.set(title=formula, xlabel="layer, or last of the layers joined", ylim=(-0.15, 0.85))
-axes[0].legend(loc="lower right")
+axes[1].legend(loc="upper left")
 axes[0].set_ylabel("cosine similarity of cation and anion")
 figure.tight_layout()
 
