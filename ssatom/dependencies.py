@@ -32,6 +32,7 @@ NAMES = {
     "sklearn": "scikit-learn",
     "skops": "skops",
     "spglib": "spglib",
+    "threadpoolctl": "threadpoolctl",
     "torch": "torch",
     "tqdm": "tqdm",
     "typer": "typer",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
+from threadpoolctl import threadpool_info
 
 from ssatom import StructureError
-from ssatom.electrons import COMPOSITION_NAMES, CRYSTAL_NAMES, SITE_NAMES, electronic_descriptors
+from ssatom.electrons import (
+    COMPOSITION_NAMES,
+    CRYSTAL_NAMES,
+    SITE_NAMES,
+    descriptors,
+    electronic_descriptors,
+)
 from ssatom.electrons.atoms import atom_table
 from ssatom.electrons.bands import compute_bands, primitive
 from ssatom.electrons.hoppings import hopping_blocks
@@ -262,3 +271,20 @@ def test_columns_of_compositions():
     assert zinc[COMPOSITION_NAMES.index("closed_d")] == 0.5
     lead = composition_columns(np.array([82, 8]))
     assert lead[COMPOSITION_NAMES.index("lone_pair")] == 0.5
+
+
+def test_blas_has_one_thread_within_and_its_own_after(crystals, monkeypatch):
+    def n_threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    def note(cell):
+        within.append(n_threads())
+        return compute_bands(cell)
+
+    within: list[set[int]] = []
+    monkeypatch.setattr(descriptors, "compute_bands", note)
+    before = n_threads()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda s: electronic_descriptors([s]), crystals.values()))
+    assert within == [{1}] * len(crystals)
+    assert n_threads() == before

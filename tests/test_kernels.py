@@ -279,16 +279,6 @@ def test_torch_serves_other_precisions(dtype: torch.dtype) -> None:
         assert relative(got.double(), right) < tolerance
 
 
-def test_cuda_agrees() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    case = Case([12] * 20, 64, 41)
-    here, there = forward(case), Case([12] * 20, 64, 41)
-    for name in ("index", "attr", "weight", "center", "neighbor", "matrix"):
-        setattr(there, name, getattr(there, name).cuda())
-    assert relative(forward(there).cpu(), here) < 1e-5
-
-
 # Inputs that are refused or empty --------------------------------------------------------------
 
 

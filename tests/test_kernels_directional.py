@@ -62,6 +62,13 @@ def test_compiled_units_and_gradients_equal_those_in_float64(
         assert (found - expected).abs().max() <= bound * expected.abs().max()
 
 
+def test_gradients_in_torch_are_those_of_finite_differences():
+    index, attr, weight, neighbor, matrix, directions = _random_graph(6, 40, 3, isolated=1)
+    edges, harmonics = Edges(index, attr, weight, 6), spherical_harmonics(directions)
+    given = neighbor.requires_grad_(), matrix.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *of: directional_units(*of, edges, harmonics), given)
+
+
 def test_units_do_not_change_under_rotation_and_reflection():
     index, attr, weight, neighbor, matrix, directions = _random_graph(20, 300, 5)
     turn, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssatom.blas import one_blas_thread
 from ssatom.electrons.atoms import atom_table
 from ssatom.electrons.bands import Bands, compute_bands, primitive
 from ssatom.electrons.oxidation import COMPOSITION_NAMES, composition_columns
@@ -109,14 +110,15 @@ def electronic_descriptors(structures: Sequence[Any]) -> ElectronicDescriptors:
     (True, (8, 20))
     """
     sites, crystals, compositions = [], [], []
-    for structure in structures:
-        known = isinstance(structure, StructureArrays)
-        arrays = structure if known else structure_arrays(structure)
-        cell, copy_of = primitive(arrays)
-        of_sites, of_crystal = _describe(compute_bands(cell))
-        sites.append(of_sites[copy_of])
-        crystals.append(of_crystal)
-        compositions.append(composition_columns(arrays.numbers))
+    with one_blas_thread():
+        for structure in structures:
+            known = isinstance(structure, StructureArrays)
+            arrays = structure if known else structure_arrays(structure)
+            cell, copy_of = primitive(arrays)
+            of_sites, of_crystal = _describe(compute_bands(cell))
+            sites.append(of_sites[copy_of])
+            crystals.append(of_crystal)
+            compositions.append(composition_columns(arrays.numbers))
     return ElectronicDescriptors(
         sites,
         np.array(crystals).reshape(-1, len(CRYSTAL_NAMES)),

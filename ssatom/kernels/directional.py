@@ -41,10 +41,8 @@ def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics:
         matrix = F.pad(matrix, (0, 0, 0, -len(matrix) % 8))  # a group must not end behind it
         return _ByLoops.apply(neighbor, matrix, edges, harmonics)
     radial = edges.attr @ matrix.to(edges.attr.dtype)
-    parts = neighbor.index_select(0, edges.source).to(radial.dtype) * radial
-    parts = parts * edges.weight[:, None].to(radial.dtype)
-    columns = harmonics.to(radial.dtype).unbind(1)
-    squares = [edges.sum_by("target", parts * y[:, None]).square() for y in columns]
+    moments = _MomentsByTorch.apply(neighbor.to(radial.dtype), radial, edges, harmonics)
+    squares = moments.square().unbind(0)
     degrees = [sum(squares[n**2 : (n + 1) ** 2]) for n in range(N_DEGREES)]
     return torch.cat(degrees, dim=1).add(FLOOR**2).sqrt().to(neighbor.dtype)  # type: ignore[arg-type]
 
@@ -93,3 +91,31 @@ class _ByLoops(torch.autograd.Function):
         # NumPy adds rows in their order, whatever the number of threads.
         grad_matrix = torch.from_numpy(of_blocks.numpy().sum(axis=0)).view_as(matrix)
         return grad_neighbor, grad_matrix, None, None
+
+
+class _MomentsByTorch(torch.autograd.Function):
+    """The sums over neighbours in torch, shape (25, n_sites, n_channels).
+
+    It keeps two arrays of the edges for the way back, where automatic differentiation keeps one
+    for each harmonic, and sorts the edges for each again.
+    """
+
+    @staticmethod
+    def forward(ctx, neighbor, radial, edges, harmonics):  # type: ignore[override]
+        columns = (harmonics * edges.weight[:, None]).to(radial.dtype).unbind(1)
+        parts = neighbor.index_select(0, edges.source) * radial
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(neighbor, radial)
+            ctx.edges, ctx.columns = edges, columns
+        return torch.stack([edges.sum_by("target", parts, column) for column in columns])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output):  # type: ignore[override]
+        neighbor, radial = ctx.saved_tensors
+        edges: Edges = ctx.edges
+        grad = torch.zeros_like(radial)
+        for column, upstream in zip(ctx.columns, grad_output, strict=True):
+            grad.addcmul_(upstream.index_select(0, edges.target), column[:, None])
+        of_radial = grad * neighbor.index_select(0, edges.source)
+        return edges.sum_by("source", grad.mul_(radial)), of_radial, None, None

@@ -168,7 +168,7 @@ class Edges:
             "source": (by_source, torch.searchsorted(sources, everyone)),
         }
 
-    def sum_by(self, end: str, rows: Tensor) -> Tensor:
+    def sum_by(self, end: str, rows: Tensor, factors: Tensor | None = None) -> Tensor:
         """Sums of `rows` over the edges of each site; a sorted sum is faster than a scattered one.
 
         Parameters
@@ -177,13 +177,15 @@ class Edges:
             Whether a site's edges are those into it or those out of it.
         rows : Tensor, shape (n_edges, width)
             One row an edge.
+        factors : Tensor, shape (n_edges,), default=None
+            Factor of each row, with ``end="target"``; None for 1.
 
         Returns
         -------
         Tensor, shape (n_sites, width)
         """
         order, starts = self._runs[end]
-        return F.embedding_bag(order, rows, starts, mode="sum")
+        return F.embedding_bag(order, rows, starts, mode="sum", per_sample_weights=factors)
 
     def compiled_for(self, *tensors: Tensor) -> bool:
         """Whether compiled loops serve these edges with these tensors: float32 on a CPU."""

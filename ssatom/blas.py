@@ -1,0 +1,42 @@
+"""One thread for BLAS, where many small products would wait for each other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+_lock = Lock()
+_undo = contextlib.ExitStack()
+_n_inside = 0
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    # NumPy's library is loaded by now; to look for it takes a millisecond.
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let BLAS work on the thread that calls it, for all threads of the process.
+
+    BLAS shares out matrices of a hundred rows too, and its threads wait for each other in a loop:
+    on cores that others use, that took a hundred times as long as one thread. The first of several
+    threads enters, and the last leaves.
+    """
+    global _n_inside
+    with _lock:
+        _n_inside += 1
+        if _n_inside == 1:
+            _undo.enter_context(_controller().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_inside -= 1
+            if not _n_inside:
+                _undo.close()
