@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cache
-from threading import Lock
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
-
-_lock = Lock()
-_undo = contextlib.ExitStack()
-_n_inside = 0
 
 
 @cache
@@ -20,23 +15,10 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Let BLAS work on the thread that calls it, for all threads of the process.
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Let BLAS work on the thread that calls it.
 
     BLAS shares out matrices of a hundred rows too, and its threads wait for each other in a loop:
-    on cores that others use, that took a hundred times as long as one thread. The first of several
-    threads enters, and the last leaves.
+    on cores that others use, that took a hundred times as long as one thread.
     """
-    global _n_inside
-    with _lock:
-        _n_inside += 1
-        if _n_inside == 1:
-            _undo.enter_context(_controller().limit(limits=1, user_api="blas"))
-    try:
-        yield
-    finally:
-        with _lock:
-            _n_inside -= 1
-            if not _n_inside:
-                _undo.close()
+    return _controller().limit(limits=1, user_api="blas")
