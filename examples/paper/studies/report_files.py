@@ -79,7 +79,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines += [f"![{stem}]({stem}.png)\n" for stem in content["figures"]]
     weights = settings["weights"]
     seconds = settings["seconds_of_splits"]
-    fitting = f"; fitting and predicting took {seconds:.0f} s, one core each" if seconds else ""
+    fitting = f"; fitting and predicting took {seconds:.0f} s" if seconds else ""
     lines.append(
         f"Weights {weights['name']} ({weights['sha256'][:12]}), ssatom {settings['ssatom']}, "
         f"{settings['machine']}{fitting}."
