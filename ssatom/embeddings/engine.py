@@ -15,7 +15,7 @@ from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
-from ssatom.embeddings.states import SiteStates
+from ssatom.embeddings.states import SiteStates, site_states
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.kernels import run
@@ -172,7 +172,7 @@ class _Engine:
     @cached_property
     def states(self) -> SiteStates:
         """Made when something is computed, which takes long beside looking up a few rows."""
-        return SiteStates(self.weights, self.device)
+        return site_states(self.weights, self.device)
 
     def run(
         self,

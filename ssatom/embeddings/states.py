@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from ssatom.graph import CoordinationNumbers, CrystalGraphs, GaussianDistanceBasis
 from ssatom.weights import PretrainedEncoder
+
+
+@lru_cache(maxsize=4)
+def site_states(weights: PretrainedEncoder, device: str) -> SiteStates:
+    """The states of a set of weights, prepared once; a set stays what its hash says."""
+    return SiteStates(weights, device)
 
 
 class SiteStates:
@@ -25,6 +32,7 @@ class SiteStates:
         self.encoder = weights.encoder
         if device != "cpu":
             self.encoder = copy.deepcopy(weights.encoder).to(device)
+        self.gates = self.encoder.folded()
         self.features = weights.element_features.to(device)
 
     @torch.inference_mode()
@@ -36,8 +44,9 @@ class SiteStates:
         else:
             x = self.features[batch.numbers]
         edge_attr = self.basis(batch.distances)
+        edges = batch.edge_index, edge_attr, batch.edge_weight
         states, units = self.encoder.states_and_units(
-            x, batch.edge_index, edge_attr, batch.edge_weight, directions=batch.directions
+            x, *edges, directions=batch.directions, gates=self.gates
         )
         if len(self.coordination.radii):
             centers = batch.edge_index[1]

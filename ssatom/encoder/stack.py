@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
-from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.encoder.convolution import CrystalGraphConv, FoldedGates
 from ssatom.encoder.directional import DirectionalUnits
 from ssatom.exceptions import ParameterError
 from ssatom.kernels import Edges, add, relu
@@ -73,6 +75,11 @@ class CrystalGraphEncoder(nn.Module):
         """Hidden states of all layers, or of the first ones; arguments of `states_and_units`."""
         return self.states_and_units(*args, **kwargs)[0]
 
+    @torch.no_grad()
+    def folded(self) -> list[FoldedGates]:
+        """Gates of all convolutions, for `states_and_units` with weights that stay as they are."""
+        return [conv.folded(self.edge_embedding, torch.float32) for conv in self.convs]
+
     def states_and_units(
         self,
         x: Tensor,
@@ -81,6 +88,7 @@ class CrystalGraphEncoder(nn.Module):
         edge_weight: Tensor | None = None,
         n_states: int | None = None,
         directions: Tensor | None = None,
+        gates: Sequence[FoldedGates] | None = None,
     ) -> tuple[list[Tensor], Tensor | None]:
         """Hidden states of all layers, or of the first ones, and the directional units.
 
@@ -99,6 +107,8 @@ class CrystalGraphEncoder(nn.Module):
             Number of hidden states that are needed, from the first; None for all.
         directions : Tensor, shape (n_edges, 3), default=None
             Unit vectors from centre to neighbour; used with ``directional_channels`` alone.
+        gates : sequence of FoldedGates, default=None
+            From `folded`, which saves folding the weights of each call; None folds them here.
 
         Returns
         -------
@@ -126,19 +136,23 @@ class CrystalGraphEncoder(nn.Module):
             normed = self.unit_norm(units)
         needed = self.config.n_conv if n_states is None else n_states - 1
         for i in range(min(needed, self.config.n_conv)):
-            hidden.append(self._layer(i, hidden[-1], edges, normed))
+            of_layer = gates[i] if gates else None
+            hidden.append(self._layer(i, hidden[-1], edges, normed, of_layer))
         return hidden, units
 
-    def _layer(self, i: int, x: Tensor, edges: Edges, units: Tensor | None) -> Tensor:
+    def _layer(
+        self, i: int, x: Tensor, edges: Edges, units: Tensor | None, gates: FoldedGates | None
+    ) -> Tensor:
         """Hidden state i + 1 from hidden state i."""
         own = x
         if units is not None and i >= self.first_mixed:
             own = self.mixers[i - self.first_mixed](units, x)
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
+        gates = gates or conv.folded(self.edge_embedding, edges.attr.dtype)
         if self.config.residual:
-            messages = conv(norm(x), edges, self.edge_embedding)
+            messages = conv(norm(x), edges, gates)
             if is_last or not (self.training and self.dropout.p):
                 return self.outputs[i](messages, own)
             return own + self.dropout(self.outputs[i](messages))
-        x = norm(add(own, conv(x, edges, self.edge_embedding)))
+        x = norm(add(own, conv(x, edges, gates)))
         return x if is_last else self.dropout(relu(x))
