@@ -136,7 +136,8 @@ def test_convolution_is_that_of_torch_geometric() -> None:
         other.lin_s.bias.copy_(conv.gates.bias[width:])
     embedding = torch.nn.Linear(6, 6).double()
     x = torch.rand(7, width, dtype=torch.float64)
-    found = conv(x, Edges(edge_index, edge_attr, None, 7), embedding)
+    gates = conv.folded(embedding, x.dtype)
+    found = conv(x, Edges(edge_index, edge_attr, None, 7), gates)
     torch.testing.assert_close(x + found, other(x, edge_index, embedding(edge_attr)))
 
 

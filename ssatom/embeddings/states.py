@@ -35,9 +35,13 @@ class SiteStates:
         self.gates = self.encoder.folded()
         self.features = weights.element_features.to(device)
 
-    @torch.inference_mode()
     def __call__(self, graphs: CrystalGraphs) -> np.ndarray:
         """States of all sites, shape (n_sites, n_columns), in the order of the columns."""
+        return np.concatenate(self.blocks(graphs), axis=1)
+
+    @torch.inference_mode()
+    def blocks(self, graphs: CrystalGraphs) -> list[np.ndarray]:
+        """The same by layer, coordination numbers and units, not yet side by side."""
         batch = graphs.to_batch().to(self.device)
         if self.device == "cpu":  # NumPy calls none of torch's threads, which wait in a loop.
             x = torch.from_numpy(self.features.numpy()[graphs.numbers])
@@ -53,4 +57,4 @@ class SiteStates:
             states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
         if units is not None:
             states.append(units)
-        return np.concatenate([state.cpu().numpy() for state in states], axis=1)
+        return [state.cpu().numpy() for state in states]
