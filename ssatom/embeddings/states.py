@@ -43,18 +43,20 @@ class SiteStates:
     def blocks(self, graphs: CrystalGraphs) -> list[np.ndarray]:
         """The same by layer, coordination numbers and units, not yet side by side."""
         batch = graphs.to_batch().to(self.device)
-        if self.device == "cpu":  # NumPy calls none of torch's threads, which wait in a loop.
-            x = torch.from_numpy(self.features.numpy()[graphs.numbers])
-        else:
-            x = self.features[batch.numbers]
+        elements, rows = np.unique(graphs.numbers, return_inverse=True)
+        x = self.features[torch.from_numpy(elements.astype(np.int64)).to(self.device)]
         edge_attr = self.basis(batch.distances)
         edges = batch.edge_index, edge_attr, batch.edge_weight
         states, units = self.encoder.states_and_units(
-            x, *edges, directions=batch.directions, gates=self.gates
+            x,
+            *edges,
+            directions=batch.directions,
+            gates=self.gates,
+            rows=torch.from_numpy(rows).to(self.device),
         )
         if len(self.coordination.radii):
             centers = batch.edge_index[1]
-            states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(x)))
+            states.append(self.coordination(batch.distances, centers, batch.edge_weight, len(rows)))
         if units is not None:
             states.append(units)
         return [state.cpu().numpy() for state in states]

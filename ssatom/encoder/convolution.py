@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssatom.kernels import Edges, gated_messages, linear
+from ssatom.kernels import Edges, gated_messages, linear, take_rows
 
 
 class FoldedGates(NamedTuple):
@@ -68,10 +68,14 @@ class CrystalGraphConv(nn.Module):
         of_nodes = torch.cat([of_center.t(), of_neighbor.t()], dim=1).t()
         return FoldedGates(of_nodes.to(dtype), bias.to(dtype), matrix.to(dtype))
 
-    def forward(self, x: Tensor, edges: Edges, gates: FoldedGates) -> Tensor:
+    def forward(
+        self, x: Tensor, edges: Edges, gates: FoldedGates, rows: Tensor | None = None
+    ) -> Tensor:
         """Summed messages, shape (n_sites, hidden_dim); the caller adds them to the node vectors.
 
-        `gates` are from `folded`.
+        `gates` are from `folded`. `rows` says which row of `x` each site has; None for its own.
         """
         nodes = linear(x.to(gates.bias.dtype), gates.of_nodes, gates.bias)
+        if rows is not None:
+            nodes = take_rows(nodes, rows)
         return gated_messages(nodes, gates.of_edges, edges).to(x.dtype)
