@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,10 @@ class CrystalGraphEncoder(nn.Module):
     @torch.no_grad()
     def folded(self) -> list[FoldedGates]:
         """Gates of all convolutions, for `states_and_units` with weights that stay as they are."""
-        return [conv.folded(self.edge_embedding, torch.float32) for conv in self.convs]
+        return [self._gates(i, torch.float32) for i in range(self.config.n_conv)]
+
+    def _gates(self, i: int, dtype: torch.dtype) -> FoldedGates:
+        return cast(CrystalGraphConv, self.convs[i]).folded(self.edge_embedding, dtype)
 
     def states_and_units(
         self,
@@ -161,7 +164,7 @@ class CrystalGraphEncoder(nn.Module):
         if units is not None and i >= self.first_mixed:
             own = self.mixers[i - self.first_mixed](units, x)
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
-        gates = gates or conv.folded(self.edge_embedding, edges.attr.dtype)
+        gates = gates or self._gates(i, edges.attr.dtype)
         if self.config.residual:
             messages = conv(norm(different), edges, gates, rows)
             if is_last or not (self.training and self.dropout.p):
