@@ -36,6 +36,12 @@ def disk_error(error: BaseException | None) -> str | None:
     return None
 
 
+def refuse_replacing(output: object, exists: bool, overwrite: bool) -> None:
+    """Refuse to replace an output that exists, without `--overwrite`."""
+    if exists and not overwrite:
+        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+
 @contextmanager
 def writing(what: object, kept: str | Callable[[], str]) -> Iterator[None]:
     """Turn an error of the disk into ours, which says what is kept and how to go on."""

@@ -12,14 +12,7 @@ from pymatgen.core import Element, Structure
 
 from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
-from ssatom.embeddings import (
-    FeatureColumns,
-    clear_cache,
-    embed,
-    parse_layers,
-    parse_pooling,
-    resolve_weights,
-)
+from ssatom.embeddings import FeatureColumns, clear_cache, parse_pooling
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.structures import structure_arrays
 from ssatom.weights import PretrainedEncoder
@@ -37,26 +30,22 @@ def prepare(
     device: str = "auto",
 ) -> Job:
     """A job from what stands on the command line; the last two change no number."""
-    encoder = resolve_weights(weights, random_state)
-    numbers = parse_layers(layers, encoder.n_layers)
     poolings = parse_pooling((pooling or "mean").split(",")) if sites is None else None
     elements = None if sites in (None, "all") else _atomic_numbers(str(sites))
-    columns = FeatureColumns(encoder, numbers, poolings)
+    columns = FeatureColumns.of_arguments(layers, weights, random_state, poolings)
+    encoder = columns.weights
     names = columns.names
     of_sites = [("site_index", pa.int64()), ("element", pa.string())] if poolings is None else []
     schema = pa.schema([*LABELS, *of_sites, *((name, pa.float32()) for name in names)])
 
     def rows(structures: list[Structure | StructureError]) -> Iterator[np.ndarray | StructureError]:
-        yield from embed(
-            structures, encoder, pooling=poolings, batch_size=batch_size, device=device
-        )
+        yield from columns.embed(structures, batch_size=batch_size, device=device)
         clear_cache()  # what was written is not asked for again
 
     def table(records: list[StructureRecord], states: list[np.ndarray]) -> pa.Table:
         labels: list[tuple[Any, ...]] = []
         features = [np.empty((0, len(names)), np.float32)]
-        for record, state in zip(records, states, strict=True):
-            values = columns.take(state)
+        for record, values in zip(records, states, strict=True):
             if poolings is None:
                 kept = _sites(record.structure, elements)
                 labels += [(*labels_of(record), *site) for site in kept]
@@ -69,7 +58,7 @@ def prepare(
         return pa.table([*texts, *map(pa.array, by_column)], schema=schema)
 
     settings = {
-        "layers": numbers,
+        "layers": columns.layers,
         "pooling": poolings,
         "sites": (elements or "all") if poolings is None else None,
         "weights": encoder.sha256[:12],

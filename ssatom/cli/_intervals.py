@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,8 +15,8 @@ from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation.intervals import Calibration, enough
-from ssatom.exceptions import GraphWarning, StructureError, WeightsError
+from ssatom.evaluation.intervals import Calibration, enough, told_already
+from ssatom.exceptions import StructureError, WeightsError
 from ssatom.files import check_name
 from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
 from ssatom.weights import PretrainedEncoder
@@ -116,8 +115,7 @@ def _encoder_of(model: Any, name: str | None = None) -> PretrainedEncoder:
 
 
 def _embed(structures: list, encoder: PretrainedEncoder) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)  # the model has told of them
+    with told_already():  # by the model
         layers = range(min(_LAYERS, encoder.n_layers))
         return graph_embeddings(structures, layers=layers, weights=encoder)
 
@@ -151,32 +149,3 @@ def coverage_table(held: pd.DataFrame, targets: list[str], bars: ErrorBars) -> l
                 row["mean absolute error"] = float(errors[chosen].mean())
                 rows.append(row)
     return rows
-
-
-def markdown(table: list[dict[str, Any]]) -> list[str]:
-    """Lines of the report."""
-    lines = ["", "## Error bars", ""]
-    if not table:
-        return [
-            *lines,
-            "No intervals: classes have none, and for numbers too few crystals were held out.",
-        ]
-    lines += [
-        f"`ssatom predict` gives intervals for {COVERAGE:.0%} of the values, by the errors on the "
-        "crystals held out and the distance to the nearest crystals trained on. Here each crystal "
-        "held out is tested with the intervals that the others give.",
-        "",
-        f"| {' | '.join(table[0])} |",
-        "|---" * len(table[0]) + "|",
-    ]
-    shares = ("stated", "observed")
-    for row in table:
-        cells = [_text(value, name in shares) for name, value in row.items()]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _text(value: Any, is_share: bool) -> str:
-    if isinstance(value, float):
-        return f"{value:.1%}" if is_share else f"{value:.4g}"
-    return str(value)

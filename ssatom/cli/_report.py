@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from ssatom.cli._models import Fitted
 from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
 from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
 from ssatom.corpora._names import printable
-from ssatom.exceptions import GraphWarning, unwrap
+from ssatom.evaluation.intervals import told_already
+from ssatom.exceptions import unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
 from ssatom.storage import CARD, FORMAT, encoder_of, parts_of, save_estimator
@@ -130,8 +130,7 @@ def _weights(model: Any) -> dict[str, str] | None:
 def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
     """Scale the deviations of an ensemble, and write the model with them."""
     if not rows.classify and n_members(model) > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GraphWarning)
+        with told_already():
             model.scale_std([rows.structures[i] for i in test], rows.y[test])
         save_estimator(model, folder, target_names=rows.targets)
 
@@ -172,8 +171,7 @@ def _write_files(
 
 def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:
     """A row for each crystal held out: labels, true values, predictions."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
+    with told_already():  # by reading, with their sources
         found = predict_rows(model, [rows.structures[i] for i in test])
         predicted = [unwrap(row) for row in found]
     held = rows.table[["source", "formula"]].iloc[test].reset_index(drop=True)
@@ -255,14 +253,11 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
         f"{rows['test_formula_in_training']:,} of those have a formula that crystals trained on "
         "have too; on new chemistry expect larger errors.",
         "",
-        "| held out | " + " | ".join(scores) + " |",
-        "|---|" + "---|" * len(scores),
     ]
-    for key in keys:
-        cells = [_text(values[key]) for values in scores.values()]
-        lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
+    cells = [[_NAMES[key], *(_text(values[key]) for values in scores.values())] for key in keys]
+    lines += _table(["held out", *scores], cells)
     lines += _choice_lines(report["choice"], list(scores)) if report["choice"] else []
-    lines += _intervals.markdown(report["intervals"])
+    lines += _interval_lines(report["intervals"])
     lines += ["", f"![held out]({figure})"]
     lines += ["", "![training](history.png)"] if "epochs" in report["training"] else []
     lines += ["", "## Settings", ""]
@@ -285,22 +280,41 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
 def _choice_lines(choice: dict[str, Any], targets: list[str]) -> list[str]:
     """Section of the report on the choice between models."""
     names = [f"{target}: {choice['error']}" for target in targets]
-    lines = [
-        *(
-            "",
-            "## Choice of the model",
-            "",
-            f"Chosen by {choice['how']}, of the training part.",
-            "",
-        ),
-        f"| model | {' | '.join(names)} | seconds | |",
-        "|---" * (len(names) + 3) + "|",
+    rows = [
+        [row["model"], *map(_text, row["errors"].values()), _text(row["seconds"]), row["remark"]]
+        for row in choice["models"]
     ]
-    for row in choice["models"]:
-        errors = map(_text, row["errors"].values())
-        cells = [row["model"], *errors, _text(row["seconds"]), row["remark"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return [
+        *("", "## Choice of the model", ""),
+        *(f"Chosen by {choice['how']}, of the training part.", ""),
+        *_table(["model", *names, "seconds", ""], rows),
+    ]
+
+
+def _interval_lines(table: list[dict[str, Any]]) -> list[str]:
+    """Section of the report on the error bars."""
+    lines = ["", "## Error bars", ""]
+    if not table:
+        text = "No intervals: classes have none, and for numbers too few crystals were held out."
+        return [*lines, text]
+    rows = [
+        [f"{x:.1%}" if name in ("stated", "observed") else _text(x) for name, x in row.items()]
+        for row in table
+    ]
+    return [
+        *lines,
+        f"`ssatom predict` gives intervals for {_intervals.COVERAGE:.0%} of the values, by the "
+        "errors on the crystals held out and the distance to the nearest crystals trained on. Here "
+        "each crystal held out is tested with the intervals that the others give.",
+        "",
+        *_table(list(table[0]), rows),
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    first, *others = (f"| {' | '.join(row)} |" for row in (head, *rows))
+    return [first, "|---" * len(head) + "|", *others]
 
 
 def _text(value: Any) -> str:

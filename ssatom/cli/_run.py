@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 import ssatom
-from ssatom.cli._disk import writing
-from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems, write_problems
+from ssatom.cli._disk import refuse_replacing, writing
+from ssatom.cli._screen import Problem, aligned, counted, say, show_problems, write_problems
 from ssatom.cli._workers import Workers
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import replacing
@@ -40,13 +40,12 @@ def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None
         raise ParameterError(f"--output: '{output}' must end in one of {', '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
         raise SsatomError(f"'{output}': there is no folder '{output.parent}'; make it first")
-    _refuse_replacing(output, overwrite)
+    refuse_replacing(output, _is_there(output), overwrite)
 
 
-def _refuse_replacing(output: Path, overwrite: bool) -> None:
+def _is_there(output: Path) -> bool:
     is_empty = output.is_dir() and not any(output.iterdir())
-    if output.exists() and not is_empty and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    return output.exists() and not is_empty
 
 
 def write_table(output: Path, parts: PartFolder, job: Job) -> None:
@@ -93,8 +92,6 @@ def run_to_table(
     rows += [*describe(done), ("seconds", f"{time.perf_counter() - started:.1f}")]
     say(aligned([*rows, ("output", written)]))
     show_problems(problems, n_records, file=_problems_file(output))
-    if any(problem.kind == ERROR for problem in problems):
-        raise typer.Exit(3)
 
 
 def _problems_file(output: Path) -> Path:
@@ -123,7 +120,8 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     with writing(folder, "make room, or give another --output"):
         parts = PartFolder(folder, settings, restart=overwrite)
     try:
-        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        # What another run wrote a moment ago.
+        refuse_replacing(output, _is_there(output), overwrite)
     except SsatomError:
         parts.finish()
         raise

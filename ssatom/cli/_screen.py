@@ -64,7 +64,10 @@ def plain_cell(text: str) -> str:
 def show_problems(
     problems: Sequence[Problem], n_all: int, noun: str = "structures", file: Path | None = None
 ) -> None:
-    """Show the problems among `n_all` structures, and where `file` lists all of them."""
+    """Show the problems among `n_all` structures, and where `file` lists all of them.
+
+    Ends with exit code 3 if some structures could not be used.
+    """
     for kind, most in ((WARNING, _SHOWN), (REMARK, _SHOWN_REMARKS)):
         alike = _alike(one for one in problems if one.kind == kind)
         for told in alike[:most]:
@@ -83,6 +86,8 @@ def show_problems(
             say(f"  and {len(rows) - _SHOWN:,} more kinds", err=True)
     if problems and file is not None:
         say(f"all problems are listed in '{file}'", err=True)
+    if bad:
+        raise typer.Exit(3)
 
 
 def _alike(problems: Iterable[Problem]) -> list[list[Problem]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import disk_error, writing
+from ssatom.cli._disk import disk_error, refuse_replacing, writing
 from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
-from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
 
@@ -148,6 +147,7 @@ def fit(
     _check(target, members, classify, test_size, errors, output, overwrite)
     from ssatom.cli._fitting import Rows, read_rows, split_rows
     from ssatom.cli._models import Models
+    from ssatom.storage import check_folder
 
     of_networks = {
         "n_members": members,
@@ -162,7 +162,8 @@ def fit(
     rows = Rows(target, classify, errors)
     split = {"test_size": test_size, "random_state": random_state, "errors": errors}
     with claimed(output):
-        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        # What another run wrote a moment ago.
+        refuse_replacing(output, check_folder(output), overwrite)
         with _room(output):
             read_rows(rows, paths, structure_column, models.graph_config, progress)
             train, test = split_rows(rows, test_size, random_state)
@@ -171,8 +172,6 @@ def fit(
         report = _write(fitted, output, rows, (train, test), paths, split, reading)
     _summarize(output, report, time.perf_counter() - started)
     show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
-    if rows.bad:
-        raise typer.Exit(3)
 
 
 def _check(
@@ -190,20 +189,14 @@ def _check(
     one_of("--errors", errors, ("raise", "skip"))
     from ssatom.cli._intervals import bar_names
     from ssatom.cli._prediction import column_names
+    from ssatom.storage import check_folder
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
-    _refuse_replacing(output, overwrite)
-
-
-def _refuse_replacing(output: Path, overwrite: bool) -> None:
-    from ssatom.storage import check_folder
-
-    if check_folder(output) and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    refuse_replacing(output, check_folder(output), overwrite)
 
 
 @contextmanager
@@ -223,10 +216,11 @@ def _room(output: Path) -> Iterator[None]:
 
 
 def _train(models: Models, rows: Rows, train: np.ndarray) -> Fitted:
+    from ssatom.evaluation.intervals import told_already
+
     structures, keys = ([all_[i] for i in train] for all_ in (rows.structures, rows.keys))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
+        with told_already():  # by reading, with their sources
             return models.train(structures, rows.y[train], keys)
     except KeyboardInterrupt:
         say("stopped; nothing is written", err=True)

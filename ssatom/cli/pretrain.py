@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import writing
+from ssatom.cli._disk import refuse_replacing, writing
 from ssatom.cli._screen import aligned, say
 from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, write_json
@@ -187,8 +187,7 @@ def pretrain(
         "checkpoint_dir": folder,
     }
     trainer = MaskedPretrainer(**settings)
-    if output.exists() and not overwrite and not _is_child():
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    refuse_replacing(output, output.exists() and not _is_child(), overwrite)
     description = corpus_name or printable(", ".join(path.name for path in corpora))
     if trainer.n_structures is not None:
         description += (

@@ -15,7 +15,8 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from ssatom.exceptions import GraphWarning, TrainingWarning
+from ssatom.evaluation.intervals import told_already
+from ssatom.exceptions import TrainingWarning
 
 FEWEST = 10
 """Different crystals that are needed to choose by cross-validation."""
@@ -182,8 +183,7 @@ def _errors(
     classify: bool,
 ) -> np.ndarray:
     """Error of each target on the crystals of a fold."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)
+    with told_already():
         warnings.simplefilter("ignore", TrainingWarning)  # its error tells
         model = candidate.fit([structures[i] for i in train], y[train], groups[train].tolist())
         tested = [structures[i] for i in test]
