@@ -29,7 +29,7 @@ def prepare(
     batch_size: int = 64,
     device: str = "auto",
 ) -> Job:
-    """A job from what stands on the command line; the last two change no number."""
+    """The job for these options; `batch_size` and `device` change no number."""
     poolings = parse_pooling((pooling or "mean").split(",")) if sites is None else None
     elements = None if sites in (None, "all") else _atomic_numbers(str(sites))
     columns = FeatureColumns.of_arguments(layers, weights, random_state, poolings)
@@ -40,7 +40,7 @@ def prepare(
 
     def rows(structures: list[Structure | StructureError]) -> Iterator[np.ndarray | StructureError]:
         yield from columns.embed(structures, batch_size=batch_size, device=device)
-        clear_cache()  # what was written is not asked for again
+        clear_cache()  # no later chunk needs these states
 
     def table(records: list[StructureRecord], states: list[np.ndarray]) -> pa.Table:
         labels: list[tuple[Any, ...]] = []
@@ -70,7 +70,7 @@ def prepare(
 
 
 def _anywhere(weights: str | None, encoder: PretrainedEncoder) -> str | None:
-    """The weights, as a process with another working directory finds them."""
+    """Name or absolute folder of the weights, for processes with another working directory."""
     is_own = encoder.folder is not None and not encoder.is_shipped
     return str(encoder.folder) if is_own else weights
 

@@ -53,7 +53,7 @@ class Rows:
 
     @cached_property
     def keys(self) -> list[bytes]:
-        """What tells the crystals apart; copies have the same."""
+        """Content keys of the crystals; copies of a crystal have the same key."""
         return [structure_key(arrays) for arrays in self.structures]
 
     @cached_property
@@ -67,7 +67,10 @@ class Rows:
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
 
     def take(self, record: StructureRecord, arrays: Any, number: int) -> dict[str, Any] | None:
-        """Row of the table of a record, or None and why; raises that with `errors` "raise"."""
+        """The row of the table for a record.
+
+        A record that cannot be used gives None and a problem, or raises with `errors` "raise".
+        """
         row: dict[str, Any] = {"source": record.source}
         where = f"row {number} ({record.source})"
         if isinstance(arrays, StructureError):  # the reader noted the problem
@@ -165,7 +168,7 @@ def _known(
 
 
 def _number(value: Any) -> tuple[float, str]:
-    """A number, and what is wrong with it or ""."""
+    """The value as a number, and what is wrong with it, or ""."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         problem = "" if math.isfinite(value) else f"is {value}; give a finite number"
         return float(value), problem
@@ -178,7 +181,7 @@ def _number(value: Any) -> tuple[float, str]:
 
 
 def _class(value: Any) -> tuple[Any, str]:
-    """A class, and what is wrong with it or ""."""
+    """The value as a class, and what is wrong with it, or ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None, "is missing; give a class"
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""Error bars of `ssatom fit`: kept beside the model, added to predictions, told in the report."""
+"""Error bars of `ssatom fit`: kept beside the model, added to predictions and to the report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def bar_names(targets: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class ErrorBars:
-    """Calibration of a model, with the encoder of the embeddings; no targets for nearness alone."""
+    """Calibration of a model, and the encoder of the embeddings.
+
+    A calibration without targets gives the nearest percentile alone.
+    """
 
     calibration: Calibration
     encoder: PretrainedEncoder
@@ -51,7 +54,10 @@ class ErrorBars:
         return self.calibration.errors.shape[1]
 
     def extend(self, structures: list, rows: list, step: int) -> list:
-        """Rows with bounds and nearest percentile behind; each `step`-th number is a prediction."""
+        """Rows of numbers, to which bounds and the nearest percentile are appended.
+
+        Every `step`-th number of a row is a prediction.
+        """
         good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]
         embeddings = _embed([structures[i] for i in good], self.encoder)
         percentiles, difficulties = self.calibration.nearness.of(embeddings)
@@ -65,7 +71,7 @@ class ErrorBars:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write beside a saved model, and note the hash in its card."""
+        """Write into the folder of a saved model, with the hash in its card."""
         held = self.calibration
         arrays = {"errors": held.errors, "difficulties": held.difficulties}
         about = {"weights": self.encoder.name}
@@ -76,7 +82,7 @@ class ErrorBars:
 
 
 def load_bars(folder: Path, model: Any) -> ErrorBars | None:
-    """Error bars of a model that was loaded, and so verified; None if it has none."""
+    """Error bars of a loaded model, whose files were verified; None if it has none."""
     if hasattr(model, "calibration_"):  # a ConformalRegressor has its own
         return ErrorBars(model.calibration_, resolve_weights(model.weights))
     if FILE not in FORMAT.read(folder / CARD)["files"]:
@@ -98,7 +104,7 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
 def calibrate(
     model: Any, train: list, test: list, true: np.ndarray, predicted: np.ndarray
 ) -> ErrorBars:
-    """Error bars by the errors on crystals held out; `true` has no columns for classes."""
+    """Error bars from the errors on crystals held out; for classes `true` has no columns."""
     encoder = _encoder_of(model)
     nearness = Nearness(_embed(train, encoder))
     difficulties = nearness.of(_embed(test, encoder))[1]
@@ -109,7 +115,7 @@ def calibrate(
 
 
 def _encoder_of(model: Any, name: str | None = None) -> PretrainedEncoder:
-    """Encoder of the model; of one without an encoder that of a name, or the default."""
+    """Encoder of the model; for a model without one, that of the name, or the default."""
     encoders = (encoder_of(part) for part in parts_of(model))
     return next(filter(None, encoders), None) or resolve_weights(name)
 
@@ -121,7 +127,7 @@ def _embed(structures: list, encoder: PretrainedEncoder) -> np.ndarray:
 
 
 def add_columns(held: pd.DataFrame, targets: list[str], bars: ErrorBars, test: list) -> None:
-    """Bounds of each crystal held out, by the errors of the others, and its nearest percentile."""
+    """Add bounds of each crystal held out, from the errors of the others, and its percentile."""
     widths = bars.calibration.held_half_widths(COVERAGE)
     for target, half in zip(targets, widths.T, strict=False):
         held[f"{target}_lower"] = held[f"{target}_predicted"] - half

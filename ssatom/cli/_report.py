@@ -91,7 +91,7 @@ def write_report(
 
 
 def remove_report(folder: Path) -> None:
-    """Remove what was written of a report that failed, but for what the card of the model names."""
+    """Remove the files of a report that failed, except those that the model's card lists."""
     kept = FORMAT.read(folder / CARD)["files"]
     for name in REPORT_FILES:
         if name not in kept:
@@ -128,7 +128,7 @@ def _weights(model: Any) -> dict[str, str] | None:
 
 
 def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
-    """Scale the deviations of an ensemble, and write the model with them."""
+    """Scale the standard deviations of an ensemble, and save the model again."""
     if not rows.classify and n_members(model) > 1:
         with told_already():
             model.scale_std([rows.structures[i] for i in test], rows.y[test])

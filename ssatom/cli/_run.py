@@ -1,6 +1,6 @@
-"""A run over many crystals into one table: claimed, resumed, written, reported.
+"""A run over many crystals that writes one table or index, and that can be resumed.
 
-What `ssatom featurize` and `ssatom predict` have in common.
+`ssatom featurize`, `predict` and `index` have this in common.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Done(NamedTuple):
 
 
 def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None:
-    """Refuse a name that cannot be written, or not without `overwrite`."""
+    """Refuse an output that cannot be written, or one that exists without `overwrite`."""
     if output.suffix not in suffixes:
         raise ParameterError(f"--output: '{output}' must end in one of {', '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
@@ -129,7 +129,7 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
 
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
-    """Add the parts that are missing; the number of structures that were done before."""
+    """Add the missing parts; gives the number of structures that were done before."""
     from ssatom.cli import _items
     from ssatom.parallel import on_workers
     from ssatom.progress import make_bar
@@ -154,7 +154,7 @@ def _write(
     problems: list[Problem],
     write: Callable[[Path, PartFolder, Job], None] | None,
 ) -> None:
-    """Write the output and the problems; the old ones go, also where nothing replaces them."""
+    """Write the output and the problems, and remove older ones that nothing replaces."""
     with ExitStack() as both:
         if problems:
             write_problems(

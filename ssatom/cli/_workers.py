@@ -13,14 +13,14 @@ _WAIT = 60  # seconds, for the first worker of a cluster of dask
 
 
 class Workers(NamedTuple):
-    """What stands on the command line: processes of this machine, or the address of a cluster."""
+    """Options for workers: processes of this machine, or the address of a cluster."""
 
     n_jobs: int | None = None
     dask: str | None = None
     ray: str | None = None
 
     def check(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse options that exclude each other, and zero processes."""
         given = {f"--{name.replace('_', '-')}": v for name, v in self._asdict().items() if v}
         if len(given) > 1:
             raise ParameterError(f"{' and '.join(given)} exclude each other; give one of them")

@@ -66,7 +66,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Take what the file holds as defaults, so that the command line wins."""
+    """Take the values of the file as defaults, which the command line overrides."""
     if path is None:
         return None
     kind, parse = ("TOML", tomllib.loads) if path.suffix == ".toml" else ("JSON", json.loads)
@@ -213,7 +213,7 @@ def pretrain(
 
 
 class _Structures:
-    """Structures of all files, in their order, or why there is none; some can be drawn of them.
+    """Structures of all files in order, or their errors; its length allows to draw some of them.
 
     Wrong paths are refused at once, and so is a folder whose graphs are of other corpora or of
     changed ones.
@@ -234,7 +234,9 @@ class _Structures:
             )
 
     def __iter__(self) -> Iterator[Structure | StructureError]:
-        write_json(self._file, self._stamps)  # the settings are right by now, and the folder there
+        write_json(
+            self._file, self._stamps
+        )  # the settings are checked by now, the folder made
         return (record.structure for record in self._records)
 
     def __len__(self) -> int:

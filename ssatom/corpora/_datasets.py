@@ -1,4 +1,4 @@
-"""Public sets of crystals that people start from: names, terms and what to cite."""
+"""Public sets of crystals: names, terms and what to cite."""
 
 from __future__ import annotations
 

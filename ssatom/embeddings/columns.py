@@ -121,7 +121,7 @@ class FeatureColumns:
 
 
 def _tag(weights: PretrainedEncoder) -> str:
-    """What tells the columns of other weights from those of the default set."""
+    """Beginning of names that says which weights made a column; "" for the default set."""
     if weights.name == DEFAULT_WEIGHTS and weights.is_shipped:
         return ""
     if weights.card is None or weights.is_shipped:

@@ -61,7 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What cross-validation told of a model: errors, seconds it took, or why it was not tried.
+    """Result of a model in cross-validation: errors and time, or why it was not tried.
 
     `errors` has that of each fold and target, shape (n_folds, n_targets): the mean absolute error,
     or the log loss of a class.

@@ -22,7 +22,7 @@ from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
 
-_PRIOR, _STEEPEST = 5.0, 3.0  # squares of log difficulties that a power of 1 weighs; a bound
+_PRIOR, _STEEPEST = 5.0, 3.0  # weight of the power 1, as a sum of squared logarithms; largest power
 _FOLDS = 20  # of held-out rows, each tested with the intervals of the others
 
 
