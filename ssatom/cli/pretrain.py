@@ -234,9 +234,7 @@ class _Structures:
             )
 
     def __iter__(self) -> Iterator[Structure | StructureError]:
-        write_json(
-            self._file, self._stamps
-        )  # the settings are checked by now, the folder made
+        write_json(self._file, self._stamps)  # the settings are checked by now, the folder made
         return (record.structure for record in self._records)
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ from ssatom.exceptions import (
 )
 from ssatom.files import replacing
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
+from ssatom.structures._dicts import plain_value
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
 _Row: TypeAlias = tuple[str | None, Structure, Mapping[str, Any]]
@@ -173,10 +174,7 @@ def _dumps(fields: Mapping[str, Any], row: _Row) -> bytes:
 def _jsonable(value: Any) -> Any:
     if hasattr(value, "global_moment"):  # pymatgen's Magmom: its Cartesian vector, μB
         return value.global_moment.tolist()
-    for method in ("tolist", "as_dict"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    raise TypeError(f"type {type(value).__name__}")
+    return plain_value(value)
 
 
 def _write_frame(file: BinaryFile, row: _Row) -> None:

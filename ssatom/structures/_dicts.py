@@ -47,13 +47,16 @@ def crystal_from_dict(body: dict[str, Any]) -> Crystal:
 def plain_copy(body: dict[str, Any]) -> dict[str, Any]:
     """A copy as if read from JSON, with lists for arrays; pymatgen would change the dict itself."""
     try:
-        return orjson.loads(orjson.dumps(body, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.loads(
+            orjson.dumps(body, default=plain_value, option=orjson.OPT_SERIALIZE_NUMPY)
+        )
     except TypeError as error:
         reason = shorten(str(error))
     raise StructureFileError(f"this dict holds more than numbers and text ({reason})")
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value that JSON has, of an array or an object of pymatgen; raises TypeError of another."""
     for method in ("tolist", "as_dict"):
         if hasattr(value, method):
             return getattr(value, method)()
