@@ -89,31 +89,36 @@ def fit(
     electrons: Annotated[
         bool,
         typer.Option(
-            help="Features of electrons beside the embeddings, not of networks; 3 ms for a crystal "
-            "of 10 sites, and a time that grows with the cube of the sites."
+            help="Add features of electrons to the embeddings, not for networks. They take 3 ms for "
+            "a crystal of 10 sites, and the time grows with the cube of the number of sites."
         ),
     ] = True,
     members: Annotated[
-        int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
+        int,
+        typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty."),
     ] = 1,
     test_size: Annotated[
         float, typer.Option(help="Share held out at random, for the report alone.")
     ] = 0.2,
     max_epochs: Annotated[
-        int, typer.Option(min=1, help="Of networks, at most; training ends when it learns no more.")
+        int,
+        typer.Option(
+            min=1,
+            help="Largest number, for networks, which may stop earlier.",
+        ),
     ] = 300,
     time_budget: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Of each fit of a network; the epoch under way then is its last: 8h, 90m, 1h30m, "
-            "or seconds.",
+            help="Largest time of a fit of a network, whose epoch under way then is the last: 8h, "
+            "90m, 1h30m, or seconds.",
             show_default="none",
         ),
     ] = None,
     device: options.Device = "auto",
     random_state: Annotated[
-        int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
+        int, typer.Option(min=0, help="Seed of the rows held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")

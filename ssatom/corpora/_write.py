@@ -53,10 +53,10 @@ def write_structures(
     structures : iterable of Structure, Atoms or path
         As `check_structures` takes them; a generator is streamed.
     ids : iterable of str, default=None
-        One a structure, for CIF its file's name. Without them JSON lines and frames go by
-        their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
+        One for each structure; for CIF the name of its file. Without them JSON lines and frames
+        are named by their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
     properties : iterable of dict, or DataFrame, default=None
-        What else to keep of each structure.
+        Labels to keep with each structure.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs
 
 _TEXT = """
     layers : str of digits, int or sequence of int
-        Layers of the encoder whose hidden states are joined to node vectors.
+        Layers of the encoder whose hidden states, side by side, are the node vectors.
     weights : str, path, PretrainedEncoder or None
         Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
         set. The seed of ``weights="random"`` is `random_state`, or 0 if that is no int.
@@ -46,7 +46,7 @@ _TEXT = """
         Share of the structures held back for validation, on which the best epoch is chosen; four
         at least of 16 or more. Copies of a structure stay together.
     time_budget : float or None
-        Seconds of training, all members together, after which the running epoch is the last.
+        Time of training in seconds, for all members together; the epoch under way then is the last.
     n_members : int
         Number of networks, each trained from its own seed with its own validation structures.
         Predictions are their mean.

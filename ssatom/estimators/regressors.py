@@ -139,9 +139,9 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
     def scale_std(self, X: Any, y: Any) -> Self:
         """Scale the standard deviations of the ensemble on rows that it was not fitted to.
 
-        The spread of the members is no error. From now on `return_std` gives it times
-        `std_scale_`, chosen for each target so that on these rows the root mean squares of
-        standard deviation and of error agree [1]_. Fitting again forgets the scale.
+        The spread of the members does not estimate the error. From now on `return_std` gives it
+        times `std_scale_`, chosen for each target so that on these rows the root mean squares of
+        standard deviation and of error agree [1]_. A new fit resets the scale to 1.
 
         Parameters
         ----------

@@ -117,7 +117,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Number of folds, in which copies of a crystal stay together, or an object with ``split``
         that tests every row. Give one that groups rows if the new crystals are of other groups.
     weights : str, path, PretrainedEncoder or None, default=None
-        Of the embedding for distances; None is the default set.
+        Weights of the embedding in which distances are taken; None is the default set.
     random_state : int, default=0
         Seed of the folds.
 
