@@ -36,7 +36,8 @@ _SKIP = "or leave out such rows with --errors skip"
 class Rows:
     """Crystals, each read once, with their targets and with errors and warnings about rows.
 
-    `table` has the columns source, formula and targets; `structures` are those of its rows.
+    `table` has the columns source, formula and targets; `structures` are those of its rows, and
+    `train` and `test` are the places of the rows to train on and of those held out.
     """
 
     targets: list[str]
@@ -45,6 +46,8 @@ class Rows:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     structures: list[StructureArrays] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    train: np.ndarray = field(init=False)
+    test: np.ndarray = field(init=False)
 
     @property
     def bad(self) -> list[list[str]]:
@@ -89,6 +92,34 @@ class Rows:
                 return None
             row[target] = value
         return row
+
+    def split(self, test_size: float, random_state: int) -> None:
+        """Choose random crystals to hold out, each with all rows that are copies of it.
+
+        Classes are held out in their proportions where there are enough of each.
+        """
+        n = len(set(self.keys))
+        n_test = max(_MIN_HELD, round(test_size * n))
+        if n - n_test < _MIN_TRAINED:
+            first = "".join(f", the first, {source}: {reason}" for source, reason in self.bad[:1])
+            raise SsatomError(
+                f"{n} different usable crystals ({len(self.bad)} rows were left out{first}) are "
+                f"too few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at "
+                "least 20, or a smaller --test-size"
+            )
+        classes = self.y if self.classify else None
+        self.train, self.test = hold_out(self.keys, n_test, random_state, classes)
+        trained = self.y[self.train].reshape(len(self.train), -1)
+        for name, column in zip(self.targets, trained.T, strict=True):
+            if (column == column[0]).all():
+                raise SsatomError(
+                    f"target {name!r} is {column[0]} in all {len(column)} rows to train on; there "
+                    "is nothing to learn, give a target that varies"
+                )
+
+    def structures_of(self, places: np.ndarray) -> list[StructureArrays]:
+        """Structures of some rows."""
+        return [self.structures[i] for i in places]
 
 
 def read_rows(
@@ -189,27 +220,3 @@ def _class(value: Any) -> tuple[Any, str]:
     if isinstance(value, bool | int | str):
         return value, ""
     return None, f"is {shortened(str(value))}, which is no class; for numbers leave out --classify"
-
-
-def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals to train on and to hold out, each with all rows that are copies of it.
-
-    Classes are held out in their proportions where there are enough of each.
-    """
-    n = len(set(rows.keys))
-    n_test = max(_MIN_HELD, round(test_size * n))
-    if n - n_test < _MIN_TRAINED:
-        first = "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
-        raise SsatomError(
-            f"{n} different usable crystals ({len(rows.bad)} rows were left out{first}) are too "
-            f"few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, "
-            "or a smaller --test-size"
-        )
-    train, test = hold_out(rows.keys, n_test, random_state, rows.y if rows.classify else None)
-    for name, column in zip(rows.targets, rows.y[train].reshape(len(train), -1).T, strict=True):
-        if (column == column[0]).all():
-            raise SsatomError(
-                f"target {name!r} is {column[0]} in all {len(train)} rows to train on; there is "
-                "nothing to learn, give a target that varies"
-            )
-    return train, test

@@ -49,29 +49,27 @@ def write_report(
     folder: Path,
     fitted: Fitted,
     rows: Rows,
-    train: np.ndarray,
-    test: np.ndarray,
     paths: Sequence[Path],
     settings: dict[str, Any],
     reading: float,
 ) -> dict[str, Any]:
     """Test a saved model on rows that were held out, write its report beside it, and return it."""
     started, model = time.perf_counter(), fitted.model
-    _scale_std(folder, model, rows, test)
-    held = predict_held(model, rows, test)
-    bars = _error_bars(folder, model, rows, train, test, held)
-    trained = rows.table["formula"].iloc[train]
+    _scale_std(folder, model, rows)
+    held = predict_held(model, rows)
+    bars = _error_bars(folder, model, rows, held)
+    trained = rows.table["formula"].iloc[rows.train]
     report = {
         "settings": {"targets": rows.targets, **settings},
         "model": fitted.name,
         "choice": None if fitted.choice is None else _choice(fitted, rows.targets),
-        "metrics": _metrics(held, model, rows, train),
+        "metrics": _metrics(held, model, rows),
         "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),
-            "train": len(train),
-            "test": len(test),
+            "train": len(rows.train),
+            "test": len(rows.test),
             "test_formula_in_training": int(held["formula"].isin(trained).sum()),
         },
         "left_out": rows.bad,
@@ -127,26 +125,19 @@ def _weights(model: Any) -> dict[str, str] | None:
     return None if encoder is None else {"name": encoder.name, "sha256": encoder.sha256}
 
 
-def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
+def _scale_std(folder: Path, model: Any, rows: Rows) -> None:
     """Scale the standard deviations of an ensemble, and save the model again."""
     if not rows.classify and n_members(model) > 1:
         with told_already():
-            model.scale_std([rows.structures[i] for i in test], rows.y[test])
+            model.scale_std(rows.structures_of(rows.test), rows.y[rows.test])
         save_estimator(model, folder, target_names=rows.targets)
 
 
-def _error_bars(
-    folder: Path,
-    model: Any,
-    rows: Rows,
-    train: np.ndarray,
-    test: np.ndarray,
-    held: pd.DataFrame,
-) -> _intervals.ErrorBars:
+def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _intervals.ErrorBars:
     """Error bars of the model, written beside it and added to the table."""
     targets = [] if rows.classify else rows.targets
     true, predicted = (held[[t + end for t in targets]].to_numpy() for end in ("", "_predicted"))
-    learned, tested = ([rows.structures[i] for i in part] for part in (train, test))
+    learned, tested = map(rows.structures_of, (rows.train, rows.test))
     bars = _intervals.calibrate(model, learned, tested, true, predicted)
     bars.save(folder)
     _intervals.add_columns(held, targets, bars, tested)
@@ -169,13 +160,13 @@ def _write_files(
         write_problems(folder / PROBLEMS, rows.problems)
 
 
-def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:
+def predict_held(model: Any, rows: Rows) -> pd.DataFrame:
     """A row for each crystal held out: labels, true values, predictions."""
     with told_already():  # by reading, with their sources
-        found = predict_rows(model, [rows.structures[i] for i in test])
+        found = predict_rows(model, rows.structures_of(rows.test))
         predicted = [unwrap(row) for row in found]
-    held = rows.table[["source", "formula"]].iloc[test].reset_index(drop=True)
-    held[rows.targets] = rows.y[test].reshape(len(test), -1)
+    held = rows.table[["source", "formula"]].iloc[rows.test].reset_index(drop=True)
+    held[rows.targets] = rows.y[rows.test].reshape(len(rows.test), -1)
     classes = getattr(model, "classes_", ())
     names = column_names(rows.targets, n_members(model), classes)
     columns = columns_of(model, predicted, len(names) - bool(len(classes)))
@@ -189,18 +180,16 @@ def _data(path: Path) -> dict[str, Any]:
     return {"path": printable(str(path)), "sha256": digest}
 
 
-def _metrics(
-    held: pd.DataFrame, model: Any, rows: Rows, train: np.ndarray
-) -> dict[str, dict[str, float | None]]:
+def _metrics(held: pd.DataFrame, model: Any, rows: Rows) -> dict[str, dict[str, float | None]]:
     """Scores by target."""
-    found = {}
+    found, trained = {}, rows.y[rows.train]
     for i, target in enumerate(rows.targets):
         true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
         if rows.classify:
             areas = {name: held[f"{target}_probability_{name}"] for name in model.classes_}
-            found[target] = _class_scores(true, predicted, areas, rows.y[train])
+            found[target] = _class_scores(true, predicted, areas, trained)
         else:
-            mean = rows.y[train].reshape(len(train), -1)[:, i].mean()
+            mean = trained.reshape(len(trained), -1)[:, i].mean()
             found[target] = {
                 "mae": float(metrics.mean_absolute_error(true, predicted)),
                 "rmse": float(metrics.root_mean_squared_error(true, predicted)),

@@ -20,8 +20,6 @@ from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ssatom.cli._fitting import Rows
     from ssatom.cli._models import Fitted, Models
 
@@ -89,7 +87,7 @@ def fit(
     electrons: Annotated[
         bool,
         typer.Option(
-            help="Add features of electrons to the embeddings, not for networks. They take 3 ms for "
+            help="Features of electrons beside the embeddings, not for networks. They take 3 ms for "
             "a crystal of 10 sites, and the time grows with the cube of the number of sites."
         ),
     ] = True,
@@ -150,7 +148,7 @@ def fit(
     """
     started = time.perf_counter()
     _check(target, members, classify, test_size, errors, output, overwrite)
-    from ssatom.cli._fitting import Rows, read_rows, split_rows
+    from ssatom.cli._fitting import Rows, read_rows
     from ssatom.cli._models import Models
     from ssatom.storage import check_folder
 
@@ -171,10 +169,10 @@ def fit(
         refuse_replacing(output, check_folder(output), overwrite)
         with _room(output):
             read_rows(rows, paths, structure_column, models.graph_config, progress)
-            train, test = split_rows(rows, test_size, random_state)
+            rows.split(test_size, random_state)
             reading = time.perf_counter() - started
-            fitted = _train(models, rows, train)
-        report = _write(fitted, output, rows, (train, test), paths, split, reading)
+            fitted = _train(models, rows)
+        report = _write(fitted, output, rows, paths, split, reading)
     _summarize(output, report, time.perf_counter() - started)
     show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
 
@@ -220,13 +218,13 @@ def _room(output: Path) -> Iterator[None]:
         yield
 
 
-def _train(models: Models, rows: Rows, train: np.ndarray) -> Fitted:
+def _train(models: Models, rows: Rows) -> Fitted:
     from ssatom.evaluation.intervals import told_already
 
-    structures, keys = ([all_[i] for i in train] for all_ in (rows.structures, rows.keys))
+    structures, keys = rows.structures_of(rows.train), [rows.keys[i] for i in rows.train]
     try:
         with told_already():  # by reading, with their sources
-            return models.train(structures, rows.y[train], keys)
+            return models.train(structures, rows.y[rows.train], keys)
     except KeyboardInterrupt:
         say("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
@@ -236,7 +234,6 @@ def _write(
     fitted: Fitted,
     output: Path,
     rows: Rows,
-    parts: tuple[np.ndarray, np.ndarray],
     paths: Sequence[Path],
     split: dict[str, Any],
     reading: float,
@@ -251,7 +248,7 @@ def _write(
         with filling(output, last=CARD, gone=(*_report.REPORT_FILES, *PARTS)) as new:
             save_estimator(fitted.model, new, target_names=rows.targets)
             try:
-                report = _report.write_report(new, fitted, rows, *parts, paths, split, reading)
+                report = _report.write_report(new, fitted, rows, paths, split, reading)
             except (Exception, KeyboardInterrupt) as error:  # of any kind: the model is there
                 failure = error
                 _report.remove_report(new)

@@ -43,7 +43,7 @@ def index(
 
     Crystals are compared by their embeddings, averaged over sites.
     """
-    (workers := Workers(n_jobs, dask, ray)).check()
+    workers = Workers(n_jobs, dask, ray)
     import numpy as np
 
     from ssatom.cli._features import prepare
