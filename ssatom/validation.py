@@ -60,14 +60,14 @@ def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[st
     """
     known = list(allowed)
     try:
-        chosen = [values] if isinstance(values, str) else list(values)
-        good = bool(chosen) and len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
+        given = [values] if isinstance(values, str) else list(values)
+        good = bool(given) and len(set(given)) == len(given) and set(given) <= set(known)
     except TypeError:
         good = False
     if not good:
         names = ", ".join(map(repr, known))
         raise ParameterError(f"{name}={values!r}; allowed are different ones of {names}")
-    return chosen
+    return given
 
 
 def column(name: str, values: Any, n_rows: int) -> Any:

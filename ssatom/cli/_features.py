@@ -64,8 +64,8 @@ def prepare(
         "weights": encoder.sha256[:12],
     }
     about = {"weights": encoder.name, "weights_sha256": encoder.sha256}
-    chosen = (layers, _anywhere(weights, encoder), random_state, pooling, sites)
-    again = (prepare, tuple(paths), structure_column, *chosen, batch_size, device)
+    options = (layers, _anywhere(weights, encoder), random_state, pooling, sites)
+    again = (prepare, tuple(paths), structure_column, *options, batch_size, device)
     return Job(list(paths), structure_column, settings, about, names, schema, rows, table, again)
 
 

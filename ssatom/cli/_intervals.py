@@ -146,12 +146,12 @@ def coverage_table(held: pd.DataFrame, targets: list[str], bars: ErrorBars) -> l
         groups.append((name, (near >= low) & (near < high), COVERAGE))
     for i, target in enumerate(targets[: bars.n_targets]):
         errors = np.abs(bars.calibration.errors[:, i])
-        for name, chosen, level in groups:
-            half = bars.calibration.held_half_widths(level)[chosen, i]
+        for name, members, level in groups:
+            half = bars.calibration.held_half_widths(level)[members, i]
             if len(half) and np.isfinite(half).all():
                 row = {"target": target, "crystals": name, "number": len(half), "stated": level}
-                row["observed"] = float(np.mean(errors[chosen] <= half))
+                row["observed"] = float(np.mean(errors[members] <= half))
                 row["mean width"] = float(2 * half.mean())
-                row["mean absolute error"] = float(errors[chosen].mean())
+                row["mean absolute error"] = float(errors[members].mean())
                 rows.append(row)
     return rows

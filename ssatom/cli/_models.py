@@ -136,14 +136,14 @@ class Models:
         choice, name = None, self.name
         if name == AUTO:
             choice = self._choose(structures, y, keys)
-            name = choice.chosen
-        chosen = time.perf_counter()
+            name = choice.best
+        begun = time.perf_counter()
         if name in (KERNEL, LOGISTIC):
             candidate = self.on_features(y, len(set(keys)))
         else:
             candidate = self.of_nothing if name in (MEAN, COMMONEST) else Candidate(self.network())
         model = candidate.fit(structures, y, keys)
-        seconds = {"choosing": chosen - started, "training": time.perf_counter() - chosen}
+        seconds = {"choosing": begun - started, "training": time.perf_counter() - begun}
         return Fitted(name, model, choice, seconds)
 
     @property

@@ -87,8 +87,8 @@ def fit(
     electrons: Annotated[
         bool,
         typer.Option(
-            help="Features of electrons beside the embeddings, not for networks. They take 3 ms for "
-            "a crystal of 10 sites, and the time grows with the cube of the number of sites."
+            help="Features of electrons beside the embeddings, not for networks. They take 3 ms "
+            "for a crystal of 10 sites, and the time grows with the cube of the number of sites."
         ),
     ] = True,
     members: Annotated[

@@ -80,7 +80,7 @@ class Choice:
     The error of several targets is the mean of their errors over their standard deviations.
     """
 
-    chosen: str
+    best: str
     n_rows: int
     n_folds: int
     n_fitted: int
@@ -104,7 +104,7 @@ class Choice:
                 target: None if mean is None else float(mean)
                 for target, mean in zip(targets, means, strict=True)
             }
-            remark = trial.skipped or ("chosen" if trial.name == self.chosen else "")
+            remark = trial.skipped or ("chosen" if trial.name == self.best else "")
             rows.append(
                 {
                     "model": trial.name,

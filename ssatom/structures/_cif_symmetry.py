@@ -45,7 +45,8 @@ def find_operations(
     if long := [name for name in _texts(symbols) if len(name) > _LONGEST_NAME]:
         raise StructureFileError(f"the space group '{long[0][:60]}…' is no symbol; correct it")
     readings = _readings(symbols, tuple(angles.tolist()))
-    contradiction, doubts = "", []
+    contradiction = ""
+    doubts: list[str] = []
     if listed:
         operations, contradiction = listed_operations(listed), _contradiction(listed, readings)
         what = "the symmetry operations that are listed do"
