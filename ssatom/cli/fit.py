@@ -158,9 +158,7 @@ def fit(
         "time_budget": options.parse_duration(time_budget),
         "progress_bar": progress,
     }
-    models = Models(
-        *(model, classify, layers, weights, electrons, device, random_state), of_networks
-    )
+    models = Models(model, classify, layers, weights, electrons, device, random_state, of_networks)
     models.check()
     rows = Rows(target, classify, errors)
     split = {"test_size": test_size, "random_state": random_state, "errors": errors}
