@@ -18,7 +18,7 @@ from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation.intervals import Calibration, enough, told_already
 from ssatom.exceptions import StructureError, WeightsError
 from ssatom.files import check_name
-from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
+from ssatom.storage import CARD, FORMAT, encoder_in
 from ssatom.weights import PretrainedEncoder
 
 COVERAGE = 0.9
@@ -94,7 +94,7 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
             held = Calibration(nearness, read("errors"), read("difficulties"))
             name = file.metadata()["weights"]
             check_name(folder, name)
-            return ErrorBars(held, _encoder_of(model, name))
+            return ErrorBars(held, encoder_in(model) or resolve_weights(name))
     except WeightsError:
         raise
     except Exception as error:  # whatever odd tensors lead to
@@ -105,19 +105,13 @@ def calibrate(
     model: Any, train: list, test: list, true: np.ndarray, predicted: np.ndarray
 ) -> ErrorBars:
     """Error bars from the errors on crystals held out; for classes `true` has no columns."""
-    encoder = _encoder_of(model)
+    encoder = encoder_in(model) or resolve_weights()  # a model may have none
     nearness = Nearness(_embed(train, encoder))
     difficulties = nearness.of(_embed(test, encoder))[1]
     errors = np.asarray(true - predicted, dtype=np.float64)
     n_targets = errors.shape[1] if enough(len(errors), COVERAGE) else 0
     errors = np.ascontiguousarray(errors[:, :n_targets])
     return ErrorBars(Calibration(nearness, errors, difficulties), encoder)
-
-
-def _encoder_of(model: Any, name: str | None = None) -> PretrainedEncoder:
-    """Encoder of the model; for a model without one, that of the name, or the default."""
-    encoders = (encoder_of(part) for part in parts_of(model))
-    return next(filter(None, encoders), None) or resolve_weights(name)
 
 
 def _embed(structures: list, encoder: PretrainedEncoder) -> np.ndarray:

@@ -23,7 +23,7 @@ from ssatom.evaluation.intervals import told_already
 from ssatom.exceptions import unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
-from ssatom.storage import CARD, FORMAT, encoder_of, parts_of, save_estimator
+from ssatom.storage import CARD, FORMAT, encoder_in, parts_of, save_estimator
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
@@ -121,7 +121,7 @@ def _training(model: Any) -> dict[str, Any]:
 
 def _weights(model: Any) -> dict[str, str] | None:
     """Name and hash of the encoder's weights."""
-    encoder = next(filter(None, map(encoder_of, parts_of(model))), None)
+    encoder = encoder_in(model)
     return None if encoder is None else {"name": encoder.name, "sha256": encoder.sha256}
 
 
