@@ -88,8 +88,10 @@ def run_learning_curve(context: Context) -> Report:
         for size, of in results.items():
             cells = [cell(result.mean(), result.std(), digits) for result in of.values()]
             rows.append([title, str(size), *cells])
-        listed = ", ".join(f"{model} with {size}" for size, model in best.items())
-        reading.append(f"{sentence_case(title)}: the lowest error has {listed} crystals.")
+        listed = ", ".join(f"{model} with {size:,} crystals" for size, model in best.items())
+        if len(winners := set(best.values())) == 1:
+            listed = f"{winners.pop()} with every number of crystals"
+        reading.append(f"{sentence_case(title)}: the lowest error has {listed}.")
     units = {TITLES[t]: f"MAE ({DATASETS[s].targets[t]})" for s, t in PROPERTIES.items()}
     return Report(
         results=numbers,
