@@ -22,8 +22,8 @@ from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
 
-_PRIOR, _STEEPEST = 5.0, 3.0  # squares of log difficulties that a power of 1 weighs; a bound
-_PARTS = 20  # of held-out rows, each tested with the intervals of the others
+_PRIOR, _STEEPEST = 5.0, 3.0  # weight of the power 1, as a sum of squared logarithms; largest power
+_FOLDS = 20  # of held-out rows, each tested with the intervals of the others
 
 
 @cache
@@ -35,8 +35,8 @@ def _conformal() -> type:
 
 
 @contextmanager
-def _told_already() -> Iterator[None]:
-    """Without warnings of crystals, which the embeddings for distances have given by row."""
+def told_already() -> Iterator[None]:
+    """Without warnings about graphs, where an earlier call has given them by row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
         yield
@@ -63,11 +63,11 @@ class Calibration:
         """The same for the held-out rows, each by the errors of others; NaN where too few."""
         n = len(self.errors)
         found = np.full(self.errors.shape, np.nan)
-        parts = KFold(min(_PARTS, n), shuffle=True, random_state=0) if n > 1 else None
-        for others, part in parts.split(self.errors) if parts else ():
+        folds = KFold(min(_FOLDS, n), shuffle=True, random_state=0) if n > 1 else None
+        for others, fold in folds.split(self.errors) if folds else ():
             if enough(len(others), coverage):
-                given = self.errors[others], self.difficulties[others], self.difficulties[part]
-                found[part] = _half_widths(*given, coverage)
+                given = self.errors[others], self.difficulties[others], self.difficulties[fold]
+                found[fold] = _half_widths(*given, coverage)
         return found
 
 
@@ -117,7 +117,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Number of folds, in which copies of a crystal stay together, or an object with ``split``
         that tests every row. Give one that groups rows if the new crystals are of other groups.
     weights : str, path, PretrainedEncoder or None, default=None
-        Of the embedding for distances; None is the default set.
+        Weights of the embedding in which distances are taken; None is the default set.
     random_state : int, default=0
         Seed of the folds.
 
@@ -195,7 +195,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         embeddings = graph_embeddings(structures, weights=self.weights)
         errors, difficulties = np.full((2, len(y)), np.nan)
         for train, test in self._folds(structures):
-            with _told_already():
+            with told_already():
                 model = clone(self.estimator).fit([structures[i] for i in train], y[train])
                 predictions = model.predict([structures[i] for i in test])
             errors[test] = y[test] - one_a_row(predictions, len(test))
@@ -206,7 +206,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "no fold); give a splitter that tests every row"
             )
         self.calibration_ = Calibration(Nearness(embeddings), errors[:, None], difficulties)
-        with _told_already():
+        with told_already():
             self.estimator_ = clone(self.estimator).fit(structures, y)
         return self
 
@@ -256,7 +256,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         percentiles, difficulties = self._nearness_of(structures)
         warn_of_far(percentiles)
         half = self.calibration_.half_widths(difficulties, coverage)
-        with _told_already():
+        with told_already():
             return self.predict(structures)[:, None] + half * [-1, 1]
 
     @_shared_docs
