@@ -645,7 +645,7 @@ def test_bad_rows_of_tables(table: Path) -> None:
     *bad, good = read(table, errors="keep")
     assert good.source == "good"
     messages = [str(record.structure) for record in bad]
-    assert messages[0].startswith("data.csv:2 'gone': there is no file 'no.cif' in ")
+    assert messages[0].startswith("data.csv[0] 'gone': there is no file 'no.cif' in ")
     assert isinstance(bad[0].structure, MissingFileError)
     assert bad[0].properties == {"gap": 1}
     words = ["names no structure file", "2 cells under 3 columns", "holds several crystals"]

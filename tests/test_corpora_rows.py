@@ -109,8 +109,8 @@ def test_odd_rows_of_a_frame(tmp_path: Path) -> None:
     path.write_text(json.dumps({"columns": ["structure", "y"], "data": data, "index": [0]}))
     assert message(path) == [
         "Na1 Cl1",
-        "a.json:1: this row is of 1 cells, under 2 columns",
-        "a.json:2: this row is of type int, under 2 columns",
+        "a.json[1]: this row is of 1 cells, under 2 columns",
+        "a.json[2]: this row is of type int, under 2 columns",
         "Na1 Cl1",
     ]
     path.write_text('{"columns": 1, "data": {}}')

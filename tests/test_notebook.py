@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from pymatgen.core import Lattice, Structure
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
@@ -182,6 +184,47 @@ def test_threads_warn_at_the_line_that_waits_for_them():
     with pytest.warns(GraphWarning) as caught, ThreadPoolExecutor(1) as pool:
         pool.submit(featurizer.transform, [isolated("Ne")]).result()
     assert only(caught, GraphWarning).filename == __file__
+
+
+def shown_by(search, *arguments) -> list[str]:
+    """What the default filter shows of warnings about crystals."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        search(*arguments)
+    assert {told.filename for told in caught} <= {__file__}
+    return [str(told.message) for told in caught]
+
+
+def test_folds_of_a_search_tell_of_a_crystal_once_a_search(crystals):
+    X, y = [isolated("Ar"), isolated("Kr"), *crystals[:4]], np.arange(6.0)
+    pipeline = make_pipeline(GraphEmbeddingFeaturizer(), StandardScaler(), Ridge())
+    grid = {"graphembeddingfeaturizer__layers": ["0", "01"]}
+    search = GridSearchCV(pipeline, grid, cv=3)
+    for _ in range(2):
+        [told] = shown_by(search.fit, X, y)
+        assert told.startswith("structures[0] (Ar), structures[1] (Kr): some sites have")
+        other = [*X[:5], isolated("Xe")]
+        told = shown_by(lambda: cross_val_score(pipeline, other, y, cv=3))
+        assert [line.count(name) for line in told for name in ("Ar", "Kr", "Xe")] == [
+            *(0, 0, 1), *(1, 1, 0)
+        ]  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cross_val_score(pipeline, X, y, cv=3)
+    assert len(caught) == 3
+
+
+def test_folds_of_a_search_tell_of_bad_rows_once_a_search(crystals):
+    X, y = [None, *crystals[:5]], np.arange(6.0)
+    pipeline = make_pipeline(GraphEmbeddingFeaturizer("0", errors="nan"), SimpleImputer(), Ridge())
+    [told] = shown_by(lambda: cross_val_score(pipeline, X, y, cv=3))
+    assert "1 row of NaN: [0]" in told
+
+
+def test_loops_over_the_same_structures_warn_in_each_call():
+    featurizer = GraphEmbeddingFeaturizer()
+    calls = [lambda: featurizer.transform([isolated("Ne")]) for _ in range(2)]
+    assert [len(shown_by(call)) for call in calls] == [1, 1]
 
 
 def warned_of(rows) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
         yield partial(_read_row, content, "", None, column)
         return
     for number, (name, row) in enumerate(rows):
-        yield partial(_read_row, row, f":{number}", name, column)
+        yield partial(_read_row, row, f"[{number}]", name, column)
 
 
 def _read_row(*row: Any) -> list[Entry]:
