@@ -416,8 +416,8 @@ def test_bad_files(tmp_path: Path) -> None:
     texts = {record.source: str(record.structure) for record in records}
     assert "a.cif (" in texts["a.cif"]
     assert "partial occupancy" in texts["a.cif"]
-    assert "c.cif: this file is no readable CIF (line 1" in texts["c.cif"]
-    assert "d.json: this file is no JSON" in texts["d.json"]
+    assert "c.cif: this is no readable CIF (line 1" in texts["c.cif"]
+    assert "d.json: this is no JSON" in texts["d.json"]
     assert "e.xyz@0: the file cannot be read" in texts["e.xyz@0"]
     with pytest.raises(StructureError, match="partial occupancy"):
         read(tmp_path)

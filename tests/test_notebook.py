@@ -200,10 +200,10 @@ def test_folds_of_a_search_tell_of_a_crystal_once_a_search(crystals):
     pipeline = make_pipeline(GraphEmbeddingFeaturizer(), StandardScaler(), Ridge())
     grid = {"graphembeddingfeaturizer__layers": ["0", "01"]}
     search = GridSearchCV(pipeline, grid, cv=3)
+    other = [*X[:5], isolated("Xe")]
     for _ in range(2):
         [told] = shown_by(search.fit, X, y)
         assert told.startswith("structures[0] (Ar), structures[1] (Kr): some sites have")
-        other = [*X[:5], isolated("Xe")]
         told = shown_by(lambda: cross_val_score(pipeline, other, y, cv=3))
         assert [line.count(name) for line in told for name in ("Ar", "Kr", "Xe")] == [
             *(0, 0, 1), *(1, 1, 0)

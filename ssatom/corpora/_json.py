@@ -68,7 +68,7 @@ def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
             content = load_json(str(content.get("data")).encode())
     except (ValueError, *BROKEN) as error:
         reason = f"{type(error).__name__}: {error}"
-        yield lost("", f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
+        yield lost("", f"this is no JSON ({reason}); a collection of lines ends in .jsonl")
         return
     rows = _rows(content)
     if rows is None:

@@ -202,7 +202,7 @@ def _from_json(path: str | os.PathLike[str]) -> Crystal:
     except ValueError as error:
         if isinstance(error, StructureError):
             raise
-        raise StructureFileError(f"this file is no JSON ({error})") from None
+        raise StructureFileError(f"this is no JSON ({error})") from None
     return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
 
 
