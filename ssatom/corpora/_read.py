@@ -150,8 +150,8 @@ def read_structures(
         (in a folder, its path from there), with the row of a table or of a JSON list from 0
         (``a.csv[0]``, as pandas counts them), the line of JSON lines from 1 (``a.jsonl:1``), the
         frame from 0 in ASE's notation (``a.extxyz@0``), or the data block of a CIF file of several
-        (``a.cif#name``); bytes of names that are no UTF-8 stand as ``\\xfc``. Labels of sites are in `structure.site_properties`, those of the
-        crystal in `properties`.
+        (``a.cif#name``); bytes of names that are no UTF-8 stand as ``\\xfc``. Labels of sites are
+        in `structure.site_properties`, those of the crystal in `properties`.
 
     Warns
     -----
