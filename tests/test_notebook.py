@@ -29,6 +29,7 @@ from ssatom import (
     NEGNNRegressor,
     StructureWarning,
     load_example_crystals,
+    measure_locality,
     plots,
 )
 from ssatom.progress import make_bar
@@ -219,6 +220,13 @@ def test_folds_of_a_search_tell_of_bad_rows_once_a_search(crystals):
     pipeline = make_pipeline(GraphEmbeddingFeaturizer("0", errors="nan"), SimpleImputer(), Ridge())
     [told] = shown_by(lambda: cross_val_score(pipeline, X, y, cv=3))
     assert "1 row of NaN: [0]" in told
+
+
+def test_all_layers_of_a_locality_warn_once(crystals):
+    X, y = [isolated("Ar"), *crystals[:9]], np.arange(10.0)
+    settings = {"model": Ridge(), "n_seeds": 1, "progress_bar": False}
+    [told] = shown_by(lambda: measure_locality(X, y, **settings))
+    assert told.startswith("structures[0] (Ar): ")
 
 
 def test_loops_over_the_same_structures_warn_in_each_call():

@@ -1,12 +1,15 @@
-"""Checks of labels and of predictions."""
+"""Checks of labels and of predictions, and warnings that were given before."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from ssatom.exceptions import ParameterError
+from ssatom.exceptions import GraphWarning, ParameterError, StructureWarning
 
 
 def check_target(y: Any, n_rows: int, name: str = "y") -> np.ndarray:
@@ -45,3 +48,12 @@ def one_a_row(predictions: Any, n_rows: int) -> np.ndarray:
     if found.shape[1] != 1:
         raise ParameterError(f"model predicts {found.shape[1]} numbers; fit one for each")
     return found[:, 0]
+
+
+@contextmanager
+def told_already() -> Iterator[None]:
+    """Without warnings of crystals, which an earlier step has given by row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        warnings.simplefilter("ignore", StructureWarning)
+        yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -16,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation._checks import check_target, one_a_row
-from ssatom.exceptions import GraphWarning, ParameterError
+from ssatom.evaluation._checks import check_target, one_a_row, told_already
+from ssatom.exceptions import ParameterError
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
@@ -32,14 +31,6 @@ def _conformal() -> type:
     with warnings.catch_warnings():
         from crepes import ConformalRegressor as Conformal
     return Conformal
-
-
-@contextmanager
-def _told_already() -> Iterator[None]:
-    """Without warnings of crystals, which the embeddings for distances have given by row."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)
-        yield
 
 
 def enough(n_held: int, coverage: float) -> bool:
@@ -195,7 +186,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         embeddings = graph_embeddings(structures, weights=self.weights)
         errors, difficulties = np.full((2, len(y)), np.nan)
         for train, test in self._folds(structures):
-            with _told_already():
+            with told_already():
                 model = clone(self.estimator).fit([structures[i] for i in train], y[train])
                 predictions = model.predict([structures[i] for i in test])
             errors[test] = y[test] - one_a_row(predictions, len(test))
@@ -206,7 +197,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "no fold); give a splitter that tests every row"
             )
         self.calibration_ = Calibration(Nearness(embeddings), errors[:, None], difficulties)
-        with _told_already():
+        with told_already():
             self.estimator_ = clone(self.estimator).fit(structures, y)
         return self
 
@@ -256,7 +247,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         percentiles, difficulties = self._nearness_of(structures)
         warn_of_far(percentiles)
         half = self.calibration_.half_widths(difficulties, coverage)
-        with _told_already():
+        with told_already():
             return self.predict(structures)[:, None] + half * [-1, 1]
 
     @_shared_docs
