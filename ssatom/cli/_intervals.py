@@ -159,7 +159,7 @@ def markdown(table: list[dict[str, Any]]) -> list[str]:
     if not table:
         return [
             *lines,
-            "No intervals: classes have none, and for numbers too few crystals were held out.",
+            "No intervals: too few crystals were held out; give more, or a larger `--test-size`.",
         ]
     lines += [
         f"`ssatom predict` gives intervals for {COVERAGE:.0%} of the values, by the errors on the "

@@ -262,7 +262,8 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
         cells = [_text(values[key]) for values in scores.values()]
         lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
     lines += _choice_lines(report["choice"], list(scores)) if report["choice"] else []
-    lines += _intervals.markdown(report["intervals"])
+    if "accuracy" not in keys:  # classes have no intervals
+        lines += _intervals.markdown(report["intervals"])
     lines += ["", f"![held out]({figure})"]
     lines += ["", "![training](history.png)"] if "epochs" in report["training"] else []
     lines += ["", "## Settings", ""]
