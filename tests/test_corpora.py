@@ -344,7 +344,7 @@ def test_lists_and_counted_frames_in_json(tmp_path: Path) -> None:
     (tmp_path / "frame.json").write_text(json.dumps(frame))
     for name in ("list.json", "frame.json"):
         records = read(tmp_path / name)
-        assert [record.source for record in records] == [f"{name}:{i}" for i in range(3)]
+        assert [record.source for record in records] == [f"{name}[{i}]" for i in range(3)]
         assert [record.properties for record in records] == [{"gap": i} for i in range(3)]
 
 

@@ -119,6 +119,16 @@ def test_odd_rows_of_a_frame(tmp_path: Path) -> None:
     assert told.endswith("got one with the keys 'columns', 'data'")
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1]])
+def test_all_rows_of_a_frame_have_ids_or_none_has(order: list[int], tmp_path: Path) -> None:
+    rows = {str(i): {"structure": ROW, "y": i} for i in order}
+    by_column = {name: {i: row[name] for i, row in rows.items()} for name in ("structure", "y")}
+    for content in (rows, by_column):
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        found = [record.source for record in read_structures(tmp_path / "a.json")]
+        assert found == (list(rows) if order[1] == 2 else ["a.json[0]", "a.json[1]", "a.json[2]"])
+
+
 HEAD = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3'
 ODD_FRAMES = [
     (f'{HEAD} pbc="T T F"\nNa 0 0 0', "axis 2 is not periodic"),

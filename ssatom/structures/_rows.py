@@ -197,6 +197,9 @@ def _site(crystal: Crystal, index: Any) -> tuple[Structure, int]:
     raise StructureError(f"site index {index!r} {problem}", formula=formula_of(crystal.structure))
 
 
+_OF_DICT = "; of a dict by ids give list(structures.values())"
+
+
 def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
     """The rows of a container, without ever making an array of structures."""
     example = "[structure, ...]" if n_columns == 1 else "[(structure, 0), ...]"
@@ -212,6 +215,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         raise StructureError(
             f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, "
             f"object array or generator, such as {example}"
+            f"{_OF_DICT * isinstance(container, Mapping)}"
         )
     if hasattr(container, "itertuples") or hasattr(container, "iter_rows"):  # pandas, polars
         return _frame_rows(container, name, n_columns)
