@@ -56,8 +56,9 @@ def fit(
         list[Path],
         typer.Argument(
             metavar="DATA",
-            help="Tables of paths and targets (.csv, paths relative to the table), JSON lines "
-            "(.jsonl) or extended XYZ (.extxyz) with properties, each also with .gz.",
+            help="Tables of paths or CIF texts beside targets (.csv, .parquet, .xlsx; paths relative "
+            "to the table), JSON (.json, .jsonl), or extended XYZ (.extxyz) or a database of ASE "
+            "(.db) with properties, each also with .gz but .db.",
             show_default=False,
         ),
     ],
