@@ -56,9 +56,9 @@ def fit(
         list[Path],
         typer.Argument(
             metavar="DATA",
-            help="Tables of paths or CIF texts beside targets (.csv, .parquet, .xlsx; paths relative "
-            "to the table), JSON (.json, .jsonl), or extended XYZ (.extxyz) or a database of ASE "
-            "(.db) with properties, each also with .gz but .db.",
+            help="Tables (.csv, .parquet, .xlsx) of targets beside paths, relative to the table, or "
+            "CIF texts; JSON (.json, .jsonl), extended XYZ (.extxyz) or databases of ASE (.db) "
+            "with properties. All but .db may be packed as .gz.",
             show_default=False,
         ),
     ],
