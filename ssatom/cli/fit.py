@@ -56,7 +56,7 @@ def fit(
         list[Path],
         typer.Argument(
             metavar="DATA",
-            help="Tables (.csv, .parquet, .xlsx) of targets beside paths, relative to the table, or "
+            help="Tables (.csv, .parquet, .xlsx) of targets beside paths, from the table, or "
             "CIF texts; JSON (.json, .jsonl), extended XYZ (.extxyz) or databases of ASE (.db) "
             "with properties. All but .db may be packed as .gz.",
             show_default=False,
