@@ -76,3 +76,31 @@ class SharedDocs:
             shown = f'"{default}"' if isinstance(default, str) else repr(default)
             head += f", default={shown}"
         return head + line + description
+
+
+OF_EMBEDDINGS = """
+layers : str of digits, int or sequence of int
+    Layers to concatenate; 0 is the linear embedding of the elements.
+weights : str, path, PretrainedEncoder or None
+    Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
+    layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
+pooling : str, callable or tuple of them
+    Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
+    f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
+batch_size : int
+    Largest number of structures in one forward pass; the result does not depend on it.
+device : str
+    "auto" (a GPU if there is one) or a name that PyTorch knows, such as "cpu" or "cuda:1".
+memory : path, joblib.Memory or None
+    Folder of a cache on disk that processes share. The cache in memory is always used, so
+    other `layers`, clones and folds compute nothing again.
+random_state : int
+    Seed of ``weights="random"``.
+
+.. [Kong2024] Kong et al., "Self-supervised representations and node embedding graph neural
+   networks for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5,
+   035018 (2024), 10.48550/arXiv.2211.03563
+.. [Xie2018] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018),
+   10.1103/PhysRevLett.120.145301
+"""
+"""What functions and featurizers of embeddings share."""

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import ssatom
-from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings import FeatureColumns, parse_pooling
 from ssatom.embeddings.nearest import NearestRows
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, unwrap
 from ssatom.files import CardFormat, check_name, filling, write_json
@@ -115,7 +115,7 @@ class SimilarCrystals(BaseEstimator):
                 yield structure
 
         columns = self._columns()
-        rows = list(map(unwrap, self._embed(noted(), columns)))
+        rows = list(map(unwrap, columns.embed(noted(), device=self.device)))
         return self._fit_rows(rows, formulas, range(len(rows)) if ids is None else ids, columns)
 
     def query(self, structures: Iterable[StructureLike], n_neighbors: int = 5) -> pd.DataFrame:
@@ -233,18 +233,14 @@ class SimilarCrystals(BaseEstimator):
             raise WeightsError(f"{folder}: its files do not fit together: {error}") from error
 
     def _columns(self) -> FeatureColumns:
-        weights, poolings = resolve_weights(self.weights), parse_pooling(self.pooling)
+        poolings = parse_pooling(self.pooling)
         if functions := [one for one in poolings if not isinstance(one, str)]:
             raise ParameterError(f"pooling={functions[0]!r} is a function; allowed are names")
-        return FeatureColumns(weights, parse_layers(self.layers, weights.n_layers), poolings)
+        return FeatureColumns.of_arguments(self.layers, self.weights, poolings=poolings)
 
-    def _embed(
-        self, structures: Iterable[Any], columns: FeatureColumns | None = None
-    ) -> Iterator[np.ndarray | StructureError]:
+    def _embed(self, structures: Iterable[Any]) -> Iterator[np.ndarray | StructureError]:
         """Embeddings of structures, or their errors, in order."""
-        columns = columns or self._fitted_columns
-        rows = embed(structures, columns.weights, pooling=columns.poolings, device=self.device)
-        return (row if isinstance(row, StructureError) else columns.take(row) for row in rows)
+        return self._fitted_columns.embed(structures, device=self.device)
 
     def _fit_rows(self, rows: Any, formulas: Any, ids: Any, columns: FeatureColumns) -> Any:
         """Make the index of embeddings."""

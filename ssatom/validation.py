@@ -33,7 +33,11 @@ def number(name: str, value: Any, interval: str) -> float:
     ends = [low] * (interval[0] == "[") + [high] * (interval[-1] == "]")
     if math.isfinite(x) and (low < x < high or x in ends):
         return x
-    words = {"(0, inf)": "a positive number", "[0, inf)": "a number from 0 on"}
+    words = {
+        "(-inf, inf)": "a finite number",
+        "(0, inf)": "a positive number",
+        "[0, inf)": "a number from 0 on",
+    }
     allowed = words.get(interval, f"a number in {interval}")
     raise ParameterError(f"{name}={value!r} must be {allowed}")
 
@@ -56,14 +60,14 @@ def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[st
     """
     known = list(allowed)
     try:
-        chosen = [values] if isinstance(values, str) else list(values)
-        good = bool(chosen) and len(set(chosen)) == len(chosen) and set(chosen) <= set(known)
+        given = [values] if isinstance(values, str) else list(values)
+        good = bool(given) and len(set(given)) == len(given) and set(given) <= set(known)
     except TypeError:
         good = False
     if not good:
         names = ", ".join(map(repr, known))
         raise ParameterError(f"{name}={values!r}; allowed are different ones of {names}")
-    return chosen
+    return given
 
 
 def column(name: str, values: Any, n_rows: int) -> Any:
@@ -74,3 +78,53 @@ def column(name: str, values: Any, n_rows: int) -> Any:
     if array.shape != (n_rows,):
         raise ParameterError(f"{name} has shape {array.shape}; allowed is one a row, ({n_rows},)")
     return array
+
+
+def finite_numbers(name: str, values: Any, n_dims: tuple[int, ...] = (1,)) -> Any:
+    """Labels or weights of rows as a new array of finite float64, of one of so many dimensions.
+
+    Raises ParameterError if they are missing, no real numbers, not finite or of another shape.
+    """
+    import numpy as np
+
+    if values is None:
+        raise ParameterError(f"requires {name} to be passed, but the target {name} is None")
+    if np.iscomplexobj(values):
+        raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"{name} must hold numbers, one a row; got {type(values).__name__}: {error}"
+        ) from None
+    if array.ndim not in n_dims or 0 in array.shape[1:]:
+        several = ", or (n_rows, n_targets) for several targets" if 2 in n_dims else ""
+        raise ParameterError(f"{name} has shape {array.shape}; allowed: (n_rows,){several}")
+    refuse_missing(name, array, ~np.isfinite(array), "not finite")
+    return array
+
+
+def refuse_missing(name: str, values: Any, bad: Any, what: str) -> None:
+    """Refuse values of an array of which some are `bad`."""
+    if bad.any():
+        place = tuple(index[0] for index in bad.nonzero())
+        raise ParameterError(
+            f"{name}[{', '.join(map(str, place))}] is {values[place]} ({bad.sum()} of {bad.size} "
+            f"values are {what}); leave these rows out, for instance with "
+            "df.dropna(subset=[target])"
+        )
+
+
+def refuse_constant(name: str, values: Any) -> None:
+    """Refuse labels, of which at least one row is given, with a column that does not vary."""
+    import numpy as np
+
+    columns = values.reshape(len(values), -1)
+    constant = np.ptp(columns, axis=0) <= 1e-12 * np.abs(columns).max(axis=0)
+    if constant.any():
+        column = int(np.argmax(constant))
+        which = name if columns.shape[1] == 1 else f"{name}[:, {column}]"
+        raise ParameterError(
+            f"{which} is constant ({columns[0, column]:g} in all {len(columns)} rows); there is "
+            "nothing to learn, give a target that varies"
+        )

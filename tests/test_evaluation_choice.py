@@ -56,7 +56,7 @@ def test_the_lowest_error_is_chosen(rows: list) -> None:
     candidates["mean"] = Candidate(DummyRegressor())
     told: list[str] = []
     choice = choose(candidates, rows, tell=told.append)
-    assert choice.chosen == "near"
+    assert choice.best == "near"
     table = {row["model"]: row for row in choice.table(["x"])}
     assert table["far"]["errors"] == {"x": pytest.approx(9)}
     assert table["near"]["errors"] == {"x": pytest.approx(1)}
@@ -74,7 +74,7 @@ def test_what_is_not_tried_has_a_reason(rows: list) -> None:
         "mean": Candidate(DummyRegressor()),
     }
     choice = choose(candidates, rows)
-    assert choice.chosen == "mean"
+    assert choice.best == "mean"
     remarks = {row["model"]: (row["seconds"], row["remark"]) for row in choice.table(["x"])}
     assert remarks["slow"] == (None, "not tried, takes a week")
     assert remarks["broken"] == (None, "cannot be fitted: it never works")
@@ -86,7 +86,7 @@ def test_targets_count_alike(rows: list) -> None:
     y = np.stack([np.array(rows), 1_000.0 * np.array(rows)], axis=1)
     candidates = {"a": Candidate(Recall(0.5)), "b": Candidate(Recall(0.4))}
     choice = choose(candidates, rows, y=y)
-    assert choice.chosen == "b"
+    assert choice.best == "b"
     assert choice.table(["x", "y"])[0]["errors"] == {
         "x": pytest.approx(0.5),
         "y": pytest.approx(500),
@@ -139,7 +139,7 @@ def test_classes_are_judged_by_their_log_loss(rows: list) -> None:
         "shares": Candidate(DummyClassifier()),
     }
     choice = choose(candidates, rows, y=y, classify=True)
-    assert choice.chosen == "sure"
+    assert choice.best == "sure"
     losses = {row["model"]: row["errors"]["x"] for row in choice.table(["x"])}
     assert losses["sure"] == pytest.approx(-np.log(0.9))
     assert losses["too sure"] > 30
@@ -150,7 +150,7 @@ def test_folds_of_one_class_refuse_no_model_that_can_do_without(rows: list) -> N
     y = np.array(["even"] * 39 + ["odd"])
     candidates = {"sure": Candidate(Sure()), "shares": Candidate(DummyClassifier())}
     choice = choose(candidates, rows, y=y, classify=True)
-    assert choice.chosen == "shares"
+    assert choice.best == "shares"
     assert choice.trials[0].skipped == "cannot be fitted: one class"
 
 

@@ -310,9 +310,9 @@ def test_options_that_are_not_allowed(data, options, message):
     [
         (lambda y: y[1:], "59 values for 60 rows"),
         (lambda y: y * 0 + 2, "constant .2 in all 60 rows"),
-        (lambda y: np.where(y == y.max(), np.nan, y), "is nan, as are 1 of 60"),
+        (lambda y: np.where(y == y.max(), np.nan, y), r"is nan \(1 of 60"),
         (lambda y: y[:, None], r"shape \(60, 1\)"),
-        (lambda y: ["high"] * 60, "no number"),
+        (lambda y: ["high"] * 60, "must hold numbers"),
         (lambda y: y * 1j, "real numbers"),
     ],
 )

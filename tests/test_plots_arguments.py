@@ -33,7 +33,7 @@ ERRORS = {"random": {"GE0": (0.3, 0.01), "GE01": (0.1, 0.02)}}
         ({"a": {"GE0": (1, -1)}}, {}, r"deviation from 0 up; got \(1, -1\)"),
         ({"p": {"a": {"GE0": (1, 2, 3)}}}, {}, r"errors\['p'\]\['a'\]\['GE0'\]"),
         (ERRORS, {"references": {"p": {"OFM": 1}}}, r"given for \['p'\], but the panels are"),
-        (ERRORS, {"references": {"OFM": np.nan}}, "reference 'OFM' needs a finite number"),
+        (ERRORS, {"references": {"OFM": np.nan}}, "reference 'OFM'=nan must be a finite number"),
         ({"p": ERRORS}, {"ylabel": {"q": "eV"}}, r"each of \['p'\], got \['q'\]"),
     ],
 )
@@ -68,7 +68,10 @@ def test_calibration_refuse(model: Any, message: str) -> None:
         (Parity([1.0], [1.0], before=[1.0, 2.0]), "before of .* needs 1 entries"),
         (Parity([1.0], [1.0], labels={1: "x"}), r"name rows \[1\]; there are rows 0 to 0"),
         (Parity([1.0], [1.0], std=[-1]), "from 0 up, got -1.0"),
-        (Parity([1.0], [1.0], groups=["a", "b"]), r"needs 1 labels, one a row, got shape \(2,\)"),
+        (
+            Parity([1.0], [1.0], groups=["a", "b"]),
+            r"has shape \(2,\); allowed is one a row",
+        ),
     ],
 )
 def test_parity_refuse(panel: Any, message: str) -> None:
@@ -84,7 +87,7 @@ def test_parity_refuse(panel: Any, message: str) -> None:
         ([1.0, 2.0], ["a", "b"], r"points needs 2 numbers a row, got shape \(2,\)"),
         (np.empty((0, 2)), [], "needs numbers in one dimension"),
         ([[1.0, np.nan]], ["a"], r"points\[:, 1\] needs finite numbers; entry 0 is nan"),
-        ([[1.0, 2.0]], ["a", "b"], "values needs 1 labels, one a row"),
+        ([[1.0, 2.0]], ["a", "b"], r"values has shape \(2,\); allowed is one a row"),
         ([[1.0, 2.0]], [np.nan], "values, where they are finite, needs numbers"),
     ],
 )
@@ -97,7 +100,7 @@ def test_map_refuse(points: Any, values: Any, message: str) -> None:
     ("arguments", "message"),
     [
         (([[0, 0]], ["H"], [1.0]), r"coords needs 3 numbers a row, got shape \(1, 2\)"),
-        (([[0, 0, 0]], ["H", "H"], [1.0]), "elements needs 1 labels"),
+        (([[0, 0, 0]], ["H", "H"], [1.0]), r"elements has shape \(2,\)"),
         (([[0, 0, 0]], ["H"], [np.inf]), "values needs finite numbers; entry 0 is inf"),
     ],
 )

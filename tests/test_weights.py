@@ -295,66 +295,62 @@ def test_every_older_format_has_its_step() -> None:
     assert sorted(card.UPGRADES) == list(range(1, card.FORMAT_VERSION))
 
 
-FROZEN: dict[int, dict[str, Any]] = {
-    1: {
-        "card": [
-            "name", "format_version", "package_version", "encoder", "graph",
-            "element_table_sha256", "files", "corpus", "recipe", "metrics",
-        ],
-        "encoder": ["node_dim", "edge_dim", "hidden_dim", "n_conv", "dropout"],
-        "graph": [
-            "neighbors", "max_neighbors", "cutoff", "shell_tolerance", "basis_step", "basis_width"
-        ],
-        "files": ["encoder.safetensors", "corpus.safetensors", "curve.csv"],
-        "tensors": {
-            "element_features": (101, 92),
-            "node_embedding.weight": (4, 92), "node_embedding.bias": (4,),
-            "edge_embedding.weight": (4, 41), "edge_embedding.bias": (4,),
-            **{f"convs.{i}.gates.weight": (8, 12) for i in range(2)},
-            **{f"convs.{i}.gates.bias": (8,) for i in range(2)},
-            **{
-                f"norms.{i}.{name}": (4,)
-                for i in range(2)
-                for name in ("weight", "bias", "running_mean", "running_var")
-            },
-            **{f"norms.{i}.num_batches_tracked": () for i in range(2)},
+FIRST: dict[str, Any] = {
+    "card": [
+        "name", "format_version", "package_version", "encoder", "graph",
+        "element_table_sha256", "files", "corpus", "recipe", "metrics",
+    ],
+    "encoder": ["node_dim", "edge_dim", "hidden_dim", "n_conv", "dropout"],
+    "graph": [
+        "neighbors", "max_neighbors", "cutoff", "shell_tolerance", "basis_step", "basis_width"
+    ],
+    "files": ["encoder.safetensors", "corpus.safetensors", "curve.csv"],
+    "tensors": {
+        "element_features": (101, 92),
+        "node_embedding.weight": (4, 92), "node_embedding.bias": (4,),
+        "edge_embedding.weight": (4, 41), "edge_embedding.bias": (4,),
+        **{f"convs.{i}.gates.weight": (8, 12) for i in range(2)},
+        **{f"convs.{i}.gates.bias": (8,) for i in range(2)},
+        **{
+            f"norms.{i}.{name}": (4,)
+            for i in range(2)
+            for name in ("weight", "bias", "running_mean", "running_var")
         },
-        "corpus": {"formulas": torch.int64, "volumes": torch.float32},
-    }
+        **{f"norms.{i}.num_batches_tracked": () for i in range(2)},
+    },
+    "corpus": {"formulas": torch.int64, "volumes": torch.float32},
 }  # fmt: skip
-FROZEN[2] = {**FROZEN[1], "encoder": [*FROZEN[1]["encoder"], "residual"]}
-FROZEN[3] = {**FROZEN[2], "encoder": [*FROZEN[2]["encoder"], "radial_units"]}
-FROZEN[4] = {**FROZEN[3], "card": [*FROZEN[3]["card"], "near_constant"]}
-FROZEN[5] = {
-    **FROZEN[4],
-    "encoder": [*FROZEN[4]["encoder"], "directional_channels"],
-    "graph": [*FROZEN[4]["graph"], "directions"],
-}
-SIZES = [*FROZEN[3]["encoder"][2:], *FROZEN[3]["graph"]]  # in recipes since format 4
-ADDED = {
-    1: ["residual", "radial_units", "directional_channels"],
-    2: ["radial_units", "directional_channels"],
-    3: ["directional_channels"],
-    4: ["directional_channels"],
-}  # to encoders since
+"""Fields and tensors of the first format."""
 
 
-@pytest.mark.parametrize("version", ADDED)
+def fields_of(version: int) -> dict[str, Any]:
+    """Fields of a format: those of the first, and what the steps from there add."""
+    content: dict[str, Any] = {name: {} for name in FIRST["card"]}
+    content |= {part: dict.fromkeys(FIRST[part]) for part in ("encoder", "graph", "files")}
+    for older in range(1, version):
+        content = card.UPGRADES[older](content)
+    return content
+
+
+@pytest.mark.parametrize("version", range(1, card.FORMAT_VERSION))
 def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> None:
     """Encoders had no residual layers, radial units or directional units before some format."""
 
+    older, now = fields_of(version), fields_of(card.FORMAT_VERSION)
+
     def as_before(content: dict[str, Any]) -> None:
         content["format_version"] = version
-        for name in ADDED[version]:
-            del content["encoder"][name]
         recipe = content["recipe"]
-        del content["graph"]["directions"], recipe["directional_channels"]
-        if version == 4:
+        for part in ("encoder", "graph"):
+            for name in now[part].keys() - older[part].keys():
+                del content[part][name]
+                recipe.pop(name, None)
+        if version >= 4:
             return
         del content["near_constant"]
         recipe["start"], recipe["patience"] = recipe.pop("initialization"), None
-        for name in SIZES:
-            del recipe[name]
+        for name in (*older["encoder"], *older["graph"]):  # in recipes since format 4
+            recipe.pop(name, None)
         recipe["epochs_run"] = int(content["metrics"].pop("epochs_run"))
 
     def never_stops(content: dict[str, Any]) -> None:
@@ -366,7 +362,7 @@ def test_cards_of_older_formats_are_read(weights_folder: Path, version: int) -> 
     rewrite_card(weights_folder / "card.json", as_before, seal=True)
     content = json.loads((weights_folder / "card.json").read_text())
     for part in ("encoder", "graph", "files"):
-        assert list(content[part]) == FROZEN[version][part]
+        assert list(content[part]) == list(older[part])
     loaded = load_pretrained(weights_folder)
     assert loaded.card == expected.card
     assert loaded.sha256 == expected.sha256
@@ -407,19 +403,18 @@ def test_residual_encoder_over_smooth_graphs(
 
 
 def test_format_is_frozen(weights_folder: Path) -> None:
-    """Whoever changes what is written raises FORMAT_VERSION, adds a step to UPGRADES and a
-    description of the new format here; the old ones stay."""
-    assert card.FORMAT_VERSION in FROZEN, "describe the new format in FROZEN"
-    frozen = FROZEN[card.FORMAT_VERSION]
+    """Whoever changes what is written raises FORMAT_VERSION and adds a step to UPGRADES; the
+    older steps stay."""
+    expected = fields_of(card.FORMAT_VERSION)
     content = json.loads((weights_folder / "card.json").read_text())
-    assert [field.name for field in fields(WeightsCard)] == frozen["card"]
-    assert list(content) == [*frozen["card"], "card_sha256"]
+    assert [field.name for field in fields(WeightsCard)] == list(expected)
+    assert list(content) == [*expected, "card_sha256"]
     for part in ("encoder", "graph", "files"):
-        assert list(content[part]) == frozen[part]
+        assert list(content[part]) == list(expected[part])
     tensors = load_file(weights_folder / "encoder.safetensors")
-    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == frozen["tensors"]
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == FIRST["tensors"]
     corpus = load_file(weights_folder / "corpus.safetensors")
-    assert {name: tensor.dtype for name, tensor in corpus.items()} == frozen["corpus"]
+    assert {name: tensor.dtype for name, tensor in corpus.items()} == FIRST["corpus"]
 
 
 # Shipped and random ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken: told in one line, with what is kept."""
+"""Errors of the disk (full, read-only, broken) in one line that says what is kept."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ERRORS = {
 
 
 def disk_error(error: BaseException | None) -> str | None:
-    """What the system said when something could not be written; None for any other error.
+    """The system's reason why something could not be written; None for any other error.
 
-    Libraries wrap the system's error: safetensors holds its number in a text, PyTorch tells only
-    that a file is shorter than it should be.
+    Libraries wrap the error of the system: safetensors gives its number in a text, and PyTorch
+    says only that a file is too short.
     """
     while error is not None:
         number = error.errno if isinstance(error, OSError) else None
@@ -36,9 +36,15 @@ def disk_error(error: BaseException | None) -> str | None:
     return None
 
 
+def refuse_replacing(output: object, exists: bool, overwrite: bool) -> None:
+    """Refuse to replace an output that exists, without `--overwrite`."""
+    if exists and not overwrite:
+        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+
+
 @contextmanager
 def writing(what: object, kept: str | Callable[[], str]) -> Iterator[None]:
-    """Turn an error of the disk into ours, which says what is kept and how to go on."""
+    """Turn an error of the disk into an SsatomError that says what is kept and how to go on."""
     try:
         yield
     except SsatomError:

@@ -12,14 +12,7 @@ from pymatgen.core import Element, Structure
 
 from ssatom.cli._items import LABELS, Job, labels_of
 from ssatom.corpora import StructureRecord
-from ssatom.embeddings import (
-    FeatureColumns,
-    clear_cache,
-    embed,
-    parse_layers,
-    parse_pooling,
-    resolve_weights,
-)
+from ssatom.embeddings import FeatureColumns, clear_cache, parse_pooling
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.structures import structure_arrays
 from ssatom.weights import PretrainedEncoder
@@ -36,27 +29,23 @@ def prepare(
     batch_size: int = 64,
     device: str = "auto",
 ) -> Job:
-    """A job from what stands on the command line; the last two change no number."""
-    encoder = resolve_weights(weights, random_state)
-    numbers = parse_layers(layers, encoder.n_layers)
+    """The job for these options; `batch_size` and `device` change no number."""
     poolings = parse_pooling((pooling or "mean").split(",")) if sites is None else None
     elements = None if sites in (None, "all") else _atomic_numbers(str(sites))
-    columns = FeatureColumns(encoder, numbers, poolings)
+    columns = FeatureColumns.of_arguments(layers, weights, random_state, poolings)
+    encoder = columns.weights
     names = columns.names
     of_sites = [("site_index", pa.int64()), ("element", pa.string())] if poolings is None else []
     schema = pa.schema([*LABELS, *of_sites, *((name, pa.float32()) for name in names)])
 
     def rows(structures: list[Structure | StructureError]) -> Iterator[np.ndarray | StructureError]:
-        yield from embed(
-            structures, encoder, pooling=poolings, batch_size=batch_size, device=device
-        )
-        clear_cache()  # what was written is not asked for again
+        yield from columns.embed(structures, batch_size=batch_size, device=device)
+        clear_cache()  # no later chunk needs these states
 
     def table(records: list[StructureRecord], states: list[np.ndarray]) -> pa.Table:
         labels: list[tuple[Any, ...]] = []
         features = [np.empty((0, len(names)), np.float32)]
-        for record, state in zip(records, states, strict=True):
-            values = columns.take(state)
+        for record, values in zip(records, states, strict=True):
             if poolings is None:
                 kept = _sites(record.structure, elements)
                 labels += [(*labels_of(record), *site) for site in kept]
@@ -69,19 +58,19 @@ def prepare(
         return pa.table([*texts, *map(pa.array, by_column)], schema=schema)
 
     settings = {
-        "layers": numbers,
+        "layers": columns.layers,
         "pooling": poolings,
         "sites": (elements or "all") if poolings is None else None,
         "weights": encoder.sha256[:12],
     }
     about = {"weights": encoder.name, "weights_sha256": encoder.sha256}
-    chosen = (layers, _anywhere(weights, encoder), random_state, pooling, sites)
-    again = (prepare, tuple(paths), structure_column, *chosen, batch_size, device)
+    options = (layers, _anywhere(weights, encoder), random_state, pooling, sites)
+    again = (prepare, tuple(paths), structure_column, *options, batch_size, device)
     return Job(list(paths), structure_column, settings, about, names, schema, rows, table, again)
 
 
 def _anywhere(weights: str | None, encoder: PretrainedEncoder) -> str | None:
-    """The weights, as a process with another working directory finds them."""
+    """Name or absolute folder of the weights, for processes with another working directory."""
     is_own = encoder.folder is not None and not encoder.is_shipped
     return str(encoder.folder) if is_own else weights
 

@@ -36,7 +36,8 @@ _SKIP = "or leave out such rows with --errors skip"
 class Rows:
     """Crystals, each read once, with their targets and with errors and warnings about rows.
 
-    `table` has the columns source, formula and targets; `structures` are those of its rows.
+    `table` has the columns source, formula and targets; `structures` are those of its rows, and
+    `train` and `test` are the places of the rows to train on and of those held out.
     """
 
     targets: list[str]
@@ -45,6 +46,8 @@ class Rows:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     structures: list[StructureArrays] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    train: np.ndarray = field(init=False)
+    test: np.ndarray = field(init=False)
 
     @property
     def bad(self) -> list[list[str]]:
@@ -53,7 +56,7 @@ class Rows:
 
     @cached_property
     def keys(self) -> list[bytes]:
-        """What tells the crystals apart; copies have the same."""
+        """Content keys of the crystals; copies of a crystal have the same key."""
         return [structure_key(arrays) for arrays in self.structures]
 
     @cached_property
@@ -67,7 +70,10 @@ class Rows:
         return np.array([str(label) for label in labels] if len(kinds) > 1 else labels)
 
     def take(self, record: StructureRecord, arrays: Any, number: int) -> dict[str, Any] | None:
-        """Row of the table of a record, or None and why; raises that with `errors` "raise"."""
+        """The row of the table for a record.
+
+        A record that cannot be used gives None and a problem, or raises with `errors` "raise".
+        """
         row: dict[str, Any] = {"source": record.source}
         where = f"row {number} ({record.source})"
         if isinstance(arrays, StructureError):  # the reader noted the problem
@@ -86,6 +92,34 @@ class Rows:
                 return None
             row[target] = value
         return row
+
+    def split(self, test_size: float, random_state: int) -> None:
+        """Choose random crystals to hold out, each with all rows that are copies of it.
+
+        Classes are held out in their proportions where there are enough of each.
+        """
+        n = len(set(self.keys))
+        n_test = max(_MIN_HELD, round(test_size * n))
+        if n - n_test < _MIN_TRAINED:
+            first = "".join(f", the first, {source}: {reason}" for source, reason in self.bad[:1])
+            raise SsatomError(
+                f"{n} different usable crystals ({len(self.bad)} rows were left out{first}) are "
+                f"too few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at "
+                "least 20, or a smaller --test-size"
+            )
+        classes = self.y if self.classify else None
+        self.train, self.test = hold_out(self.keys, n_test, random_state, classes)
+        trained = self.y[self.train].reshape(len(self.train), -1)
+        for name, column in zip(self.targets, trained.T, strict=True):
+            if (column == column[0]).all():
+                raise SsatomError(
+                    f"target {name!r} is {column[0]} in all {len(column)} rows to train on; there "
+                    "is nothing to learn, give a target that varies"
+                )
+
+    def structures_of(self, places: np.ndarray) -> list[StructureArrays]:
+        """Structures of some rows."""
+        return [self.structures[i] for i in places]
 
 
 def read_rows(
@@ -164,7 +198,7 @@ def _known(
 
 
 def _number(value: Any) -> tuple[float, str]:
-    """A number, and what is wrong with it or ""."""
+    """The value as a number, and what is wrong with it, or ""."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         problem = "" if math.isfinite(value) else f"is {value}; give a finite number"
         return float(value), problem
@@ -177,7 +211,7 @@ def _number(value: Any) -> tuple[float, str]:
 
 
 def _class(value: Any) -> tuple[Any, str]:
-    """A class, and what is wrong with it or ""."""
+    """The value as a class, and what is wrong with it, or ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None, "is missing; give a class"
     if isinstance(value, float) and value.is_integer():
@@ -185,27 +219,3 @@ def _class(value: Any) -> tuple[Any, str]:
     if isinstance(value, bool | int | str):
         return value, ""
     return None, f"is {shortened(str(value))}, which is no class; for numbers leave out --classify"
-
-
-def split_rows(rows: Rows, test_size: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random crystals to train on and to hold out, each with all rows that are copies of it.
-
-    Classes are held out in their proportions where there are enough of each.
-    """
-    n = len(set(rows.keys))
-    n_test = max(_MIN_HELD, round(test_size * n))
-    if n - n_test < _MIN_TRAINED:
-        first = "".join(f", the first, {source}: {reason}" for source, reason in rows.bad[:1])
-        raise SsatomError(
-            f"{n} different usable crystals ({len(rows.bad)} rows were left out{first}) are too "
-            f"few to hold {n_test} out and to train on {_MIN_TRAINED} or more; give at least 20, "
-            "or a smaller --test-size"
-        )
-    train, test = hold_out(rows.keys, n_test, random_state, rows.y if rows.classify else None)
-    for name, column in zip(rows.targets, rows.y[train].reshape(len(train), -1).T, strict=True):
-        if (column == column[0]).all():
-            raise SsatomError(
-                f"target {name!r} is {column[0]} in all {len(train)} rows to train on; there is "
-                "nothing to learn, give a target that varies"
-            )
-    return train, test

@@ -1,8 +1,7 @@
-"""Error bars of `ssatom fit`: kept beside the model, added to predictions, told in the report."""
+"""Error bars of `ssatom fit`: kept beside the model, added to predictions and to the report."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,10 +15,10 @@ from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation.intervals import Calibration, enough
-from ssatom.exceptions import GraphWarning, StructureError, WeightsError
+from ssatom.evaluation.intervals import Calibration, enough, told_already
+from ssatom.exceptions import StructureError, WeightsError
 from ssatom.files import check_name
-from ssatom.storage import CARD, FORMAT, encoder_of, parts_of
+from ssatom.storage import CARD, FORMAT, encoder_in
 from ssatom.weights import PretrainedEncoder
 
 COVERAGE = 0.9
@@ -41,7 +40,10 @@ def bar_names(targets: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class ErrorBars:
-    """Calibration of a model, with the encoder of the embeddings; no targets for nearness alone."""
+    """Calibration of a model, and the encoder of the embeddings.
+
+    A calibration without targets gives the nearest percentile alone.
+    """
 
     calibration: Calibration
     encoder: PretrainedEncoder
@@ -52,7 +54,10 @@ class ErrorBars:
         return self.calibration.errors.shape[1]
 
     def extend(self, structures: list, rows: list, step: int) -> list:
-        """Rows with bounds and nearest percentile behind; each `step`-th number is a prediction."""
+        """Rows of numbers, to which bounds and the nearest percentile are appended.
+
+        Every `step`-th number of a row is a prediction.
+        """
         good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]
         embeddings = _embed([structures[i] for i in good], self.encoder)
         percentiles, difficulties = self.calibration.nearness.of(embeddings)
@@ -66,7 +71,7 @@ class ErrorBars:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write beside a saved model, and note the hash in its card."""
+        """Write into the folder of a saved model, with the hash in its card."""
         held = self.calibration
         arrays = {"errors": held.errors, "difficulties": held.difficulties}
         about = {"weights": self.encoder.name}
@@ -77,7 +82,7 @@ class ErrorBars:
 
 
 def load_bars(folder: Path, model: Any) -> ErrorBars | None:
-    """Error bars of a model that was loaded, and so verified; None if it has none."""
+    """Error bars of a loaded model, whose files were verified; None if it has none."""
     if hasattr(model, "calibration_"):  # a ConformalRegressor has its own
         return ErrorBars(model.calibration_, resolve_weights(model.weights))
     if FILE not in FORMAT.read(folder / CARD)["files"]:
@@ -89,7 +94,7 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
             held = Calibration(nearness, read("errors"), read("difficulties"))
             name = file.metadata()["weights"]
             check_name(folder, name)
-            return ErrorBars(held, _encoder_of(model, name))
+            return ErrorBars(held, encoder_in(model) or resolve_weights(name))
     except WeightsError:
         raise
     except Exception as error:  # whatever odd tensors lead to
@@ -99,8 +104,8 @@ def load_bars(folder: Path, model: Any) -> ErrorBars | None:
 def calibrate(
     model: Any, train: list, test: list, true: np.ndarray, predicted: np.ndarray
 ) -> ErrorBars:
-    """Error bars by the errors on crystals held out; `true` has no columns for classes."""
-    encoder = _encoder_of(model)
+    """Error bars from the errors on crystals held out; for classes `true` has no columns."""
+    encoder = encoder_in(model) or resolve_weights()  # a model may have none
     nearness = Nearness(_embed(train, encoder))
     difficulties = nearness.of(_embed(test, encoder))[1]
     errors = np.asarray(true - predicted, dtype=np.float64)
@@ -109,21 +114,14 @@ def calibrate(
     return ErrorBars(Calibration(nearness, errors, difficulties), encoder)
 
 
-def _encoder_of(model: Any, name: str | None = None) -> PretrainedEncoder:
-    """Encoder of the model; of one without an encoder that of a name, or the default."""
-    encoders = (encoder_of(part) for part in parts_of(model))
-    return next(filter(None, encoders), None) or resolve_weights(name)
-
-
 def _embed(structures: list, encoder: PretrainedEncoder) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)  # the model has told of them
+    with told_already():  # by the model
         layers = range(min(_LAYERS, encoder.n_layers))
         return graph_embeddings(structures, layers=layers, weights=encoder)
 
 
 def add_columns(held: pd.DataFrame, targets: list[str], bars: ErrorBars, test: list) -> None:
-    """Bounds of each crystal held out, by the errors of the others, and its nearest percentile."""
+    """Add bounds of each crystal held out, from the errors of the others, and its percentile."""
     widths = bars.calibration.held_half_widths(COVERAGE)
     for target, half in zip(targets, widths.T, strict=False):
         held[f"{target}_lower"] = held[f"{target}_predicted"] - half
@@ -142,41 +140,12 @@ def coverage_table(held: pd.DataFrame, targets: list[str], bars: ErrorBars) -> l
         groups.append((name, (near >= low) & (near < high), COVERAGE))
     for i, target in enumerate(targets[: bars.n_targets]):
         errors = np.abs(bars.calibration.errors[:, i])
-        for name, chosen, level in groups:
-            half = bars.calibration.held_half_widths(level)[chosen, i]
+        for name, members, level in groups:
+            half = bars.calibration.held_half_widths(level)[members, i]
             if len(half) and np.isfinite(half).all():
                 row = {"target": target, "crystals": name, "number": len(half), "stated": level}
-                row["observed"] = float(np.mean(errors[chosen] <= half))
+                row["observed"] = float(np.mean(errors[members] <= half))
                 row["mean width"] = float(2 * half.mean())
-                row["mean absolute error"] = float(errors[chosen].mean())
+                row["mean absolute error"] = float(errors[members].mean())
                 rows.append(row)
     return rows
-
-
-def markdown(table: list[dict[str, Any]]) -> list[str]:
-    """Lines of the report."""
-    lines = ["", "## Error bars", ""]
-    if not table:
-        return [
-            *lines,
-            "No intervals: too few crystals were held out; give more, or a larger `--test-size`.",
-        ]
-    lines += [
-        f"`ssatom predict` gives intervals for {COVERAGE:.0%} of the values, by the errors on the "
-        "crystals held out and the distance to the nearest crystals trained on. Here each crystal "
-        "held out is tested with the intervals that the others give.",
-        "",
-        f"| {' | '.join(table[0])} |",
-        "|---" * len(table[0]) + "|",
-    ]
-    shares = ("stated", "observed")
-    for row in table:
-        cells = [_text(value, name in shares) for name, value in row.items()]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _text(value: Any, is_share: bool) -> str:
-    if isinstance(value, float):
-        return f"{value:.1%}" if is_share else f"{value:.4g}"
-    return str(value)

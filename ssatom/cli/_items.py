@@ -1,4 +1,4 @@
-"""Crystals of the command line, streamed: records of all paths, in chunks, and rows of a table."""
+"""Streams of crystals for commands: records of all paths, in chunks, to rows of a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHUNK_SITES = 20_000  # … and no more once it has so many sites
 _PART_BYTES = 4 * 2**20  # of the text that a worker is sent at a time
 
 
-_ONE_PART = Lock()  # threads of a dask worker would take each other's warnings
+_ONE_PART = Lock()  # threads of a dask worker would catch each other's warnings
 
 LABELS = [("source", pa.string()), ("formula", pa.string())]
 """First columns of every table."""
@@ -43,12 +43,12 @@ LABELS = [("source", pa.string()), ("formula", pa.string())]
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be computed of every crystal, checked.
+    """What a command computes for each crystal, from checked options.
 
-    `settings` are what the numbers depend on beside the crystals, `about` what the table says of
-    itself, `names` its columns of numbers; `rows` gives what is computed of each crystal, or its
-    error, and `table` makes rows of the table of good crystals. A pickle holds `made_by` alone, a
-    function with its arguments that makes the job again.
+    The numbers depend on the crystals and on `settings`. `about` is written into the table, and
+    `names` are its columns of numbers. `rows` computes the numbers of each crystal or gives its
+    error; `table` makes the rows of the table from good crystals. A pickle holds `made_by` alone:
+    a function and its arguments, which make the job again.
     """
 
     paths: list[Path]
@@ -90,15 +90,16 @@ class Item(NamedTuple):
 
 
 def count_all(paths: Sequence[Path]) -> int | None:
-    """Crystals of all paths, None where only reading would tell."""
+    """Number of crystals of all paths; None where only reading would tell it."""
     counts = [count_structures(path) for path in paths]
     return None if None in counts else sum(count or 0 for count in counts)
 
 
 class UnreadItems(NamedTuple):
-    """A piece of a file, what was warned of when it was cut off, and the path that was given.
+    """A piece of a file, the warnings from cutting it off, and the folder it was found in.
 
-    No path where there is only one; of several, sources that are files say under which they are.
+    `path` is None where one path was given. Of several paths, sources that are files begin with
+    it.
     """
 
     piece: UnreadPiece
@@ -121,7 +122,7 @@ class UnreadItems(NamedTuple):
 
 
 def cut_items(paths: Sequence[Path], structure_column: str | None = None) -> Iterator[UnreadItems]:
-    """Pieces of all paths, which are absolute in them: a worker has another working directory."""
+    """Pieces of all paths, with absolute paths: a worker may have another working directory."""
     for path in paths:
         parent = path if path.is_dir() else path.parent
         pieces = cut_structures(path.absolute(), structure_column=structure_column)
@@ -154,7 +155,7 @@ def _is_file(source: Path) -> bool:
 
 
 def _told(warning: Warning | str, sources: list[str]) -> list[Problem]:
-    """A warning of one crystal, or of those of several whose rows it has."""
+    """The problems that a warning tells of: one for each crystal that it is about."""
     if isinstance(warning, GraphWarning | StructureWarning | ExtrapolationWarning):
         about = [sources[row] for row in warning.rows]
         reason, kind = warning.reason, WARNING
@@ -237,6 +238,6 @@ def apply(
 
 
 def reason_of(error: StructureError, source: str) -> str:
-    """What is wrong, with the place in the file where the source is an id."""
+    """The reason; if the source is an id, with the place in the file."""
     place = error.source if error.source and error.source not in source else ""
     return printable(f"{place}: {error.reason}" if place else error.reason)

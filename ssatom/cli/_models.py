@@ -61,9 +61,9 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True)
 class Models:
-    """What stands on the command line of models.
+    """Options of `ssatom fit` that decide on the model.
 
-    `of_networks` are parameters of the networks alone; None is their default.
+    `of_networks` are parameters that only networks have; None stands for the network's default.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Models:
 
     @property
     def graph_config(self) -> GraphConfig:
-        """Graphs of crystals that all models will need."""
+        """Settings of the graphs that the models use."""
         if self.name == RAW:
             return GraphConfig()
         return resolve_weights(self.weights, self.random_state).graph_config
@@ -111,7 +111,7 @@ class Models:
         return _CLASSES[RAW if self.name == RAW else NETWORK][self.classify](**given)
 
     def on_features(self, y: np.ndarray, n_crystals: int) -> Candidate:
-        """Kernel ridge, or logistic regression of classes, for so many different crystals."""
+        """Kernel ridge, or logistic regression for classes, to be fitted to `n_crystals`."""
         shared: dict[str, Any] = {
             "layers": self.layers or LAYERS,
             "weights": self.weights,
@@ -136,19 +136,19 @@ class Models:
         choice, name = None, self.name
         if name == AUTO:
             choice = self._choose(structures, y, keys)
-            name = choice.chosen
-        chosen = time.perf_counter()
+            name = choice.best
+        begun = time.perf_counter()
         if name in (KERNEL, LOGISTIC):
             candidate = self.on_features(y, len(set(keys)))
         else:
             candidate = self.of_nothing if name in (MEAN, COMMONEST) else Candidate(self.network())
         model = candidate.fit(structures, y, keys)
-        seconds = {"choosing": chosen - started, "training": time.perf_counter() - chosen}
+        seconds = {"choosing": begun - started, "training": time.perf_counter() - begun}
         return Fitted(name, model, choice, seconds)
 
     @property
     def of_nothing(self) -> Candidate:
-        """What knows no crystal: the mean, or the shares of the classes."""
+        """The baseline that uses no structure: the mean, or the shares of the classes."""
         return Candidate(DummyClassifier() if self.classify else DummyRegressor())
 
     def _choose(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Choice:

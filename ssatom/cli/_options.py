@@ -89,17 +89,17 @@ def parse_duration(text: str | None) -> float | None:
 
 
 TABLE_NOTES = """
-**Cut off?** Give the same command again: what is done is kept beside FILE, in FILE.part, and the
-run goes on from there. So it does with another number of workers.
+**Cut off?** Give the same command again: finished parts are kept beside FILE, in FILE.part, and the
+run goes on from there, with any number of workers.
 
 **Many workers** change no number and no byte of FILE. Those of a cluster have the same version of
 ssatom, and see input files and weights under the same paths.
 
 **Exit codes**: 0 all is well; 1 an error; 2 a wrong option or argument; 3 some structures could not
-be used: they are listed at the end, and FILE has no rows for them. If none could be used, there is
-no FILE.
+be used: they are listed at the end, and FILE has no rows for them. If no structure could be used,
+no FILE is written.
 
-**Problems** of single structures, which are errors and warnings, are also listed in
-FILE.problems.csv, with the columns source, kind and reason; there is none if there are none.
+**Problems** of single structures, errors and warnings, are also listed in FILE.problems.csv, with
+the columns source, kind and reason; this file is written only if there are problems.
 """
 """How commands that write a table end."""

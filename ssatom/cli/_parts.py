@@ -1,4 +1,4 @@
-"""A long table written part by part, so that memory stays flat and a cut run can go on."""
+"""A long table written part by part, so that memory does not grow and a run can be resumed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PartFolder:
         shutil.rmtree(self.path, ignore_errors=True)  # not if another run has just begun here
 
     def _clear(self) -> None:
-        """Remove all parts, the settings first: without them nobody goes on with what is left."""
+        """Remove all parts, the settings first: parts without settings are never resumed."""
         (self.path / _SETTINGS).unlink(missing_ok=True)
         for file in self.path.iterdir():
             if file.name != _LOCK:
@@ -126,7 +126,7 @@ def _opened(file: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the folder is a run's, or one that was cut as it began or ended."""
+    """Whether a run made the folder, perhaps one that was killed as it began or ended."""
     if not path.is_dir():
         return False
     names = {file.name for file in path.iterdir() if not is_leftover(file)}
@@ -134,9 +134,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def input_stamp(path: Path, structure_column: str | None = None) -> dict[str, Any]:
-    """What tells whether crystals are still the same: names and content of their files.
+    """Names of the files of crystals and a hash of their content, which show any change.
 
-    Times would not: copies keep them, and clocks are set back.
+    Times of files do not: copies keep them, and clocks may be set back.
     """
     digest, n_files = hashlib.sha256(), 0
     for file in files_of(path, structure_column):

@@ -38,7 +38,7 @@ def n_members(model: Any) -> int:
 def predict_rows(
     model: Any, structures: list, bars: ErrorBars | None = None
 ) -> list[np.ndarray | StructureError]:
-    """Numbers of each row: of the model, then its bounds and nearest percentile."""
+    """Numbers of each row: predictions of the model, then bounds and nearest percentile."""
     of = _of_network if hasattr(model, "networks_") else _of_pipeline
     rows = list(of(model, structures))
     step = 1 if hasattr(model, "classes_") else min(n_members(model), 2)
@@ -75,7 +75,7 @@ def _of_pipeline(model: Any, structures: list) -> list[np.ndarray | StructureErr
 
 
 def columns_of(model: Any, rows: list[np.ndarray], n_numbers: int) -> list[pa.Array]:
-    """Columns of `n_numbers` a row of what `predict_rows` gave; a classifier's have classes."""
+    """Columns of the table from rows of `predict_rows`; for a classifier the class comes first."""
     classes = getattr(model, "classes_", None)
     values = np.array(rows, dtype=np.float64).reshape(len(rows), n_numbers)
     columns = [pa.array(column) for column in np.ascontiguousarray(values.T)]
@@ -91,7 +91,7 @@ def columns_of(model: Any, rows: list[np.ndarray], n_numbers: int) -> list[pa.Ar
 def prepare(
     folder: Path, paths: Sequence[Path], device: str, structure_column: str | None = None
 ) -> Job:
-    """A job from what stands on the command line."""
+    """The job for these options."""
     resolve_device(device)
     model = load_estimator(folder)
     for part in parts_of(model):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from ssatom.cli._models import Fitted
 from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
 from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
 from ssatom.corpora._names import printable
-from ssatom.exceptions import GraphWarning, unwrap
+from ssatom.evaluation.intervals import told_already
+from ssatom.exceptions import unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
-from ssatom.storage import CARD, FORMAT, encoder_of, parts_of, save_estimator
+from ssatom.storage import CARD, FORMAT, encoder_in, parts_of, save_estimator
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
@@ -49,29 +49,27 @@ def write_report(
     folder: Path,
     fitted: Fitted,
     rows: Rows,
-    train: np.ndarray,
-    test: np.ndarray,
     paths: Sequence[Path],
     settings: dict[str, Any],
     reading: float,
 ) -> dict[str, Any]:
     """Test a saved model on rows that were held out, write its report beside it, and return it."""
     started, model = time.perf_counter(), fitted.model
-    _scale_std(folder, model, rows, test)
-    held = predict_held(model, rows, test)
-    bars = _error_bars(folder, model, rows, train, test, held)
-    trained = rows.table["formula"].iloc[train]
+    _scale_std(folder, model, rows)
+    held = predict_held(model, rows)
+    bars = _error_bars(folder, model, rows, held)
+    trained = rows.table["formula"].iloc[rows.train]
     report = {
         "settings": {"targets": rows.targets, **settings},
         "model": fitted.name,
         "choice": None if fitted.choice is None else _choice(fitted, rows.targets),
-        "metrics": _metrics(held, model, rows, train),
+        "metrics": _metrics(held, model, rows),
         "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),
-            "train": len(train),
-            "test": len(test),
+            "train": len(rows.train),
+            "test": len(rows.test),
             "test_formula_in_training": int(held["formula"].isin(trained).sum()),
         },
         "left_out": rows.bad,
@@ -91,7 +89,7 @@ def write_report(
 
 
 def remove_report(folder: Path) -> None:
-    """Remove what was written of a report that failed, but for what the card of the model names."""
+    """Remove the files of a report that failed, except those that the model's card lists."""
     kept = FORMAT.read(folder / CARD)["files"]
     for name in REPORT_FILES:
         if name not in kept:
@@ -123,31 +121,23 @@ def _training(model: Any) -> dict[str, Any]:
 
 def _weights(model: Any) -> dict[str, str] | None:
     """Name and hash of the encoder's weights."""
-    encoder = next(filter(None, map(encoder_of, parts_of(model))), None)
+    encoder = encoder_in(model)
     return None if encoder is None else {"name": encoder.name, "sha256": encoder.sha256}
 
 
-def _scale_std(folder: Path, model: Any, rows: Rows, test: np.ndarray) -> None:
-    """Scale the deviations of an ensemble, and write the model with them."""
+def _scale_std(folder: Path, model: Any, rows: Rows) -> None:
+    """Scale the standard deviations of an ensemble, and save the model again."""
     if not rows.classify and n_members(model) > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GraphWarning)
-            model.scale_std([rows.structures[i] for i in test], rows.y[test])
+        with told_already():
+            model.scale_std(rows.structures_of(rows.test), rows.y[rows.test])
         save_estimator(model, folder, target_names=rows.targets)
 
 
-def _error_bars(
-    folder: Path,
-    model: Any,
-    rows: Rows,
-    train: np.ndarray,
-    test: np.ndarray,
-    held: pd.DataFrame,
-) -> _intervals.ErrorBars:
+def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _intervals.ErrorBars:
     """Error bars of the model, written beside it and added to the table."""
     targets = [] if rows.classify else rows.targets
     true, predicted = (held[[t + end for t in targets]].to_numpy() for end in ("", "_predicted"))
-    learned, tested = ([rows.structures[i] for i in part] for part in (train, test))
+    learned, tested = map(rows.structures_of, (rows.train, rows.test))
     bars = _intervals.calibrate(model, learned, tested, true, predicted)
     bars.save(folder)
     _intervals.add_columns(held, targets, bars, tested)
@@ -170,14 +160,13 @@ def _write_files(
         write_problems(folder / PROBLEMS, rows.problems)
 
 
-def predict_held(model: Any, rows: Rows, test: np.ndarray) -> pd.DataFrame:
+def predict_held(model: Any, rows: Rows) -> pd.DataFrame:
     """A row for each crystal held out: labels, true values, predictions."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-        found = predict_rows(model, [rows.structures[i] for i in test])
+    with told_already():  # by reading, with their sources
+        found = predict_rows(model, rows.structures_of(rows.test))
         predicted = [unwrap(row) for row in found]
-    held = rows.table[["source", "formula"]].iloc[test].reset_index(drop=True)
-    held[rows.targets] = rows.y[test].reshape(len(test), -1)
+    held = rows.table[["source", "formula"]].iloc[rows.test].reset_index(drop=True)
+    held[rows.targets] = rows.y[rows.test].reshape(len(rows.test), -1)
     classes = getattr(model, "classes_", ())
     names = column_names(rows.targets, n_members(model), classes)
     columns = columns_of(model, predicted, len(names) - bool(len(classes)))
@@ -191,18 +180,16 @@ def _data(path: Path) -> dict[str, Any]:
     return {"path": printable(str(path)), "sha256": digest}
 
 
-def _metrics(
-    held: pd.DataFrame, model: Any, rows: Rows, train: np.ndarray
-) -> dict[str, dict[str, float | None]]:
+def _metrics(held: pd.DataFrame, model: Any, rows: Rows) -> dict[str, dict[str, float | None]]:
     """Scores by target."""
-    found = {}
+    found, trained = {}, rows.y[rows.train]
     for i, target in enumerate(rows.targets):
         true, predicted = held[target].to_numpy(), held[f"{target}_predicted"].to_numpy()
         if rows.classify:
             areas = {name: held[f"{target}_probability_{name}"] for name in model.classes_}
-            found[target] = _class_scores(true, predicted, areas, rows.y[train])
+            found[target] = _class_scores(true, predicted, areas, trained)
         else:
-            mean = rows.y[train].reshape(len(train), -1)[:, i].mean()
+            mean = trained.reshape(len(trained), -1)[:, i].mean()
             found[target] = {
                 "mae": float(metrics.mean_absolute_error(true, predicted)),
                 "rmse": float(metrics.root_mean_squared_error(true, predicted)),
@@ -255,15 +242,12 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
         f"{rows['test_formula_in_training']:,} of those have a formula that crystals trained on "
         "have too; on new chemistry expect larger errors.",
         "",
-        "| held out | " + " | ".join(scores) + " |",
-        "|---|" + "---|" * len(scores),
     ]
-    for key in keys:
-        cells = [_text(values[key]) for values in scores.values()]
-        lines.append(f"| {_NAMES[key]} | {' | '.join(cells)} |")
+    cells = [[_NAMES[key], *(_text(values[key]) for values in scores.values())] for key in keys]
+    lines += _table(["held out", *scores], cells)
     lines += _choice_lines(report["choice"], list(scores)) if report["choice"] else []
     if "accuracy" not in keys:  # classes have no intervals
-        lines += _intervals.markdown(report["intervals"])
+        lines += _interval_lines(report["intervals"])
     lines += ["", f"![held out]({figure})"]
     lines += ["", "![training](history.png)"] if "epochs" in report["training"] else []
     lines += ["", "## Settings", ""]
@@ -286,22 +270,41 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
 def _choice_lines(choice: dict[str, Any], targets: list[str]) -> list[str]:
     """Section of the report on the choice between models."""
     names = [f"{target}: {choice['error']}" for target in targets]
-    lines = [
-        *(
-            "",
-            "## Choice of the model",
-            "",
-            f"Chosen by {choice['how']}, of the training part.",
-            "",
-        ),
-        f"| model | {' | '.join(names)} | seconds | |",
-        "|---" * (len(names) + 3) + "|",
+    rows = [
+        [row["model"], *map(_text, row["errors"].values()), _text(row["seconds"]), row["remark"]]
+        for row in choice["models"]
     ]
-    for row in choice["models"]:
-        errors = map(_text, row["errors"].values())
-        cells = [row["model"], *errors, _text(row["seconds"]), row["remark"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return [
+        *("", "## Choice of the model", ""),
+        *(f"Chosen by {choice['how']}, of the training part.", ""),
+        *_table(["model", *names, "seconds", ""], rows),
+    ]
+
+
+def _interval_lines(table: list[dict[str, Any]]) -> list[str]:
+    """Section of the report on the error bars."""
+    lines = ["", "## Error bars", ""]
+    if not table:
+        text = "No intervals: too few crystals were held out; give more, or a larger `--test-size`."
+        return [*lines, text]
+    rows = [
+        [f"{x:.1%}" if name in ("stated", "observed") else _text(x) for name, x in row.items()]
+        for row in table
+    ]
+    return [
+        *lines,
+        f"`ssatom predict` gives intervals for {_intervals.COVERAGE:.0%} of the values, by the "
+        "errors on the crystals held out and the distance to the nearest crystals trained on. Here "
+        "each crystal held out is tested with the intervals that the others give.",
+        "",
+        *_table(list(table[0]), rows),
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    first, *others = (f"| {' | '.join(row)} |" for row in (head, *rows))
+    return [first, "|---" * len(head) + "|", *others]
 
 
 def _text(value: Any) -> str:

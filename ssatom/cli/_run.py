@@ -1,6 +1,6 @@
-"""A run over many crystals into one table: claimed, resumed, written, reported.
+"""A run over many crystals that writes one table or index, and that can be resumed.
 
-What `ssatom featurize` and `ssatom predict` have in common.
+`ssatom featurize`, `predict` and `index` have this in common.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 import ssatom
-from ssatom.cli._disk import writing
-from ssatom.cli._screen import ERROR, Problem, aligned, counted, say, show_problems, write_problems
+from ssatom.cli._disk import refuse_replacing, writing
+from ssatom.cli._screen import Problem, aligned, counted, say, show_problems, write_problems
 from ssatom.cli._workers import Workers
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import replacing
@@ -35,18 +35,17 @@ class Done(NamedTuple):
 
 
 def check_output(output: Path, suffixes: Sequence[str], overwrite: bool) -> None:
-    """Refuse a name that cannot be written, or not without `overwrite`."""
+    """Refuse an output that cannot be written, or one that exists without `overwrite`."""
     if output.suffix not in suffixes:
         raise ParameterError(f"--output: '{output}' must end in one of {', '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
         raise SsatomError(f"'{output}': there is no folder '{output.parent}'; make it first")
-    _refuse_replacing(output, overwrite)
+    refuse_replacing(output, _is_there(output), overwrite)
 
 
-def _refuse_replacing(output: Path, overwrite: bool) -> None:
+def _is_there(output: Path) -> bool:
     is_empty = output.is_dir() and not any(output.iterdir())
-    if output.exists() and not is_empty and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    return output.exists() and not is_empty
 
 
 def write_table(output: Path, parts: PartFolder, job: Job) -> None:
@@ -93,8 +92,6 @@ def run_to_table(
     rows += [*describe(done), ("seconds", f"{time.perf_counter() - started:.1f}")]
     say(aligned([*rows, ("output", written)]))
     show_problems(problems, n_records, file=_problems_file(output))
-    if any(problem.kind == ERROR for problem in problems):
-        raise typer.Exit(3)
 
 
 def _problems_file(output: Path) -> Path:
@@ -123,7 +120,8 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
     with writing(folder, "make room, or give another --output"):
         parts = PartFolder(folder, settings, restart=overwrite)
     try:
-        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        # What another run wrote a moment ago.
+        refuse_replacing(output, _is_there(output), overwrite)
     except SsatomError:
         parts.finish()
         raise
@@ -131,7 +129,7 @@ def _claim(output: Path, job: Job, overwrite: bool) -> PartFolder:
 
 
 def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool) -> int:
-    """Add the parts that are missing; the number of structures that were done before."""
+    """Add the missing parts; gives the number of structures that were done before."""
     from ssatom.cli import _items
     from ssatom.parallel import on_workers
     from ssatom.progress import make_bar
@@ -156,7 +154,7 @@ def _write(
     problems: list[Problem],
     write: Callable[[Path, PartFolder, Job], None] | None,
 ) -> None:
-    """Write the output and the problems; the old ones go, also where nothing replaces them."""
+    """Write the output and the problems, and remove older ones that nothing replaces."""
     with ExitStack() as both:
         if problems:
             write_problems(

@@ -19,7 +19,7 @@ HARMLESS = (
 """Warnings that are not shown, as a regular expression."""
 
 ERROR, WARNING, REMARK = "error", "warning", "remark"
-"""A crystal that cannot be used, one that may not be what was meant, and a library's warning."""
+"""Kinds: a crystal that cannot be used, one that may not be meant, a warning of a library."""
 
 PROBLEMS = "problems.csv"
 """Table of errors and warnings about rows, in the folder of a model."""
@@ -30,7 +30,7 @@ _SHOWN_REMARKS = 5  # … and of what libraries say
 _NAMES = 5  # crystals of a kind that are named
 
 
-# What a spreadsheet runs begins with one of these; a signed number is none.
+# A spreadsheet runs a text that begins so as a formula; a signed number it does not.
 _FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(?:[eE][+-]?\d+)?\Z)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal would obey
 
@@ -64,7 +64,10 @@ def plain_cell(text: str) -> str:
 def show_problems(
     problems: Sequence[Problem], n_all: int, noun: str = "structures", file: Path | None = None
 ) -> None:
-    """Show the problems among `n_all` structures, and where `file` lists all of them."""
+    """Show the problems among `n_all` structures, and where `file` lists all of them.
+
+    Ends with exit code 3 if some structures could not be used.
+    """
     for kind, most in ((WARNING, _SHOWN), (REMARK, _SHOWN_REMARKS)):
         alike = _alike(one for one in problems if one.kind == kind)
         for told in alike[:most]:
@@ -83,6 +86,8 @@ def show_problems(
             say(f"  and {len(rows) - _SHOWN:,} more kinds", err=True)
     if problems and file is not None:
         say(f"all problems are listed in '{file}'", err=True)
+    if bad:
+        raise typer.Exit(3)
 
 
 def _alike(problems: Iterable[Problem]) -> list[list[Problem]]:
@@ -110,7 +115,7 @@ def _names(told: list[Problem]) -> str:
 
 
 def say(text: str, err: bool = False) -> None:
-    """Print a text, in which names need not be UTF-8, and tell the terminal nothing else."""
+    """Print a text; bytes that are no UTF-8 and control characters are shown as codes."""
     text = _CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
     typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
 

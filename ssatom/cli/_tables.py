@@ -17,7 +17,7 @@ from ssatom.cli._parts import PartFolder
 from ssatom.cli._screen import plain_cell, say
 
 _ROW_GROUP = 10_000  # rows of Parquet that are compressed together
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # equal features, equal files
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal features give equal files
 
 
 def write_csv(path: Path, parts: PartFolder, schema: pa.Schema, _: dict[str, str]) -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ssatom.exceptions import ParameterError, SsatomError
 
 _WAIT = 60  # seconds, for the first worker of a cluster of dask
 
 
-class Workers(NamedTuple):
-    """What stands on the command line: processes of this machine, or the address of a cluster."""
+@dataclass(frozen=True)
+class Workers:
+    """Options for workers: processes of this machine, or the address of a cluster.
+
+    Options that exclude each other, and zero processes, are refused.
+    """
 
     n_jobs: int | None = None
     dask: str | None = None
     ray: str | None = None
 
-    def check(self) -> None:
-        """Refuse what does not go together."""
-        given = {f"--{name.replace('_', '-')}": v for name, v in self._asdict().items() if v}
+    def __post_init__(self) -> None:
+        given = {f"--{name.replace('_', '-')}": v for name, v in vars(self).items() if v}
         if len(given) > 1:
             raise ParameterError(f"{' and '.join(given)} exclude each other; give one of them")
         if self.n_jobs == 0:

@@ -1,4 +1,4 @@
-"""`ssatom data`: which public sets of crystals there are, and bringing them."""
+"""`ssatom data`: a list of public sets of crystals, and their download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssatom.cli._screen import aligned
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="List public sets of crystals, and bring them over the network.",
+    help="List public sets of crystals, and download them.",
     epilog="**Examples**\n\n- `ssatom data list`\n- `ssatom data fetch matbench_phonons -o data/`\n"
     "- `MP_API_KEY=… ssatom data fetch materials-project -o data/`",
 )
@@ -33,10 +33,10 @@ def fetch(
     output: Annotated[Path, options.output("DIR", "Folder for the set; made if need be.")],
     progress: options.Progress = True,
 ) -> None:
-    """Bring a public set into a folder; give the command again to go on if it was cut off.
+    """Download a public set into a folder; the same command resumes an interrupted download.
 
-    NAME.about.txt beside the set says where it is from, its licence and what to cite. The Materials
-    Project wants your key in the environment, as MP_API_KEY.
+    NAME.about.txt beside the set says where it is from, its licence and what to cite. For the
+    Materials Project, give your key in the environment variable MP_API_KEY.
     """
     from ssatom.corpora import fetch as fetch_set
 

@@ -75,7 +75,7 @@ def featurize(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
-    (workers := Workers(n_jobs, dask, ray)).check()
+    workers = Workers(n_jobs, dask, ray)
     if sites is not None and pooling is not None:
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare

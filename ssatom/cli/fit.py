@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,15 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import disk_error, writing
+from ssatom.cli._disk import disk_error, refuse_replacing, writing
 from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
-from ssatom.exceptions import GraphWarning, ParameterError, SsatomError
+from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ssatom.cli._fitting import Rows
     from ssatom.cli._models import Fitted, Models
 
@@ -91,31 +88,36 @@ def fit(
     electrons: Annotated[
         bool,
         typer.Option(
-            help="Features of electrons beside the embeddings, not of networks; 3 ms for a crystal "
-            "of 10 sites, and a time that grows with the cube of the sites."
+            help="Features of electrons beside the embeddings, not for networks. They take 3 ms "
+            "for a crystal of 10 sites, and the time grows with the cube of the number of sites."
         ),
     ] = True,
     members: Annotated[
-        int, typer.Option(min=1, help="Networks; 5 give an uncertainty with each prediction.")
+        int,
+        typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty."),
     ] = 1,
     test_size: Annotated[
         float, typer.Option(help="Share held out at random, for the report alone.")
     ] = 0.2,
     max_epochs: Annotated[
-        int, typer.Option(min=1, help="Of networks, at most; training ends when it learns no more.")
+        int,
+        typer.Option(
+            min=1,
+            help="Largest number, for networks, which may stop earlier.",
+        ),
     ] = 300,
     time_budget: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Of each fit of a network; the epoch under way then is its last: 8h, 90m, 1h30m, "
-            "or seconds.",
+            help="Largest time of a fit of a network, whose epoch under way then is the last: 8h, "
+            "90m, 1h30m, or seconds.",
             show_default="none",
         ),
     ] = None,
     device: options.Device = "auto",
     random_state: Annotated[
-        int, typer.Option(min=0, help="Seed of what is held out and of the networks.")
+        int, typer.Option(min=0, help="Seed of the rows held out and of the networks.")
     ] = 0,
     errors: Annotated[
         str, typer.Option(metavar="raise|skip", help="Stop at a bad row, or leave bad rows out.")
@@ -147,8 +149,9 @@ def fit(
     """
     started = time.perf_counter()
     _check(target, members, classify, test_size, errors, output, overwrite)
-    from ssatom.cli._fitting import Rows, read_rows, split_rows
+    from ssatom.cli._fitting import Rows, read_rows
     from ssatom.cli._models import Models
+    from ssatom.storage import check_folder
 
     of_networks = {
         "n_members": members,
@@ -156,24 +159,21 @@ def fit(
         "time_budget": options.parse_duration(time_budget),
         "progress_bar": progress,
     }
-    models = Models(
-        *(model, classify, layers, weights, electrons, device, random_state), of_networks
-    )
+    models = Models(model, classify, layers, weights, electrons, device, random_state, of_networks)
     models.check()
     rows = Rows(target, classify, errors)
     split = {"test_size": test_size, "random_state": random_state, "errors": errors}
     with claimed(output):
-        _refuse_replacing(output, overwrite)  # what another run wrote a moment ago
+        # What another run wrote a moment ago.
+        refuse_replacing(output, check_folder(output), overwrite)
         with _room(output):
             read_rows(rows, paths, structure_column, models.graph_config, progress)
-            train, test = split_rows(rows, test_size, random_state)
+            rows.split(test_size, random_state)
             reading = time.perf_counter() - started
-            fitted = _train(models, rows, train)
-        report = _write(fitted, output, rows, (train, test), paths, split, reading)
+            fitted = _train(models, rows)
+        report = _write(fitted, output, rows, paths, split, reading)
     _summarize(output, report, time.perf_counter() - started)
     show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
-    if rows.bad:
-        raise typer.Exit(3)
 
 
 def _check(
@@ -191,20 +191,14 @@ def _check(
     one_of("--errors", errors, ("raise", "skip"))
     from ssatom.cli._intervals import bar_names
     from ssatom.cli._prediction import column_names
+    from ssatom.storage import check_folder
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
-    _refuse_replacing(output, overwrite)
-
-
-def _refuse_replacing(output: Path, overwrite: bool) -> None:
-    from ssatom.storage import check_folder
-
-    if check_folder(output) and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    refuse_replacing(output, check_folder(output), overwrite)
 
 
 @contextmanager
@@ -223,12 +217,13 @@ def _room(output: Path) -> Iterator[None]:
         yield
 
 
-def _train(models: Models, rows: Rows, train: np.ndarray) -> Fitted:
-    structures, keys = ([all_[i] for i in train] for all_ in (rows.structures, rows.keys))
+def _train(models: Models, rows: Rows) -> Fitted:
+    from ssatom.evaluation.intervals import told_already
+
+    structures, keys = rows.structures_of(rows.train), [rows.keys[i] for i in rows.train]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", GraphWarning)  # reading noted them with their sources
-            return models.train(structures, rows.y[train], keys)
+        with told_already():  # by reading, with their sources
+            return models.train(structures, rows.y[rows.train], keys)
     except KeyboardInterrupt:
         say("stopped; nothing is written", err=True)
         raise typer.Exit(130) from None
@@ -238,7 +233,6 @@ def _write(
     fitted: Fitted,
     output: Path,
     rows: Rows,
-    parts: tuple[np.ndarray, np.ndarray],
     paths: Sequence[Path],
     split: dict[str, Any],
     reading: float,
@@ -253,7 +247,7 @@ def _write(
         with filling(output, last=CARD, gone=(*_report.REPORT_FILES, *PARTS)) as new:
             save_estimator(fitted.model, new, target_names=rows.targets)
             try:
-                report = _report.write_report(new, fitted, rows, *parts, paths, split, reading)
+                report = _report.write_report(new, fitted, rows, paths, split, reading)
             except (Exception, KeyboardInterrupt) as error:  # of any kind: the model is there
                 failure = error
                 _report.remove_report(new)

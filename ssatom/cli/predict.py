@@ -52,7 +52,7 @@ def predict(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
-    (workers := Workers(n_jobs, dask, ray)).check()
+    workers = Workers(n_jobs, dask, ray)
     from ssatom.cli._prediction import prepare
 
     job = prepare(model, paths, device, structure_column)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import writing
+from ssatom.cli._disk import refuse_replacing, writing
 from ssatom.cli._screen import aligned, say
 from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, write_json
@@ -66,7 +66,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def _use_config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Take what the file holds as defaults, so that the command line wins."""
+    """Take the values of the file as defaults, which the command line overrides."""
     if path is None:
         return None
     kind, parse = ("TOML", tomllib.loads) if path.suffix == ".toml" else ("JSON", json.loads)
@@ -187,8 +187,7 @@ def pretrain(
         "checkpoint_dir": folder,
     }
     trainer = MaskedPretrainer(**settings)
-    if output.exists() and not overwrite and not _is_child():
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    refuse_replacing(output, output.exists() and not _is_child(), overwrite)
     description = corpus_name or printable(", ".join(path.name for path in corpora))
     if trainer.n_structures is not None:
         description += (
@@ -214,7 +213,7 @@ def pretrain(
 
 
 class _Structures:
-    """Structures of all files, in their order, or why there is none; some can be drawn of them.
+    """Structures of all files in order, or their errors; its length allows to draw some of them.
 
     Wrong paths are refused at once, and so is a folder whose graphs are of other corpora or of
     changed ones.
@@ -235,7 +234,7 @@ class _Structures:
             )
 
     def __iter__(self) -> Iterator[Structure | StructureError]:
-        write_json(self._file, self._stamps)  # the settings are right by now, and the folder there
+        write_json(self._file, self._stamps)  # the settings are checked by now, the folder made
         return (record.structure for record in self._records)
 
     def __len__(self) -> int:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssatom.cli import _options as options
+from ssatom.cli._disk import refuse_replacing
 from ssatom.cli._run import run_to_table
-from ssatom.cli._screen import ERROR, Problem, aligned, say, show_problems
+from ssatom.cli._screen import Problem, aligned, say, show_problems
 from ssatom.cli._workers import Workers
-from ssatom.exceptions import SsatomError
 
 if TYPE_CHECKING:
     from ssatom.cli._items import Job
@@ -43,15 +43,14 @@ def index(
 
     Crystals are compared by their embeddings, averaged over sites.
     """
-    (workers := Workers(n_jobs, dask, ray)).check()
+    workers = Workers(n_jobs, dask, ray)
     import numpy as np
 
     from ssatom.cli._features import prepare
     from ssatom.cli._items import LABELS
     from ssatom.similar import CARD, FORMAT, SimilarCrystals
 
-    if FORMAT.check_replaced(output / CARD) and not overwrite:
-        raise SsatomError(f"'{output}' exists; give another name, or --overwrite to replace it")
+    refuse_replacing(output, FORMAT.check_replaced(output / CARD), overwrite)
     job = prepare(paths, structure_column, layers, weights, device=device)
 
     def write(folder: Path, parts: PartFolder, job: Job) -> None:
@@ -110,10 +109,4 @@ def similar(
             lines.append((source, str(rank), str(name), formula, f"{distance:.3f}"))
     if len(lines) > 1:
         say(aligned(lines))
-    _end(problems, n_all)
-
-
-def _end(problems: list[Problem], n_all: int) -> None:
     show_problems(problems, n_all)
-    if any(problem.kind == ERROR for problem in problems):
-        raise typer.Exit(3)

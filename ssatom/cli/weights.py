@@ -94,7 +94,7 @@ def verify(
         typer.Argument(help="Names or folders.", show_default="all shipped sets", metavar="NAME"),
     ] = None,
 ) -> None:
-    """Hold the files of weights against the hashes on their cards.
+    """Compare the files of weights with the hashes on their cards.
 
     Exit code 1 if a set is unknown, incomplete or changed.
     """

@@ -1,4 +1,4 @@
-"""Public sets of crystals that people start from: names, terms and what to cite."""
+"""Public sets of crystals: names, terms and what to cite."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Dataset(NamedTuple):
     Attributes
     ----------
     name : str
-        What `fetch` takes.
+        Name for `fetch`.
     title : str
-        What it is, in a sentence.
+        Description in a sentence.
     licence : str
         Terms of use, or that none are stated.
     citation : str
@@ -31,7 +31,7 @@ class Dataset(NamedTuple):
     file : str
         Name of the file, or of the folder, that `fetch` makes.
     url : str
-        Where it is from.
+        Address of the source.
     sha256 : str or None
         Hash of the file where one is published.
 
@@ -71,7 +71,7 @@ MAGNDATA = Dataset(
 
 
 def list_datasets() -> list[Dataset]:
-    """List the public sets that `fetch` brings.
+    """List the public sets that `fetch` downloads.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Public sets of crystals, brought over the network and checked."""
+"""Download of public sets of crystals, with checks."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def fetch(
     api_key: str | None = None,
     progress_bar: bool = True,
 ) -> Path:
-    """Bring a public set of crystals into a folder.
+    """Download a public set of crystals into a folder.
 
-    What is there already is kept, and a call that was cut off goes on where it was. Files get
-    their names once they are complete and, where a hash is published, right. Beside the set,
-    ``NAME.about.txt`` says where it is from, its terms, and what to cite.
+    A file that is there is kept, and a call that was interrupted is resumed. A file gets its name
+    once it is complete and, where a hash is published, has this hash. ``NAME.about.txt`` beside
+    the set says where it is from, its terms, and what to cite.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def fetch(
     api_key : str or None, default=None
         Key for the Materials Project; None takes that of the environment, ``MP_API_KEY``.
     progress_bar : bool, default=True
-        Show what has come, on stderr, in a terminal or a notebook.
+        Show progress, on stderr, in a terminal or a notebook.
 
     Returns
     -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from ssatom.corpora._records import Entry, Piece, entries_in
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures import count_in_file, read_crystals
-from ssatom.structures._text import read_unpacked
 
 _MOST_PASSED = 32  # times the longest record that is passed over to reach the next line
 BROKEN = (OSError, EOFError, UnicodeError, zlib.error)
@@ -108,14 +106,6 @@ def open_binary(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     return path.open("rb")
-
-
-def read_whole(path: Path) -> bytes:
-    """Content of a file, unpacked."""
-    with open_binary(path) as file:
-        if path.suffix == ".gz":
-            return read_unpacked(file, os.path.getsize(path))
-        return file.read()
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes | StructureError]:

@@ -15,13 +15,13 @@ from ssatom.corpora._formats import (
     lines_of,
     open_binary,
     read_pieces,
-    read_whole,
 )
 from ssatom.corpora._layout import PATH_COLUMNS
 from ssatom.corpora._records import Entry, Piece, entry_of_row, lost
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import is_cell, is_structure, load_json
+from ssatom.structures._text import read_bytes
 
 _Named = tuple[str | None, Any]
 """A row, or what is wrong with it, and the id that it has outside of itself."""
@@ -62,11 +62,12 @@ def _count_lines(path: Path) -> int | None:
 
 def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
     """One structure, or all rows of a list, of a dict by ids, of a frame or of an answer."""
+    text = read_bytes(path)
     try:
-        content = load_json(read_whole(path))
+        content = load_json(text)
         if isinstance(content, dict) and content.get("@class") == "DataFrame":  # by monty
             content = load_json(str(content.get("data")).encode())
-    except (ValueError, *BROKEN) as error:
+    except ValueError as error:
         reason = f"{type(error).__name__}: {error}"
         yield lost("", f"this is no JSON ({reason}); a collection of lines ends in .jsonl")
         return

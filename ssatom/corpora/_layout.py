@@ -17,7 +17,7 @@ from ssatom.corpora._sheets import SHEETS, cell_text, kind_of_sheet
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import ID_KEYS
-from ssatom.structures._text import is_text
+from ssatom.structures._text import is_text, listed
 
 PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),
@@ -266,5 +266,4 @@ def _why_no_column(first: list[str], has_names: bool) -> str:
 
 
 def _listed(columns: list[str]) -> str:
-    more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
-    return ", ".join(map(shortened, columns[:20])) + more
+    return listed(list(map(shortened, columns)), 20)

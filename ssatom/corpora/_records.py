@@ -23,7 +23,7 @@ class StructureRecord(NamedTuple):
     structure : Structure or StructureError
         The crystal, or why there is none.
     properties : dict
-        What else the collection says of it.
+        Further entries of the collection, such as labels.
 
     Examples
     --------

@@ -26,6 +26,7 @@ from ssatom.exceptions import (
 )
 from ssatom.files import replacing
 from ssatom.structures import StructureLike, iter_structures, structure_arrays
+from ssatom.structures._dicts import plain_value
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
 _Row: TypeAlias = tuple[str | None, Structure, Mapping[str, Any]]
@@ -52,10 +53,10 @@ def write_structures(
     structures : iterable of Structure, Atoms or path
         As `check_structures` takes them; a generator is streamed.
     ids : iterable of str, default=None
-        One a structure, for CIF its file's name. Without them JSON lines and frames go by
-        their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
+        One for each structure; for CIF the name of its file. Without them JSON lines and frames
+        are named by their place, and CIF files are ``000000.cif``, ``000001.cif``, ….
     properties : iterable of dict, or DataFrame, default=None
-        What else to keep of each structure.
+        Labels to keep with each structure.
 
     Raises
     ------
@@ -173,10 +174,7 @@ def _dumps(fields: Mapping[str, Any], row: _Row) -> bytes:
 def _jsonable(value: Any) -> Any:
     if hasattr(value, "global_moment"):  # pymatgen's Magmom: its Cartesian vector, μB
         return value.global_moment.tolist()
-    for method in ("tolist", "as_dict"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    raise TypeError(f"type {type(value).__name__}")
+    return plain_value(value)
 
 
 def _write_frame(file: BinaryFile, row: _Row) -> None:

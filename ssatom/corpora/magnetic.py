@@ -35,7 +35,7 @@ _COLUMNS = [
 
 @dataclass(frozen=True, eq=False)
 class MagneticSites:
-    """Sites with magnetic moments, and what became of the files they are from.
+    """Sites with magnetic moments, and the files that gave none.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class MagneticSites:
         "unreadable" (pymatgen builds no crystal of it), "incommensurate", "disordered" and
         "no moments" (all are zero).
     warnings : pandas.DataFrame
-        What pymatgen warned of: ``source`` and ``message``, of dropped files too.
+        Warnings of pymatgen, also about dropped files: ``source`` and ``message``.
     n_magnetic_sites : int
         Sites with nonzero moments before those that repeat another were left out.
 

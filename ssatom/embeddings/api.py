@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings.choices import Weights, parse_layers, resolve_weights
+from ssatom.embeddings.arguments import Weights
 from ssatom.embeddings.columns import FeatureColumns
-from ssatom.embeddings.engine import embed
 from ssatom.embeddings.pooling import Pooling, parse_pooling
-from ssatom.exceptions import StructureError
+from ssatom.exceptions import unwrap
+from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs
 from ssatom.structures import StructureLike
 
+_shared_docs = SharedDocs(
+    OF_EMBEDDINGS,
+    """
+    structures : iterable of Structure, Atoms or path
+        Length n.
+    """,
+)
 
+
+@_shared_docs
 def site_embeddings(
     structures: Iterable[StructureLike],
     layers: str | int | Sequence[int] = "012",
@@ -29,20 +38,7 @@ def site_embeddings(
 
     Parameters
     ----------
-    structures : iterable of Structure, Atoms or path
-        Length n.
-    layers : str of digits, int or sequence of int, default="012"
-        Layers to concatenate.
-    weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random", or None for the default set.
-    batch_size : int, default=64
-        Largest number of structures in one forward pass; the result does not depend on it.
-    device : str, default="auto"
-        "auto" (a GPU if there is one), "cpu" or "cuda".
-    memory : path, joblib.Memory or None, default=None
-        Folder of a cache on disk that processes share.
-    random_state : int, default=0
-        Seed of ``weights="random"``.
+    {parameters}
 
     Returns
     -------
@@ -59,9 +55,7 @@ def site_embeddings(
 
     References
     ----------
-    Kong et al., "Self-supervised representations and node embedding graph neural networks for
-    accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018 (2024),
-    10.48550/arXiv.2211.03563.
+    {Kong2024}
 
     Examples
     --------
@@ -70,12 +64,12 @@ def site_embeddings(
     >>> site_embeddings([salt], layers="01")[0].shape
     (8, 434)
     """
-    encoder = resolve_weights(weights, random_state)
-    columns = FeatureColumns(encoder, parse_layers(layers, encoder.n_layers))
-    rows = embed(structures, encoder, batch_size=batch_size, device=device, memory=memory)
-    return [columns.take(row) for row in _raising(rows)]
+    columns = FeatureColumns.of_arguments(layers, weights, random_state)
+    rows = columns.embed(structures, batch_size=batch_size, device=device, memory=memory)
+    return list(map(unwrap, rows))
 
 
+@_shared_docs
 def graph_embeddings(
     structures: Iterable[StructureLike],
     layers: str | int | Sequence[int] = "012",
@@ -91,23 +85,7 @@ def graph_embeddings(
 
     Parameters
     ----------
-    structures : iterable of Structure, Atoms or path
-        Length n.
-    layers : str of digits, int or sequence of int, default="012"
-        Layers to concatenate.
-    weights : str, path, PretrainedEncoder or None, default=None
-        Name of a shipped set, a folder, "random", or None for the default set.
-    pooling : str, callable or sequence of them, default="mean"
-        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
-        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
-    batch_size : int, default=64
-        Largest number of structures in one forward pass; the result does not depend on it.
-    device : str, default="auto"
-        "auto" (a GPU if there is one), "cpu" or "cuda".
-    memory : path, joblib.Memory or None, default=None
-        Folder of a cache on disk that processes share.
-    random_state : int, default=0
-        Seed of ``weights="random"``.
+    {parameters}
 
     Returns
     -------
@@ -124,9 +102,7 @@ def graph_embeddings(
 
     References
     ----------
-    Kong et al., "Self-supervised representations and node embedding graph neural networks for
-    accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5, 035018 (2024),
-    10.48550/arXiv.2211.03563.
+    {Kong2024}
 
     Examples
     --------
@@ -134,18 +110,6 @@ def graph_embeddings(
     >>> graph_embeddings(load_example_crystals()["structure"][:5], layers="012").shape
     (5, 562)
     """
-    encoder = resolve_weights(weights, random_state)
-    poolings = parse_pooling(pooling)
-    columns = FeatureColumns(encoder, parse_layers(layers, encoder.n_layers), poolings)
-    rows = embed(
-        structures, encoder, pooling=poolings, batch_size=batch_size, device=device, memory=memory
-    )
-    row_type = np.dtype((np.float32, (len(columns),)))
-    return np.fromiter((columns.take(row) for row in _raising(rows)), dtype=row_type)
-
-
-def _raising(rows: Iterator[np.ndarray | StructureError]) -> Iterator[np.ndarray]:
-    for row in rows:
-        if isinstance(row, StructureError):
-            raise row
-        yield row
+    columns = FeatureColumns.of_arguments(layers, weights, random_state, parse_pooling(pooling))
+    rows = columns.embed(structures, batch_size=batch_size, device=device, memory=memory)
+    return np.fromiter(map(unwrap, rows), dtype=np.dtype((np.float32, (len(columns),))))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from ssatom.embeddings.arguments import Weights, parse_layers, resolve_weights
+from ssatom.embeddings.engine import embed
 from ssatom.embeddings.pooling import Pooling, pooling_name
+from ssatom.exceptions import StructureError
 from ssatom.weights import DEFAULT_WEIGHTS, PretrainedEncoder
 
 
@@ -41,6 +45,18 @@ class FeatureColumns:
     weights: PretrainedEncoder
     layers: Sequence[int]
     poolings: tuple[Pooling, ...] | None = None
+
+    @classmethod
+    def of_arguments(
+        cls,
+        layers: str | int | Sequence[int],
+        weights: Weights,
+        random_state: int = 0,
+        poolings: tuple[Pooling, ...] | None = None,
+    ) -> FeatureColumns:
+        """Columns for the arguments of a featurizer; refuses unknown layers and weights."""
+        encoder = resolve_weights(weights, random_state)
+        return cls(encoder, parse_layers(layers, encoder.n_layers), poolings)
 
     def __repr__(self) -> str:
         layers = list(self.layers)
@@ -83,6 +99,13 @@ class FeatureColumns:
             return states[0].take(kept[0])
         return np.concatenate([row[of] for row, of in zip(states, kept, strict=True)])
 
+    def embed(
+        self, structures: Iterable[Any], **settings: Any
+    ) -> Iterator[np.ndarray | StructureError]:
+        """Features of each structure, or its error; `settings` are further arguments of `embed`."""
+        rows = embed(structures, self.weights, pooling=self.poolings, **settings)
+        return (row if isinstance(row, StructureError) else self.take(row) for row in rows)
+
     def _labels(self) -> list[str]:
         poolings = self.poolings or ("",)
         if len(poolings) == 1 and isinstance(poolings[0], str):
@@ -98,7 +121,7 @@ class FeatureColumns:
 
 
 def _tag(weights: PretrainedEncoder) -> str:
-    """What tells the columns of other weights from those of the default set."""
+    """Beginning of names that says which weights made a column; "" for the default set."""
     if weights.name == DEFAULT_WEIGHTS and weights.is_shipped:
         return ""
     if weights.card is None or weights.is_shipped:

@@ -169,7 +169,7 @@ def _checked(
 
 
 def pooling_key(poolings: Iterable[str]) -> bytes:
-    """What tells named poolings apart in a cache, the weights of the elements included."""
+    """Key of named poolings for caches; it depends on the weights of the elements too."""
     names = tuple(poolings)
     tables = [_weights_of_elements(name).tobytes() for name in names if name in _TILTS]
     digest = hashlib.sha256(b"".join(tables)).digest()[:8] if tables else b""

@@ -12,10 +12,10 @@ from ssatom.graph import CrystalGraphs
 from ssatom.weights import PretrainedEncoder
 
 MAX_REACH = 30.0
-"""Range of a column in units of the range of its middle 80 %, at most."""
+"""Largest range of a column, in units of the range of its middle 80 %."""
 
 MAX_REACH_OF_MIN = 6.0
-"""The same of a minimum over sites, which is near zero in most crystals and jumps in the others."""
+"""The same for a minimum over sites, which is near zero in most crystals and not in a few."""
 
 _MIN_STRUCTURES = 100  # fewer tell constant columns alone
 _MAX_STRUCTURES = 5000  # judged, drawn at random; more tell nothing new

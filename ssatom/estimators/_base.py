@@ -187,10 +187,10 @@ class CrystalEstimator(BaseEstimator):
     ) -> tuple[BatchLoader, BatchLoader]:
         """Batches for training and for validation."""
 
-        def loader(chosen: np.ndarray, size: int, shuffle: bool) -> BatchLoader:
+        def loader(crystals: np.ndarray, size: int, shuffle: bool) -> BatchLoader:
             # Equal batches: a last one of a few crystals would be mostly noise.
-            equal = math.ceil(len(chosen) / math.ceil(len(chosen) / size))
-            return BatchLoader(data.batch, chosen, equal, shuffle=shuffle, seed=seed)
+            equal = math.ceil(len(crystals) / math.ceil(len(crystals) / size))
+            return BatchLoader(data.batch, crystals, equal, shuffle=shuffle, seed=seed)
 
         # A few crystals in one step an epoch would learn next to nothing.
         largest = min(self.batch_size, max(_SMALL_BATCH, len(folds[0]) // _STEPS))

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, make_constrain
 from sklearn.utils.multiclass import check_classification_targets
 
 from ssatom.exceptions import ParameterError
+from ssatom.validation import finite_numbers, refuse_constant, refuse_missing
 
 PARAMETER_GRID: dict[str, list[Any]] = {
     "learning_rate": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
@@ -52,40 +53,23 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             raise ParameterError(f"{name}={value!r} is not allowed; give {allowed}")
 
 
-def check_continuous(y: Any) -> np.ndarray:
-    """Targets of a regressor as finite float64, shape (n_rows,) or (n_rows, n_targets)."""
-    y = _as_numbers(y, "y")
-    if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] == 0):
-        raise ParameterError(
-            f"y has shape {y.shape}; allowed: (n_rows,), or (n_rows, n_targets) for several targets"
-        )
-    _refuse_missing(y, ~np.isfinite(y), "not finite")
-    return y
-
-
-def refuse_constant(columns: np.ndarray) -> None:
-    """Refuse targets with a column that is the same in all rows."""
+def refuse_constant_targets(columns: np.ndarray) -> None:
+    """Refuse targets of fewer than two rows, or with a column that is the same in all."""
     if len(columns) < 2:
         raise ParameterError(
             f"y has {len(columns)} rows (of weight above 0); give at least 2, and 20 or more to "
             "learn anything"
         )
-    constant = np.ptp(columns, axis=0) <= 1e-12 * np.abs(columns).max(axis=0)
-    if constant.any():
-        column = int(np.argmax(constant))
-        which = "y" if columns.shape[1] == 1 else f"y[:, {column}]"
-        raise ParameterError(
-            f"{which} is constant ({columns[0, column]:g} in all {len(columns)} rows); "
-            "there is nothing to learn, give a target that varies"
-        )
+    refuse_constant("y", columns)
 
 
 def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Classes, and the class of each row as a number from 0 on."""
-    _refuse_none(y)
+    if y is None:
+        raise ParameterError("requires y to be passed, but the target y is None")
     try:
         y = column_or_1d(y, warn=True)
-        _refuse_missing(y, np.asarray(pd.isna(y)), "missing")
+        refuse_missing("y", y, np.asarray(pd.isna(y)), "missing")
         check_classification_targets(y)
     except ValueError as error:  # scikit-learn's own
         raise ParameterError(str(error)) from None
@@ -108,40 +92,15 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Weights as finite float64 from 0 on, shape (n_rows,); ones for None."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weights = _as_numbers(sample_weight, "sample_weight")
+    weights = finite_numbers("sample_weight", sample_weight)
     if weights.shape != (n_rows,):
         raise ParameterError(
             f"sample_weight has shape {weights.shape}; allowed: ({n_rows},), one for each y"
         )
-    bad = ~(np.isfinite(weights) & (weights >= 0))
+    bad = weights < 0
     if bad.any() or (n_rows and not weights.any()):
         i = int(np.argmax(bad))
         raise ParameterError(
-            f"sample_weight[{i}] is {weights[i]:g}; weights must be finite, from 0 on, "
-            "and not all 0"
+            f"sample_weight[{i}] is {weights[i]:g}; weights must be from 0 on, and not all 0"
         )
     return weights
-
-
-def _refuse_none(y: Any) -> None:
-    if y is None:
-        raise ParameterError("requires y to be passed, but the target y is None")
-
-
-def _refuse_missing(y: np.ndarray, bad: np.ndarray, what: str) -> None:
-    if bad.any():
-        place = tuple(np.argwhere(bad)[0].tolist())
-        raise ParameterError(
-            f"y[{', '.join(map(str, place))}] is {y[place]} ({bad.sum()} of {y.size} values are "
-            f"{what}); leave these rows out, for instance with df.dropna(subset=[target])"
-        )
-
-
-def _as_numbers(values: Any, name: str) -> np.ndarray:
-    _refuse_none(values)
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(
-            f"{name} must hold numbers, one a row; got {type(values).__name__}: {error}"
-        ) from None

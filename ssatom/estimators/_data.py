@@ -84,11 +84,11 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def _rows_of(counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows, sorted by crystal, of the chosen crystals, and to which of them each belongs."""
-    owner = np.repeat(np.arange(len(chosen)), counts[chosen])
-    before = _offsets(counts[chosen])
-    return (_offsets(counts)[chosen] - before[:-1])[owner] + np.arange(before[-1]), owner
+def _rows_of(counts: np.ndarray, crystals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, sorted by crystal, of some crystals, and to which of these each belongs."""
+    owner = np.repeat(np.arange(len(crystals)), counts[crystals])
+    before = _offsets(counts[crystals])
+    return (_offsets(counts)[crystals] - before[:-1])[owner] + np.arange(before[-1]), owner
 
 
 @dataclass
@@ -111,35 +111,35 @@ class Crystals:
     def __len__(self) -> int:
         return len(self.graphs)
 
-    def batch(self, chosen: np.ndarray) -> Batch:
-        """The crystals at `chosen`, with all their rows."""
-        rows, owner = _rows_of(self.row_counts, chosen)
-        first_sites = _offsets(self.graphs.site_counts[chosen])[:-1]
+    def batch(self, crystals: np.ndarray) -> Batch:
+        """Some of the crystals, by number, with all their rows."""
+        rows, owner = _rows_of(self.row_counts, crystals)
+        first_sites = _offsets(self.graphs.site_counts[crystals])[:-1]
         sites = None if self.sites is None else first_sites[owner] + self.sites[rows]
         arrays = (
-            None if self.nodes is None else self.nodes_of(chosen),
+            None if self.nodes is None else self.nodes_of(crystals),
             sites,
             None if self.targets is None else self.targets[rows],
             None if self.weights is None else self.weights[rows],
         )
         tensors = [None if array is None else torch.from_numpy(array) for array in arrays]
-        graphs = self.graphs.select(chosen).to_batch()
+        graphs = self.graphs.select(crystals).to_batch()
         return Batch(graphs, torch.from_numpy(first_sites), *tensors)
 
-    def nodes_of(self, chosen: np.ndarray) -> np.ndarray:
-        """Node features of the crystals at `chosen`, where they are fixed."""
+    def nodes_of(self, crystals: np.ndarray) -> np.ndarray:
+        """Node features of some crystals, where they are fixed."""
         assert self.nodes is not None
-        return self.nodes[self.graphs.sites_of(chosen)]
+        return self.nodes[self.graphs.sites_of(crystals)]
 
-    def places_of(self, chosen: np.ndarray) -> np.ndarray:
-        """Positions, in the list that was given, of the rows of the crystals at `chosen`."""
-        return self.order[_rows_of(self.row_counts, chosen)[0]]
+    def places_of(self, crystals: np.ndarray) -> np.ndarray:
+        """Positions, in the list that was given, of the rows of some crystals."""
+        return self.order[_rows_of(self.row_counts, crystals)[0]]
 
-    def targets_of(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Targets and weights of the crystals at `chosen`."""
+    def targets_of(self, crystals: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Targets and weights of some crystals."""
         assert self.targets is not None
         assert self.weights is not None
-        rows, _ = _rows_of(self.row_counts, chosen)
+        rows, _ = _rows_of(self.row_counts, crystals)
         return torch.from_numpy(self.targets[rows]), torch.from_numpy(self.weights[rows])
 
     def targets_of_each(self) -> list[np.ndarray]:
@@ -169,8 +169,8 @@ def read_crystals(
     nodes = None
     if features.embed is not None and not features.trained:
         nodes, end = np.empty((graphs.n_sites, features.node_dim), dtype=np.float32), 0
-        chosen = [arrays[i] for i in usable], [first[i] for i in usable]
-        for of_one in features.embed(*chosen, remarks):
+        given = [arrays[i] for i in usable], [first[i] for i in usable]
+        for of_one in features.embed(*given, remarks):
             nodes[end : end + len(of_one)] = of_one
             end += len(of_one)
     return Crystals(graphs, order, counts, sites, nodes), errors

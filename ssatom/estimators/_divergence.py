@@ -1,4 +1,4 @@
-"""Trainings whose networks predict worse than the mean of the targets would."""
+"""Warnings about trainings whose networks predict worse than the mean of the targets."""
 
 from __future__ import annotations
 

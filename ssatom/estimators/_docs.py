@@ -1,10 +1,10 @@
 """What the docstrings of the estimators share."""
 
-from ssatom.shared_docs import SharedDocs
+from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs
 
 _TEXT = """
     layers : str of digits, int or sequence of int
-        Layers of the encoder whose hidden states are joined to node vectors.
+        Layers of the encoder whose hidden states, side by side, are the node vectors.
     weights : str, path, PretrainedEncoder or None
         Name of a shipped set, a folder, "random" for an untrained encoder, or None for the default
         set. The seed of ``weights="random"`` is `random_state`, or 0 if that is no int.
@@ -46,7 +46,7 @@ _TEXT = """
         Share of the structures held back for validation, on which the best epoch is chosen; four
         at least of 16 or more. Copies of a structure stay together.
     time_budget : float or None
-        Seconds of training, all members together, after which the running epoch is the last.
+        Time of training in seconds, for all members together; the epoch under way then is the last.
     n_members : int
         Number of networks, each trained from its own seed with its own validation structures.
         Predictions are their mean.
@@ -56,10 +56,6 @@ _TEXT = """
     precision : {"auto", "float32", "bfloat16"}
         Precision of the edges in training; "auto" takes bfloat16 where the processor has units for
         it. Predictions are float32.
-    device : str
-        "auto", "cpu" or "cuda".
-    memory : path, joblib.Memory or None
-        Where to keep embeddings on disk, shared by processes.
     random_state : int, RandomState or None
         Seed of initial networks, split and order; None draws another in each fit. An int makes runs
         on the CPU repeat bit for bit, except that embeddings left in the cache by other calls may
@@ -114,12 +110,6 @@ _TEXT = """
         If the validation loss of the best epoch is far above that of predicting the mean.
     GraphWarning
         If sites have no neighbour within the cutoff, or bonds are shorter than bonds can be.
-
-    .. [Kong2024] Kong et al., "Self-supervised representations and node embedding graph neural
-       networks for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5,
-       035018 (2024), 10.48550/arXiv.2211.03563
-    .. [Xie2018] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018),
-       10.1103/PhysRevLett.120.145301
 """
 
-shared_docs = SharedDocs(_TEXT)
+shared_docs = SharedDocs(OF_EMBEDDINGS, _TEXT)

@@ -166,9 +166,9 @@ def predict(
         for i, error in errors.items():
             results[good[i]] = error
         for places in batches(data.graphs.edge_counts.tolist(), batch_size, _MAX_EDGES):
-            chosen = np.array(places)
-            outputs = _outputs(networks, encoders, basis, data.batch(chosen).to(device))
-            for i, output in zip(data.places_of(chosen), outputs, strict=True):
+            crystals = np.array(places)
+            outputs = _outputs(networks, encoders, basis, data.batch(crystals).to(device))
+            for i, output in zip(data.places_of(crystals), outputs, strict=True):
                 results[good[i]] = output
         yield from results
         start += len(chunk)

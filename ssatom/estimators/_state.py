@@ -40,7 +40,7 @@ def packed(state: State) -> State:
 
 
 def unpacked(state: State) -> State:
-    """The way back from `packed`."""
+    """The inverse of `packed`."""
     if "networks_" not in state:
         return state
     config = GraphConfig(**state["graph_config_"])

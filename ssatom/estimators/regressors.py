@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._checks import check_continuous, check_sample_weight, refuse_constant
+from ssatom.estimators._checks import check_sample_weight, refuse_constant_targets
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective, RowFunction
 from ssatom.estimators._nodes import Embeddings, RawFeatures
 from ssatom.exceptions import ParameterError
+from ssatom.validation import finite_numbers
 
 _HUBER_DELTA = 0.3  # standard deviations of the target; larger errors are counted linearly
 
@@ -49,10 +50,10 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
     std_scale_: np.ndarray
 
     def _encode(self, y: Any, sample_weight: Any) -> tuple:
-        targets = check_continuous(y)
+        targets = finite_numbers("y", y, (1, 2))
         weights = check_sample_weight(sample_weight, len(targets))
         columns = targets[:, None] if targets.ndim == 1 else targets
-        refuse_constant(columns[weights > 0])
+        refuse_constant_targets(columns[weights > 0])
         scaler = StandardScaler().fit(columns, sample_weight=weights)
         scaled = ((columns - scaler.mean_) / scaler.scale_).astype(np.float32)
         metric = partial(_absolute, scale=torch.from_numpy(scaler.scale_.astype(np.float32)))
@@ -138,9 +139,9 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
     def scale_std(self, X: Any, y: Any) -> Self:
         """Scale the standard deviations of the ensemble on rows that it was not fitted to.
 
-        The spread of the members is no error. From now on `return_std` gives it times
-        `std_scale_`, chosen for each target so that on these rows the root mean squares of
-        standard deviation and of error agree [1]_. Fitting again forgets the scale.
+        The spread of the members does not estimate the error. From now on `return_std` gives it
+        times `std_scale_`, chosen for each target so that on these rows the root mean squares of
+        standard deviation and of error agree [1]_. A new fit resets the scale to 1.
 
         Parameters
         ----------
@@ -164,7 +165,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
            Tasks, Sensors 22, 5540 (2022), 10.3390/s22155540
         """
         predictions, std = self.predict(X, return_std=True)
-        y = check_continuous(y)
+        y = finite_numbers("y", y, (1, 2))
         if y.shape != predictions.shape or not len(y):
             raise ParameterError(
                 f"y has shape {y.shape}; allowed is {predictions.shape}, a value for each "

@@ -15,7 +15,8 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from ssatom.exceptions import GraphWarning, TrainingWarning
+from ssatom.evaluation.intervals import told_already
+from ssatom.exceptions import TrainingWarning
 
 FEWEST = 10
 """Different crystals that are needed to choose by cross-validation."""
@@ -60,7 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What cross-validation told of a model: errors, seconds it took, or why it was not tried.
+    """Result of a model in cross-validation: errors and time, or why it was not tried.
 
     `errors` has that of each fold and target, shape (n_folds, n_targets): the mean absolute error,
     or the log loss of a class.
@@ -79,7 +80,7 @@ class Choice:
     The error of several targets is the mean of their errors over their standard deviations.
     """
 
-    chosen: str
+    best: str
     n_rows: int
     n_folds: int
     n_fitted: int
@@ -103,7 +104,7 @@ class Choice:
                 target: None if mean is None else float(mean)
                 for target, mean in zip(targets, means, strict=True)
             }
-            remark = trial.skipped or ("chosen" if trial.name == self.chosen else "")
+            remark = trial.skipped or ("chosen" if trial.name == self.best else "")
             rows.append(
                 {
                     "model": trial.name,
@@ -182,8 +183,7 @@ def _errors(
     classify: bool,
 ) -> np.ndarray:
     """Error of each target on the crystals of a fold."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)
+    with told_already():
         warnings.simplefilter("ignore", TrainingWarning)  # its error tells
         model = candidate.fit([structures[i] for i in train], y[train], groups[train].tolist())
         tested = [structures[i] for i in test]

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from ssatom.embeddings import FeatureColumns, embed, parse_layers, parse_pooling, resolve_weights
+from ssatom.embeddings import FeatureColumns, embed, parse_pooling
 from ssatom.embeddings.pooling import pool
 from ssatom.evaluation._checks import one_a_row
 from ssatom.exceptions import ParameterError, unwrap
@@ -68,18 +68,18 @@ def site_contributions(model: Pipeline, structure: StructureLike) -> pd.DataFram
     ('exact', True)
     """
     featurizer, steps = _parts(model)
-    encoder = resolve_weights(featurizer.weights, featurizer.random_state)
-    layers = parse_layers(featurizer.layers, encoder.n_layers)
     poolings = parse_pooling(featurizer.pooling)
-    columns = FeatureColumns(encoder, layers, poolings)
+    columns = FeatureColumns.of_arguments(
+        featurizer.layers, featurizer.weights, featurizer.random_state, poolings
+    )
     (crystal,) = check_structures([structure])
-    states = unwrap(next(embed([crystal], encoder, device=featurizer.device)))
+    states = unwrap(next(embed([crystal], columns.weights, device=featurizer.device)))
     numbers = structure_arrays(crystal).numbers
     sites = np.arange(len(numbers))
 
-    def scaled(choices: list[np.ndarray]) -> Any:
-        """Input of the regressor for each choice of sites that are pooled."""
-        pooled = (pool(states[i], numbers[i], np.array([len(i)]), poolings)[0] for i in choices)
+    def scaled(groups: list[np.ndarray]) -> Any:
+        """Input of the regressor for each group of sites that is pooled."""
+        pooled = (pool(states[i], numbers[i], np.array([len(i)]), poolings)[0] for i in groups)
         X: Any = np.array([columns.take(row) for row in pooled])
         if hasattr(steps[0], "feature_names_in_"):
             X = pd.DataFrame(X, columns=columns.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -15,14 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation._checks import check_target, one_a_row, told_already
-from ssatom.exceptions import ParameterError
+from ssatom.evaluation._checks import check_target, one_a_row
+from ssatom.exceptions import GraphWarning, ParameterError, StructureWarning
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
 
-_PRIOR, _STEEPEST = 5.0, 3.0  # squares of log difficulties that a power of 1 weighs; a bound
-_PARTS = 20  # of held-out rows, each tested with the intervals of the others
+_PRIOR, _STEEPEST = 5.0, 3.0  # weight of the power 1, as a sum of squared logarithms; largest power
+_FOLDS = 20  # of held-out rows, each tested with the intervals of the others
 
 
 @cache
@@ -31,6 +32,15 @@ def _conformal() -> type:
     with warnings.catch_warnings():
         from crepes import ConformalRegressor as Conformal
     return Conformal
+
+
+@contextmanager
+def told_already() -> Iterator[None]:
+    """Without warnings about crystals, where an earlier call has given them by row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        warnings.simplefilter("ignore", StructureWarning)
+        yield
 
 
 def enough(n_held: int, coverage: float) -> bool:
@@ -54,11 +64,11 @@ class Calibration:
         """The same for the held-out rows, each by the errors of others; NaN where too few."""
         n = len(self.errors)
         found = np.full(self.errors.shape, np.nan)
-        parts = KFold(min(_PARTS, n), shuffle=True, random_state=0) if n > 1 else None
-        for others, part in parts.split(self.errors) if parts else ():
+        folds = KFold(min(_FOLDS, n), shuffle=True, random_state=0) if n > 1 else None
+        for others, fold in folds.split(self.errors) if folds else ():
             if enough(len(others), coverage):
-                given = self.errors[others], self.difficulties[others], self.difficulties[part]
-                found[part] = _half_widths(*given, coverage)
+                given = self.errors[others], self.difficulties[others], self.difficulties[fold]
+                found[fold] = _half_widths(*given, coverage)
         return found
 
 
@@ -108,7 +118,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Number of folds, in which copies of a crystal stay together, or an object with ``split``
         that tests every row. Give one that groups rows if the new crystals are of other groups.
     weights : str, path, PretrainedEncoder or None, default=None
-        Of the embedding for distances; None is the default set.
+        Weights of the embedding in which distances are taken; None is the default set.
     random_state : int, default=0
         Seed of the folds.
 

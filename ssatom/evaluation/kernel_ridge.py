@@ -68,8 +68,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         Blocks of columns with a weight each; see Notes. "auto" takes them from the names of the
         columns of a DataFrame: each layer and pooling of this package's featurizers is a block,
         so are their coordination numbers and each pooling of electrons, and all other columns are
-        one. An array is one block, and with None all columns are. A sequence or mapping gives the
-        column numbers of each block.
+        one. The columns of an array are one block, and so are all columns with None. A sequence or
+        mapping gives the column numbers of each block.
     n_jobs : int, default=None
         Threads that compute distances; None is one, -1 all. The decompositions use the threads
         of the linear algebra library.

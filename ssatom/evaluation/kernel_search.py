@@ -1,4 +1,4 @@
-"""Which points of the grid of kernel ridge are tried, and what each of them gave."""
+"""Search of the grid of kernel ridge: which points are tried, and their scores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from ssatom.evaluation.kernel_algebra import KERNELS, grid_line, pairwise_distances, scaled
 
 SCREENED_SHARE = 3
-"""The coarse stage takes one row in so many."""
+"""The coarse stage takes one row of this number."""
 
 MIN_SCREENED = 200
-"""Rows of the coarse stage at least; with fewer the whole grid is tried on all rows."""
+"""Least number of rows of the coarse stage; with fewer the whole grid is tried on all rows."""
 
 
 class Point(NamedTuple):

@@ -13,8 +13,8 @@ from pymatgen.core import Structure
 from sklearn.base import BaseEstimator
 
 from ssatom.embeddings import resolve_weights
-from ssatom.embeddings.choices import Weights
-from ssatom.evaluation._checks import told_already
+from ssatom.embeddings.arguments import Weights
+from ssatom.evaluation.intervals import told_already
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.protocol import evaluate
 from ssatom.evaluation.results import EvaluationResult
@@ -37,7 +37,7 @@ class Locality:
     results : dict of str to EvaluationResult
         By layer setting, such as "012", from few layers to all.
     unit : str
-        Of the property.
+        Unit of the property.
     """
 
     results: Mapping[str, EvaluationResult]
@@ -142,13 +142,14 @@ def measure_locality(
     weights : str, path, PretrainedEncoder or None, default=None
         As for the featurizers; None is the default set.
     groups : array-like, shape (n_rows,), default=None
-        Such as reduced formulas; adds splits where no group is in both parts.
+        The group of each row, such as its reduced formula. With groups there are also splits in
+        which no group is in both parts.
     model : regressor, default=None
         None is ``KernelRidgeCV(search="coarse-to-fine")``.
     n_seeds : int, default=5
-        Splits of each kind.
+        Number of splits of each kind.
     unit : str, default=""
-        Of the property, for the figure.
+        Unit of the property, for the figure.
     n_jobs : int, default=None
         Processes over splits; None is one, -1 as many as cores.
     progress_bar : bool, default=True

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, has_fit_parameter
 
 import ssatom
 from ssatom.embeddings import resolve_weights
-from ssatom.embeddings.choices import Weights
+from ssatom.embeddings.arguments import Weights
 from ssatom.evaluation._checks import check_target
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
@@ -33,12 +33,13 @@ from ssatom.validation import column, number, whole_number
 
 _shared_docs = SharedDocs("""
 features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
-    Of structures or sites. The model gets the names of a DataFrame's columns, from which
+    Features of structures or sites. The model gets the names of a DataFrame's columns, from which
     `KernelRidgeCV` takes its blocks. Or the structures (pairs of structure and site) themselves,
     for a `model` that takes them, such as `NEGNNRegressor`.
 groups : array-like, shape (n_rows,)
-    Such as reduced formulas. Grouped splits also keep groups together in the folds inside
-    the training part, if the model's ``fit`` takes `groups`, as `KernelRidgeCV`'s does.
+    The group of each row, such as its reduced formula. Grouped splits also keep groups together
+    in the folds inside the training part, if the model's ``fit`` takes `groups`, as that of
+    `KernelRidgeCV` does.
 folds : array-like, shape (n_rows,)
     Official folds of the data: the one in which each row is tested.
 model : estimator

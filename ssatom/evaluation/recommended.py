@@ -1,4 +1,4 @@
-"""Models on embeddings that cross-validation chose most often: a kernel, or lines for classes."""
+"""The recommended models on embeddings: kernel ridge, and logistic regression for classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kernel_ridge_pipeline(
     """Kernel ridge on embeddings, and on electrons if wanted, with a weight for each block.
 
     Several targets have a kernel each; `cv` folds choose it. Targets are scaled inside, so that
-    predictions far from all crystals of the training tend to the mean. `of_features` are those of
+    predictions far from all training crystals tend to the mean. `of_features` are those of
     `crystal_features`.
     """
     kernel: Any = KernelRidgeCV(

@@ -67,16 +67,16 @@ class SplitScores:
     kind : str
         "random", "grouped" or "official".
     seed : int
-        Of the split.
+        Seed of the split.
     n_train, n_test : int
         Rows of the two parts.
     mae, mse, r2, pcc : float
-        On the test rows; mae in the unit of the label, mse in its square. PCC is NaN where all
-        predictions are equal.
+        Metrics on the test rows; mae in the unit of the label, mse in its square. PCC is NaN where
+        all predictions are equal.
     best_params : dict
         Hyper-parameters that the model chose; empty for a model that chooses none.
     cv_score : float
-        Their cross-validation score; NaN for a model without one.
+        Cross-validation score of these hyper-parameters; NaN for a model without one.
     seconds : float
         Time to fit and predict.
     test_rows, predictions : list or None

@@ -13,40 +13,18 @@ from sklearn.utils import TransformerTags
 
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.progress import make_bar
-from ssatom.shared_docs import SharedDocs
+from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs
 from ssatom.validation import one_of
 from ssatom.warn import warn_user_of
 
 _MAX_REASONS = 20  # in one warning
 
 shared_docs = SharedDocs(
+    OF_EMBEDDINGS,
     """
-    layers : str of digits, int or sequence of int
-        Layers to concatenate; 0 is the linear embedding of the elements.
-    weights : str, path, PretrainedEncoder or None
-        Name of a shipped set, a folder, "random" for the paper's untrained network (64 columns a
-        layer, to compare with "cgcnn-64x5-mp"), or None for the default set.
-    pooling : str, callable or tuple of them
-        Names of `ssatom.embeddings.POOLINGS`, such as "std" or ("mean", "max"), or a function
-        f(states, numbers) of one structure from shape (n_sites, n_columns) to (n_columns,).
-    batch_size : int
-        Largest number of structures in one forward pass; the result does not depend on it.
-    device : str
-        "auto" (a GPU if there is one) or a name that PyTorch knows, such as "cpu" or "cuda:1".
     errors : {"raise", "nan"}
         Raise at the first bad row, or give NaN for bad rows and warn once.
-    memory : path, joblib.Memory or None
-        Folder of a cache on disk that processes share. The cache in memory is always used, so
-        other `layers`, clones and folds compute nothing again.
-    random_state : int
-        Seed of ``weights="random"``.
-
-    .. [Kong2024] Kong et al., "Self-supervised representations and node embedding graph neural
-       networks for accurate and multi-scale analysis of materials", Mach. Learn.: Sci. Technol. 5,
-       035018 (2024), 10.48550/arXiv.2211.03563
-    .. [Xie2018] Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018),
-       10.1103/PhysRevLett.120.145301
-    """
+    """,
 )
 
 

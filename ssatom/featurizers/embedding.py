@@ -87,26 +87,14 @@ class _EmbeddingFeaturizer(CrystalFeaturizer):
 
     def _columns(self) -> FeatureColumns:
         """Columns of `transform`; refuses unknown layers, weights and poolings."""
-        from ssatom.embeddings import FeatureColumns, parse_layers, parse_pooling, resolve_weights
+        from ssatom.embeddings import FeatureColumns, parse_pooling
 
-        encoder = resolve_weights(self.weights, self.random_state)
-        layers = parse_layers(self.layers, encoder.n_layers)
         poolings = parse_pooling(self.pooling) if hasattr(self, "pooling") else None
-        return FeatureColumns(encoder, layers, poolings)
+        return FeatureColumns.of_arguments(self.layers, self.weights, self.random_state, poolings)
 
-    def _embed(
-        self, structures: Any, columns: FeatureColumns
-    ) -> Iterator[np.ndarray | StructureError]:
-        from ssatom.embeddings import embed
-
-        return embed(
-            structures,
-            columns.weights,
-            pooling=columns.poolings,
-            batch_size=self.batch_size,
-            device=self.device,
-            memory=self.memory,
-        )
+    def _settings(self) -> dict[str, Any]:
+        """Arguments of `embed`."""
+        return {"batch_size": self.batch_size, "device": self.device, "memory": self.memory}
 
 
 @shared_docs
@@ -169,9 +157,7 @@ class GraphEmbeddingFeaturizer(_EmbeddingFeaturizer):
         self.random_state = random_state
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
-        columns = self._columns()
-        for states in self._embed(rows, columns):
-            yield states if isinstance(states, StructureError) else columns.take(states)
+        return self._columns().embed(rows, **self._settings())
 
 
 @shared_docs
@@ -228,6 +214,7 @@ class SelfSupervisedSiteFeaturizer(_EmbeddingFeaturizer):
         self.random_state = random_state
 
     def _features(self, rows: Any) -> Iterator[np.ndarray | StructureError]:
+        from ssatom.embeddings import embed
         from ssatom.structures import iter_sites
 
         columns = self._columns()
@@ -240,7 +227,7 @@ class SelfSupervisedSiteFeaturizer(_EmbeddingFeaturizer):
                 indices.append(index)
                 yield structure
 
-        for states in self._embed(structures(), columns):
+        for states in embed(structures(), columns.weights, **self._settings()):
             index = indices.popleft()
             if isinstance(states, StructureError):
                 yield states.at(collection="sites")

@@ -69,17 +69,6 @@ def _measured(value: Any, where: str) -> Measured:
     return Measured(float(numbers[0]), float(numbers[1]) if len(numbers) == 2 else float("nan"))
 
 
-def number(value: Any, where: str) -> float:
-    """One finite number."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = float("nan")
-    if not np.isfinite(found):
-        raise ParameterError(f"{where} needs a finite number, got {value!r}")
-    return found
-
-
 def of_each(value: Any, titles: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One value for all panels, or a mapping with one for each."""
     if not hasattr(value, "items"):
@@ -115,14 +104,6 @@ def rows_of(values: Any, where: str, width: int) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != width:
         raise ParameterError(f"{where} needs {width} numbers a row, got shape {array.shape}")
     return np.stack([vector(array[:, i], f"{where}[:, {i}]") for i in range(width)], axis=1)
-
-
-def names(values: Any, where: str, length: int) -> np.ndarray:
-    """One text a row."""
-    array = np.asarray(values)
-    if array.shape != (length,):
-        raise ParameterError(f"{where} needs {length} labels, one a row, got shape {array.shape}")
-    return array.astype(str)
 
 
 def _short(values: Any) -> str:

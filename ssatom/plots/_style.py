@@ -19,6 +19,7 @@ RED = "#c8102e"
 MANY = 500  # points from which a cloud becomes a picture inside the SVG
 CAP = 2.5  # half width of the caps of error bars, in points
 
+_COLUMNS = 3  # panels side by side
 _CHARACTER = 0.085  # width in inches
 _TITLE = 0.105  # likewise, in a title
 _ROW = 0.21  # height in inches of a legend's row
@@ -35,7 +36,6 @@ def panels_of(
     titles: Iterable[str],
     *,
     size: tuple[float, float] = (4.4, 3.6),
-    columns: int = 3,
     sharey: bool = False,
     square: bool = False,
 ) -> tuple[Figure, list[Axes]]:
@@ -46,7 +46,7 @@ def panels_of(
     from ssatom.plots._figure import ShownFigure
 
     titles = list(titles)
-    columns = min(columns, len(titles))
+    columns = min(_COLUMNS, len(titles))
     rows = math.ceil(len(titles) / columns)
     width = max(size[0] * columns, 5)
     figure = ShownFigure(

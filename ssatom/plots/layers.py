@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ssatom.exceptions import ParameterError
-from ssatom.plots._checks import Measured, by_title, mapping, measured_panels, number, of_each
+from ssatom.plots._checks import Measured, by_title, mapping, measured_panels, of_each
 from ssatom.plots._style import (
     CAP,
     DASHES,
@@ -17,6 +17,7 @@ from ssatom.plots._style import (
     name_places,
     panels_of,
 )
+from ssatom.validation import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def _references(references: Mapping[str, Any] | None, titles: list[str]) -> dict
         raise ParameterError(f"references are given for {unknown}, but the panels are {titles}")
     return {
         title: {
-            str(name): number(value, f"reference {name!r}")
+            str(name): number(f"reference {name!r}", value, "(-inf, inf)")
             for name, value in mapping(values, f"references[{title!r}]").items()
         }
         for title, values in found.items()

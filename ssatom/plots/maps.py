@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssatom.plots._checks import names, rows_of, vector
+from ssatom.plots._checks import rows_of, vector
 from ssatom.plots._style import COLORS, MANY, MARKERS, legend_below, panels_of
+from ssatom.validation import column
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def plot_map(points: Any, values: Any, *, label: str = "") -> Figure:
     """
     x, y = rows_of(points, "points", 2).T
     array = np.asarray(values)
-    classes = names(array, "values", len(x))
+    classes = column("values", array, len(x)).astype(str)
     is_number = array.dtype.kind in "fiu"
     height = 5.2 if is_number else 7.4  # room for the names of classes
     figure, (axes,) = panels_of([""], size=(5.6, height))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ssatom.exceptions import ParameterError
-from ssatom.plots._checks import mapping, names, vector
+from ssatom.plots._checks import mapping, vector
 from ssatom.plots._style import (
     COLORS,
     MANY,
@@ -19,6 +19,7 @@ from ssatom.plots._style import (
     panels_of,
     with_unit,
 )
+from ssatom.validation import column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +134,7 @@ def _checked(panel: Parity | tuple[Any, ...], where: str) -> Parity:
     return Parity(
         y,
         vector(given.predictions, f"predictions of {where}", n),
-        None if given.groups is None else names(given.groups, f"groups of {where}", n),
+        None if given.groups is None else column(f"groups of {where}", given.groups, n).astype(str),
         std,
         labels,
         None if given.before is None else vector(given.before, f"before of {where}", n),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssatom.plots._checks import names, rows_of, vector
+from ssatom.plots._checks import rows_of, vector
+from ssatom.validation import column
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,8 @@ def plot_sites(
     from ssatom.plots._figure import ShownFigure
 
     at = rows_of(coords, "coords", 3)
-    symbols, numbers = names(elements, "elements", len(at)), vector(values, "values", len(at))
+    symbols = column("elements", elements, len(at)).astype(str)
+    numbers = vector(values, "values", len(at))
     figure = ShownFigure(figsize=(6, 5), layout="constrained")
     axes: Any = figure.add_subplot(projection="3d")
     corners = np.array(list(product((0, 1), repeat=3)))

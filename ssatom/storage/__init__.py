@@ -1,6 +1,6 @@
 """Saving and loading of fitted estimators and pipelines, without pickle."""
 
-from ssatom.storage.encoders import encoder_of, parts_of
+from ssatom.storage.encoders import encoder_in, parts_of
 from ssatom.storage.folder import CARD, FORMAT, PARTS, check_folder, load_estimator, save_estimator
 
 __all__ = [
@@ -8,7 +8,7 @@ __all__ = [
     "FORMAT",
     "PARTS",
     "check_folder",
-    "encoder_of",
+    "encoder_in",
     "load_estimator",
     "parts_of",
     "save_estimator",

@@ -58,6 +58,11 @@ def encoder_of(part: Any) -> PretrainedEncoder | None:
     return resolve_weights(part.weights, seed if isinstance(seed, int) else 0)
 
 
+def encoder_in(model: Any) -> PretrainedEncoder | None:
+    """Weights of the encoder that a model uses, itself or in a part; None if it uses none."""
+    return next(filter(None, map(encoder_of, parts_of(model))), None)
+
+
 def detach_weights(model: Any) -> tuple[dict[str, Entry], list[PretrainedEncoder]]:
     """Put keys of the card in the place of weights; entries by key, and the encoders."""
     entries: dict[str, Entry] = {}

@@ -14,6 +14,8 @@ from ssatom.exceptions import StructureError
 from ssatom.structures._seen import SEEN, look_at
 from ssatom.warn import ignore_for_good
 
+SYMBOLS = {element.Z: element.symbol for element in Element}
+NUMBERS = {element.symbol: element.Z for element in Element}
 MAX_ATOMIC_NUMBER = 100  # as elements.MAX_ATOMIC_NUMBER: there are no features above
 _ROUNDED_OCCUPANCY = 0.002  # how far the occupancy of a full site may be from 1, as written
 _ROUNDED_SHARE = 0.005  # how far each of several that add up to 1 may be, such as 0.33 of 1/3

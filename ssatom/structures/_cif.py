@@ -18,7 +18,7 @@ from pymatgen.core import Composition, Element, Lattice
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.limits import MAX_SITES
-from ssatom.structures._arrays import Crystal, StructureArrays, lattice_problem
+from ssatom.structures._arrays import SYMBOLS, Crystal, StructureArrays, lattice_problem
 from ssatom.structures._cif_numbers import parse_number
 from ssatom.structures._cif_sites import NULL, Site, expand, read_sites
 from ssatom.structures._cif_symmetry import (
@@ -32,7 +32,6 @@ from ssatom.structures._text import decode, listed
 _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _ANGLES = ("alpha", "beta", "gamma")
 _VOLUME_TOLERANCE = 0.02
-_SYMBOLS = {element.Z: element.symbol for element in Element}
 _OPERATIONS = ("_symmetry.equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
 _MAGNETIC = (
     "_space_group_symop_magn_operation.xyz",
@@ -152,8 +151,12 @@ def _read_block(block: cif.Block) -> Crystal:
     _check_names(block)
     lengths, angles, lattice = _cell(block)
     given = _given_operations(block)
-    operations, doubts = find_operations(given, _symbols(block), lengths, angles)
-    contradicted = given and doubts
+    operations, contradiction, doubts = find_operations(given, _symbols(block), lengths, angles)
+    if contradiction:
+        doubts = [
+            f"{contradiction}; the operations are used. Check that they are complete, or correct "
+            "the symbol"
+        ]
     formula = _formula(_value(block, "_chemical_formula.sum") or "")
     sites, more_doubts = read_sites(lambda tag: _column(block, tag), frozenset(formula))
     if (n_images := len(sites) * len(operations.rotations)) > MAX_SITES:
@@ -164,9 +167,10 @@ def _read_block(block: cif.Block) -> Crystal:
         raise StructureFileError(problem)
     numbers = np.array([site.number for site in sites], dtype=np.int64)[rows]
     n_units = _value(block, "_cell.formula_units_Z")
-    amiss = _formula_doubt(formula, numbers, n_units) if formula else []
-    if contradicted and amiss and not amiss[0].startswith("Missing"):
-        raise StructureFileError(f"{doubts[0].split(';')[0]}, and {amiss[0]}")
+    unlisted = _missing_elements(formula, numbers)
+    amiss = unlisted or (_formula_doubt(formula, numbers, n_units) if formula else [])
+    if contradiction and amiss and not unlisted:
+        raise StructureFileError(f"{contradiction}, and {amiss[0]}")
     if amiss or not (formula and n_units):
         _check_multiplicities(block, sites, rows, len(operations.rotations))
     doubts = [*doubts, *more_doubts, *_volume_doubt(block, lattice), *amiss]
@@ -273,23 +277,33 @@ def _formula(text: str) -> dict[str, float]:
     return amounts if all(map(Element.is_valid_symbol, amounts)) else {}
 
 
+def _missing_elements(formula: dict[str, float], numbers: np.ndarray) -> list[str]:
+    """Elements of the chemical formula that no site holds."""
+    found = {SYMBOLS[z] for z in np.unique(numbers).tolist()}
+    missing = [symbol for symbol, amount in formula.items() if amount and symbol not in found]
+    if not missing:
+        return []
+    return [
+        f"Missing elements {', '.join(missing)}: {_written(formula)} names them, and no site holds "
+        "them; add their sites, or correct the formula"
+    ]
+
+
+def _written(formula: dict[str, float]) -> str:
+    words = " ".join(f"{symbol}{amount:g}" for symbol, amount in formula.items())
+    return f"_chemical_formula_sum '{words}'"
+
+
 def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | None) -> list[str]:
     """Where the atoms of the cell do not make up the chemical formula."""
     unique, counts = np.unique(numbers, return_counts=True)
-    found = {_SYMBOLS[z]: n for z, n in zip(unique.tolist(), counts.tolist(), strict=True)}
-    written = " ".join(f"{symbol}{amount:g}" for symbol, amount in formula.items())
-    missing = [symbol for symbol, amount in formula.items() if amount and symbol not in found]
-    if missing:
-        return [
-            f"Missing elements {', '.join(missing)}: _chemical_formula_sum is '{written}', and no "
-            "site holds them; add their sites, or correct the formula"
-        ]
+    found = {SYMBOLS[z]: n for z, n in zip(unique.tolist(), counts.tolist(), strict=True)}
     ratios = [n / formula[symbol] for symbol, n in found.items() if formula.get(symbol)]
     cell = f"the cell holds {' '.join(f'{symbol}{n}' for symbol, n in found.items())}"
     if len(ratios) < len(found) or max(ratios) > 1.02 * min(ratios):
         return [
-            f"{cell}, which is not in the ratio of _chemical_formula_sum '{written}'; check that "
-            "sites and symmetry operations are complete"
+            f"{cell}, which is not in the ratio of {_written(formula)}; check that sites and "
+            "symmetry operations are complete"
         ]
     n_units = _positive(units)
     # Some programs write the content of the whole cell for the formula, beside its Z.
@@ -297,8 +311,8 @@ def _formula_doubt(formula: dict[str, float], numbers: np.ndarray, units: str | 
     if not n_units or is_cell or abs(max(ratios) / n_units - 1) <= 0.02:
         return []
     return [
-        f"{cell}, and _chemical_formula_sum '{written}' times _cell_formula_units_Z {units} says "
-        "otherwise; check that the symmetry operations are complete"
+        f"{cell}, and {_written(formula)} times _cell_formula_units_Z {units} says otherwise; "
+        "check that the symmetry operations are complete"
     ]
 
 

@@ -8,13 +8,12 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from pymatgen.core import Element
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
-from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, is_full
+from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, NUMBERS, SYMBOLS, is_full
 from ssatom.structures._cif_numbers import LONGEST_WORD, parse_number
 from ssatom.structures._cif_symmetry import Operations
 from ssatom.structures._text import listed
@@ -38,8 +37,7 @@ _SEVERAL = re.compile(
     r"|\d*_?([A-Z][a-z])|(?<=[a-z])([A-CE-SU-Z])(?![A-Za-z])|(?<=H)[23](O)"  # CuZn, SiO4, H2O
     r")"
 )
-_NUMBERS = {element.symbol: element.Z for element in Element} | {"D": 1, "T": 1}
-_SYMBOLS = {element.Z: element.symbol for element in Element}
+_NUMBERS = NUMBERS | {"D": 1, "T": 1}
 _LIGHT = set("HCNOFPS")  # two of them beside each other may be a group of atoms, such as CO
 _PARTS = re.compile(r"[A-Z][a-z]?")
 
@@ -135,7 +133,7 @@ def _unknown_occupancies(sites: list[Site], texts: list[str]) -> list[str]:
         f"the occupancy of {len(labels)} site{'s' * (len(labels) > 1)} ({listed(labels)}) is not "
         "given; read as 1, the default of the format. Write the numbers if that is wrong"
     )
-    lost = {_SYMBOLS[site.number] for site, text in zip(sites, texts, strict=True) if text == "."}
+    lost = {SYMBOLS[site.number] for site, text in zip(sites, texts, strict=True) if text == "."}
     if lost:
         elements = ", ".join(sorted(lost))
         warning += (
@@ -361,7 +359,7 @@ def _check_occupancy(sites: list[Site]) -> None:
     full = is_full(total, len(sites))
     if full and lowest > 0 and len({site.number for site in sites}) == 1:
         return
-    parts = ", ".join(f"{_SYMBOLS[site.number]} {site.occupancy:.4g}" for site in sites)
+    parts = ", ".join(f"{SYMBOLS[site.number]} {site.occupancy:.4g}" for site in sites)
     labels = " and ".join(site.label for site in sites)
     what = f"site {labels} has" if len(sites) == 1 else f"sites {labels} share one place and have"
     if lowest <= 0:

@@ -36,8 +36,8 @@ class Symbols(NamedTuple):
 
 def find_operations(
     listed: tuple[str, ...], symbols: Symbols, lengths: np.ndarray, angles: np.ndarray
-) -> tuple[Operations, list[str]]:
-    """Operations of a crystal, and what is in doubt about them."""
+) -> tuple[Operations, str, list[str]]:
+    """Operations of a crystal, which name contradicts them if they are listed, and doubts."""
     if len(listed) > _MOST_LISTED:
         raise StructureFileError(
             f"it lists {len(listed):,} symmetry operations; allowed are {_MOST_LISTED:,}"
@@ -45,14 +45,16 @@ def find_operations(
     if long := [name for name in _texts(symbols) if len(name) > _LONGEST_NAME]:
         raise StructureFileError(f"the space group '{long[0][:60]}…' is no symbol; correct it")
     readings = _readings(symbols, tuple(angles.tolist()))
+    contradiction = ""
+    doubts: list[str] = []
     if listed:
-        operations, doubts = listed_operations(listed), _contradictions(listed, readings)
+        operations, contradiction = listed_operations(listed), _contradiction(listed, readings)
         what = "the symmetry operations that are listed do"
     else:
         operations, doubts = _named_operations(readings)
         what = " and ".join(reading.what for reading in readings) + " does"
     _check_cell(operations, lengths, angles, what)
-    return operations, doubts
+    return operations, contradiction, doubts
 
 
 def _texts(symbols: Symbols) -> list[str]:
@@ -124,8 +126,8 @@ def same_operations(first: Operations, second: Operations) -> bool:
     return set(_keys(*first).tolist()) == set(_keys(*second).tolist())
 
 
-def _contradictions(listed: tuple[str, ...], readings: list[_Reading]) -> list[str]:
-    """What the names of the space group say otherwise than the list of operations."""
+def _contradiction(listed: tuple[str, ...], readings: list[_Reading]) -> str:
+    """The first name of the space group that contradicts the list of operations, or ""."""
     group, order = _group_of(listed)
     got = f"those of {group.xhm()}" if group else f"of another group or setting ({order} rotations)"
 
@@ -141,11 +143,7 @@ def _contradictions(listed: tuple[str, ...], readings: list[_Reading]) -> list[s
         for reading in readings
         if (named := reading.settled) and not same_operations(named, listed_operations(listed))
     ]
-    return [
-        f"{what} contradicts the operations that are listed, {got}; the operations are used. Check "
-        "that they are complete, or correct the symbol"
-        for what in wrong[:1]
-    ]
+    return f"{wrong[0]} contradicts the operations that are listed, {got}" if wrong else ""
 
 
 @lru_cache(maxsize=512)

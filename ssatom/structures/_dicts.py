@@ -45,15 +45,18 @@ def crystal_from_dict(body: dict[str, Any]) -> Crystal:
 
 
 def plain_copy(body: dict[str, Any]) -> dict[str, Any]:
-    """A copy that is as if read from JSON: pymatgen changes a dict, and arrays become lists."""
+    """A copy as if read from JSON, with lists for arrays; pymatgen would change the dict itself."""
     try:
-        return orjson.loads(orjson.dumps(body, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.loads(
+            orjson.dumps(body, default=plain_value, option=orjson.OPT_SERIALIZE_NUMPY)
+        )
     except TypeError as error:
         reason = shorten(str(error))
     raise StructureFileError(f"this dict holds more than numbers and text ({reason})")
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value that JSON has, of an array or an object of pymatgen; raises TypeError of another."""
     for method in ("tolist", "as_dict"):
         if hasattr(value, method):
             return getattr(value, method)()
@@ -138,7 +141,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _from_optimade(body: dict[str, Any]) -> Structure:
-    """Of Cartesian coordinates; a species of several elements, or none, is no whole atom."""
+    """Structure of an OPTIMADE entry; a site of several elements or a vacancy is disordered."""
     shares = {one["name"]: one for one in body.get("species") or []}
     species = []
     for name in body["species_at_sites"]:

@@ -8,15 +8,20 @@ import re
 from pathlib import Path
 
 import numpy as np
-from pymatgen.core import Element
 
 from ssatom.exceptions import StructureFileError
 from ssatom.limits import MAX_SITES
-from ssatom.structures._arrays import MAX_ATOMIC_NUMBER, Crystal, StructureArrays, checked
+from ssatom.structures._arrays import (
+    MAX_ATOMIC_NUMBER,
+    NUMBERS,
+    SYMBOLS,
+    Crystal,
+    StructureArrays,
+    checked,
+)
 from ssatom.structures._text import decode, plain_name, read_bytes
 
 _POTCAR_TITLE = re.compile(r"^ *(?:VRHFIN *= *)([A-Z][a-z]?) *:", re.MULTILINE)
-_NUMBERS = {element.symbol: element.Z for element in Element}
 
 
 def read_poscar(path: str | os.PathLike[str]) -> Crystal:
@@ -189,7 +194,7 @@ def _element(symbol: str) -> str:
 def _repeated(symbols: list[str], counts: list[int]) -> list[int]:
     numbers = []
     for symbol, count in zip(symbols, counts, strict=True):
-        number = _NUMBERS.get(_element(symbol), 0)
+        number = NUMBERS.get(_element(symbol), 0)
         if not 0 < number <= MAX_ATOMIC_NUMBER:
             raise StructureFileError(
                 f"'{symbol[:40]}' in the line of elements is none; allowed are symbols of H to Fm "
@@ -208,8 +213,8 @@ def _after(words: list[str]) -> str:
 def _check_last(last: list[list[str]], numbers: list[int]) -> None:
     """Refuse symbols after the coordinates that contradict the line of elements."""
     for i, (words, number) in enumerate(zip(last, numbers, strict=True)):
-        if _NUMBERS.get(_after(words), number) != number:
-            symbol = Element.from_Z(number).symbol
+        if NUMBERS.get(_after(words), number) != number:
+            symbol = SYMBOLS[number]
             raise StructureFileError(
                 f"site {i} is {symbol} by the line of elements and {_after(words)} by the "
                 "symbol after its coordinates; correct one of them"
@@ -220,7 +225,7 @@ def _elements_elsewhere(
     comment: str, last: list[list[str]], counts: list[int], potcar: list[str]
 ) -> tuple[list[int], list[str]]:
     """Elements of a file that has no line of them."""
-    after = [_NUMBERS.get(_after(words), 0) for words in last]
+    after = [NUMBERS.get(_after(words), 0) for words in last]
     if all(after):
         return after, []
     if potcar and len(potcar) == len(counts):
@@ -232,7 +237,7 @@ def _elements_elsewhere(
             "line above the numbers of atoms"
         )
     symbols = comment.split()
-    if len(symbols) == len(counts) and all(symbol in _NUMBERS for symbol in symbols):
+    if len(symbols) == len(counts) and all(symbol in NUMBERS for symbol in symbols):
         return _repeated(symbols, counts), [
             f"elements taken from the comment line {_shown(comment)}, since there is no line of "
             "elements (VASP 4); write them into a line above the numbers of atoms"

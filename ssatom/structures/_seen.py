@@ -1,7 +1,7 @@
 """Arrays of structures that were converted before, for as long as they have not changed.
 
-A structure can change in place and tells nobody. So each look takes all that its arrays are made
-of, and the arrays are used again only if all of it equals what it was.
+A structure can be changed in place without notice. So each call reads all data from which its
+arrays are made, and the arrays are used again only if these data are unchanged.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _frac_coords = attrgetter("_frac_coords")
 
 
 Look: TypeAlias = tuple[bytes, bytes, tuple[bool, bool, bool], list[Composition]]
-"""All that the arrays of a structure are made of, as it is now: the bytes of its coordinates and of
-its lattice, which axes are periodic, and the species of its sites.
+"""Data from which the arrays of a structure are made: the bytes of its coordinates and of its
+lattice, which axes are periodic, and the species of its sites.
 
 The bytes come first, since they are the fastest to compare. Species are compared by identity, and
 by pymatgen's `==` where they are other objects, which tells elements apart."""
@@ -49,7 +49,7 @@ class _Entry(NamedTuple):
 
 
 def look_at(structure: IStructure) -> Look:
-    """What the arrays of a structure are made of."""
+    """Data from which the arrays of a structure are made."""
     sites, lattice = structure.sites, structure.lattice
     try:
         coords = b"".join(map(_frac_coords, sites))
