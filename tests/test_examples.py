@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import runpy
 import warnings
@@ -55,6 +56,16 @@ def test_readme_shows_the_main_job_in_ten_lines():
     first = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
     code = [line for line in first.splitlines() if line and not line.startswith(("from", "import"))]
     assert len(code) <= 10
+
+
+def test_readme_shows_the_errors_of_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = [line.strip("| ").split(" | ") for line in text.splitlines() if ", MAE" in line]
+    report = json.loads((ROOT / "docs" / "results" / "paper" / "best.json").read_text("utf-8"))
+    columns = ("property", "paper's best", "best rival", "ours")
+    places = [report["tables"][0]["columns"].index(name) for name in columns]
+    rows = [row for row in report["tables"][0]["rows"] if row[1] != "grouped"]
+    assert shown == [[row[i] for i in places] for row in rows]
 
 
 QUICK_PAGES = ("index", "tutorial", "similar", "table", "error_bars")
