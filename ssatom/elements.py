@@ -30,14 +30,14 @@ MAGPIE_PROPERTIES = (
 """The 22 elemental properties of Magpie, whose statistics are its features."""
 
 # In pm, by atomic number from 1; from Bk on they are not known, and the value of Cm is used.
-_COVALENT_RADII = (
-    31, 28, 128, 96, 84, 76, 71, 66, 57, 58, 166, 141, 121, 111, 107, 105, 102, 106, 203, 176,
+_COVALENT_RADII = np.array((
+    0, 31, 28, 128, 96, 84, 76, 71, 66, 57, 58, 166, 141, 121, 111, 107, 105, 102, 106, 203, 176,
     170, 160, 153, 139, 139, 132, 126, 124, 132, 122, 122, 120, 119, 120, 120, 116, 220, 195, 190,
     175, 164, 154, 147, 146, 142, 139, 145, 144, 142, 139, 139, 138, 139, 140, 244, 215, 207, 204,
     203, 201, 199, 198, 198, 196, 194, 192, 192, 189, 190, 187, 187, 175, 170, 162, 151, 144, 141,
     136, 136, 132, 145, 146, 148, 140, 150, 150, 260, 221, 215, 206, 200, 196, 190, 187, 180, 169,
     169, 169, 169, 169,
-)  # fmt: skip
+)) / 100  # fmt: skip
 
 N_PERIODS = 9
 N_GROUPS = 18
@@ -97,7 +97,7 @@ def covalent_radii(numbers: object) -> np.ndarray:
     From Cordero et al., Dalton Trans. 2832 (2008), 10.1039/b801115j; those of Bk to Fm, which are
     not known, are that of Cm. Raises ParameterError if an atomic number is outside 1 to 100.
     """
-    return _lookup(np.array([0, *_COVALENT_RADII]) / 100, numbers)
+    return _lookup(_COVALENT_RADII, numbers)
 
 
 @cache

@@ -136,8 +136,25 @@ def test_convolution_is_that_of_torch_geometric() -> None:
         other.lin_s.bias.copy_(conv.gates.bias[width:])
     embedding = torch.nn.Linear(6, 6).double()
     x = torch.rand(7, width, dtype=torch.float64)
-    found = conv(x, Edges(edge_index, edge_attr, None, 7), embedding)
+    gates = conv.folded(embedding, x.dtype)
+    found = conv(x, Edges(edge_index, edge_attr, None, 7), gates)
     torch.testing.assert_close(x + found, other(x, edge_index, embedding(edge_attr)))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_folded_gates_and_rows_of_elements_change_nothing(residual: bool) -> None:
+    edge_index, edge_attr, weight = random_graph()
+    encoder = CrystalGraphEncoder(EncoderConfig(3, 5, 8, 3, residual=residual)).eval()
+    x, rows = torch.rand(2, 3), torch.tensor([1, 0, 0, 1, 1, 0, 1])
+    edges = edge_index, edge_attr.float(), weight.float()
+    with torch.no_grad():
+        one_by_one = encoder(x[rows], *edges)
+        together = encoder(x, *edges, gates=encoder.folded(), rows=rows)
+    for a, b in zip(one_by_one, together, strict=True):
+        assert torch.equal(a, b)
+    learned = encoder(x, *edges, rows=rows)
+    for a, b in zip(one_by_one, learned, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_no_weights_are_ones() -> None:

@@ -15,7 +15,7 @@ def _directions(n, seed=0):
 @pytest.mark.parametrize("degree", range(5))
 def test_products_of_harmonics_are_legendre_polynomials(degree):
     directions = _directions(50)
-    of_degree = spherical_harmonics(directions)[:, degree**2 : (degree + 1) ** 2].numpy()
+    of_degree = spherical_harmonics(directions)[degree**2 : (degree + 1) ** 2].numpy().T
     cosines = (directions @ directions.T).clamp(-1, 1).numpy()
     expected = np.polynomial.legendre.Legendre.basis(degree)(cosines)
     assert np.allclose(of_degree @ of_degree.T, expected, atol=1e-12)

@@ -18,6 +18,7 @@ from ssatom.structures import (
     structure_arrays,
     structure_from_file,
 )
+from ssatom.structures._cif_sites import _pairs_within
 
 COLUMNS = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
 SALT = "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5\n"
@@ -542,3 +543,26 @@ def test_warnings_name_the_row(tmp_path: Path) -> None:
         assert places == [((0, 1), None)]
         assert str(caught[0].message).startswith("structures[0], structures[1]")
         assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize("n_sites", [1, 2, 60])
+def test_pairs_of_few_sites_are_those_of_a_search_tree(
+    n_sites: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coords = np.random.default_rng(n_sites).random((n_sites, 3))
+    coords[-1] = (coords[0] + [0.005, -0.004, 0.003]) % 1
+    few = _pairs_within(coords, 0.2)
+    monkeypatch.setattr("ssatom.structures._cif_sites._FEW", 0)
+    many = _pairs_within(coords, 0.2)
+    assert {tuple(sorted(pair)) for pair in few.tolist()} == {
+        tuple(sorted(pair)) for pair in many.tolist()
+    }
+    assert n_sites == 1 or [0, n_sites - 1] in few.tolist()
+
+
+@pytest.mark.parametrize("few", [0, 300])
+def test_a_crowd_of_sites_is_refused(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssatom.structures._cif_sites._FEW", few)
+    assert len(_pairs_within(np.full((200, 3), 0.5), 0.1)) == 19_900
+    with pytest.raises(StructureFileError, match="crowd in one place"):
+        _pairs_within(np.full((201, 3), 0.5), 0.1)

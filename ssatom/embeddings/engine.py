@@ -15,7 +15,7 @@ from ssatom.devices import resolve_device, use_one_thread_in_fork
 from ssatom.embeddings.cache import CACHE, CachedRow, DiskCache, disk_cache
 from ssatom.embeddings.graphs import CachedGraph, cached_graph, clear_graphs, join_graphs
 from ssatom.embeddings.pooling import Pooling, pool, pooling_key
-from ssatom.embeddings.states import SiteStates
+from ssatom.embeddings.states import SiteStates, site_states
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, attempt
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GraphRemarks, NeighborPairs
 from ssatom.kernels import run
@@ -172,7 +172,7 @@ class _Engine:
     @cached_property
     def states(self) -> SiteStates:
         """Made when something is computed, which takes long beside looking up a few rows."""
-        return SiteStates(self.weights, self.device)
+        return site_states(self.weights, self.device)
 
     def run(
         self,
@@ -301,15 +301,15 @@ class _Engine:
         def work(start: int, stop: int) -> None:
             for i in range(start, stop):
                 graphs = graphs_of(parts[i])
-                states = self.states(graphs)
+                blocks = self.states.blocks(graphs)
                 with np.errstate(all="ignore"):  # deviations take squares
-                    total = np.einsum("ij,ij->", states, states)
+                    total = sum(np.einsum("ij,ij->", block, block) for block in blocks)
                 if not np.isfinite(total):
                     raise WeightsError(
                         f"the weights {self.weights.name!r} give numbers that are not finite; use "
                         "other weights, or train them again"
                     )
-                found[i] = list(self._split(states, graphs))
+                found[i] = list(self._split(blocks, graphs))
 
         one_by_one = [(i, i + 1) for i in range(len(parts))]
         run(work, one_by_one if self.device == "cpu" else [(0, len(parts))])
@@ -318,9 +318,12 @@ class _Engine:
     def _assemble(self, rows: Sequence[_Searched]) -> CrystalGraphs:
         return self.converter.assemble([r.arrays for r in rows], [r.pairs for r in rows])
 
-    def _split(self, states: np.ndarray, graphs: CrystalGraphs) -> Iterator[np.ndarray]:
-        if self.cached_pooling is None:
-            for end, count in zip(np.cumsum(graphs.site_counts), graphs.site_counts, strict=True):
-                yield states[end - count : end].copy()
+    def _split(self, blocks: list[np.ndarray], graphs: CrystalGraphs) -> Iterator[np.ndarray]:
+        """Rows of each structure, whose blocks are put side by side only now, when they are few."""
+        counts, poolings = graphs.site_counts, self.cached_pooling
+        if poolings is None:
+            for end, count in zip(np.cumsum(counts), counts, strict=True):
+                yield np.concatenate([block[end - count : end] for block in blocks], axis=1)
             return
-        yield from pool(states, graphs.numbers, graphs.site_counts, self.cached_pooling)
+        pooled = [pool(block, graphs.numbers, counts, poolings) for block in blocks]
+        yield from np.concatenate(pooled, axis=2)

@@ -25,7 +25,12 @@ _TILTS = {"anion": 0.5, "cation": -0.5}
 
 
 def _sum(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.add.reduceat(states, np.cumsum(counts) - counts)
+    sums = np.empty((len(counts), states.shape[1]))
+    ends = np.cumsum(counts).tolist()
+    for total, end, count in zip(sums, ends, counts.tolist(), strict=True):
+        # In float64: a mean must not depend on the number of cells given.
+        np.add.reduce(states[end - count : end], axis=0, dtype=np.float64, out=total)
+    return sums
 
 
 def _mean(states: np.ndarray, numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -68,7 +73,7 @@ POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] 
     "anion": partial(_tilted, name="anion"),  # a mean that leans to electronegative sites
     "cation": partial(_tilted, name="cation"),  # a mean that leans to electropositive sites
 }
-"""Functions f(states, numbers, counts) by name: states of shape (n_sites, n_columns) in float64,
+"""Functions f(states, numbers, counts) by name: states of shape (n_sites, n_columns) in float32,
 atomic numbers, and the number of sites of each structure; to shape (n_structures, n_columns)."""
 
 
@@ -126,9 +131,8 @@ def pool(
     many sites each structure has. Raises ParameterError if a function returns anything but finite
     numbers of shape (n_columns,).
     """
-    exact = states.astype(np.float64)  # a mean must not depend on the number of cells given
     pooled = [
-        POOLINGS[one](exact, numbers, counts)
+        POOLINGS[one](states, numbers, counts)
         if isinstance(one, str)
         else _pool_with(one, states, numbers, counts)
         for one in poolings

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssatom.kernels import Edges, gated_messages, linear
+from ssatom.kernels import Edges, gated_messages, linear, take_rows
+
+
+class FoldedGates(NamedTuple):
+    """Weights of the gates of one convolution, with the embedding of edges folded into them.
+
+    Attributes
+    ----------
+    of_nodes : Tensor, shape (4 * hidden_dim, hidden_dim)
+        Of a site as the centre of messages, and behind it of a site as a neighbour.
+    bias : Tensor, shape (4 * hidden_dim,)
+        Of the same.
+    of_edges : Tensor, shape (edge_dim, 2 * hidden_dim)
+        Of edge vectors.
+    """
+
+    of_nodes: Tensor
+    bias: Tensor
+    of_edges: Tensor
 
 
 class CrystalGraphConv(nn.Module):
@@ -32,19 +52,30 @@ class CrystalGraphConv(nn.Module):
         self.hidden_dim = hidden_dim
         self.gates = nn.Linear(2 * hidden_dim + edge_dim, 2 * hidden_dim)  # [filter, core]
 
-    def forward(self, x: Tensor, edges: Edges, edge_embedding: nn.Linear) -> Tensor:
-        """Summed messages, shape (n_sites, hidden_dim); the caller adds them to the node vectors.
+    def folded(self, edge_embedding: nn.Linear, dtype: torch.dtype) -> FoldedGates:
+        """The weights as `forward` takes them, in the precision of the edges.
 
-        `edge_embedding` is folded into the edge part of the weights, exactly: two linear maps
-        in a row are one.
+        The embedding of edges is folded in exactly: two linear maps in a row are one.
         """
-        width, dtype = self.hidden_dim, edges.attr.dtype
+        width = self.hidden_dim
         of_center, of_neighbor, of_edge = self.gates.weight.split(
             [width, width, self.gates.in_features - 2 * width], dim=1
         )
         embedded = torch.cat([edge_embedding.weight.t(), edge_embedding.bias[None]])
         matrix, bias = linear(embedded, of_edge).split([len(embedded) - 1, 1])
         bias = F.pad(bias[0] + self.gates.bias, (0, 2 * width))  # once a message
-        of_nodes = torch.cat([of_center, of_neighbor])
-        nodes = linear(x.to(dtype), of_nodes.to(dtype), bias.to(dtype))
-        return gated_messages(nodes, matrix.to(dtype), edges).to(x.dtype)
+        # Joined by columns, so that the product with rows takes it without turning it around.
+        of_nodes = torch.cat([of_center.t(), of_neighbor.t()], dim=1).t()
+        return FoldedGates(of_nodes.to(dtype), bias.to(dtype), matrix.to(dtype))
+
+    def forward(
+        self, x: Tensor, edges: Edges, gates: FoldedGates, rows: Tensor | None = None
+    ) -> Tensor:
+        """Summed messages, shape (n_sites, hidden_dim); the caller adds them to the node vectors.
+
+        `gates` are from `folded`. `rows` says which row of `x` each site has; None for its own.
+        """
+        nodes = linear(x.to(gates.bias.dtype), gates.of_nodes, gates.bias)
+        if rows is not None:
+            nodes = take_rows(nodes, rows)
+        return gated_messages(nodes, gates.of_edges, edges).to(x.dtype)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
-from ssatom.encoder.convolution import CrystalGraphConv
+from ssatom.encoder.convolution import CrystalGraphConv, FoldedGates
 from ssatom.encoder.directional import DirectionalUnits
 from ssatom.exceptions import ParameterError
-from ssatom.kernels import Edges, add, relu
+from ssatom.kernels import Edges, add, relu, take_rows
 from ssatom.repeatable import Dropout, Linear, SiteNorm
 
 _FIRST_MIXED = 2  # convolution; hidden states before it stay sums over elements and distances
@@ -73,6 +75,14 @@ class CrystalGraphEncoder(nn.Module):
         """Hidden states of all layers, or of the first ones; arguments of `states_and_units`."""
         return self.states_and_units(*args, **kwargs)[0]
 
+    @torch.no_grad()
+    def folded(self) -> list[FoldedGates]:
+        """Gates of all convolutions, for `states_and_units` with weights that stay as they are."""
+        return [self._gates(i, torch.float32) for i in range(self.config.n_conv)]
+
+    def _gates(self, i: int, dtype: torch.dtype) -> FoldedGates:
+        return cast(CrystalGraphConv, self.convs[i]).folded(self.edge_embedding, dtype)
+
     def states_and_units(
         self,
         x: Tensor,
@@ -81,13 +91,15 @@ class CrystalGraphEncoder(nn.Module):
         edge_weight: Tensor | None = None,
         n_states: int | None = None,
         directions: Tensor | None = None,
+        gates: Sequence[FoldedGates] | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor | None]:
         """Hidden states of all layers, or of the first ones, and the directional units.
 
         Parameters
         ----------
         x : Tensor, shape (n_sites, node_dim)
-            Node vectors.
+            Node vectors, or different ones of which each site has one of `rows`.
         edge_index : Tensor of int64, shape (2, n_edges)
             Neighbour and centre of each edge, sorted by centre. Messages flow from row 0 to 1.
         edge_attr : Tensor, shape (n_edges, edge_dim)
@@ -99,6 +111,11 @@ class CrystalGraphEncoder(nn.Module):
             Number of hidden states that are needed, from the first; None for all.
         directions : Tensor, shape (n_edges, 3), default=None
             Unit vectors from centre to neighbour; used with ``directional_channels`` alone.
+        gates : sequence of FoldedGates, default=None
+            From `folded`, which saves folding the weights of each call; None folds them here.
+        rows : Tensor of int64, shape (n_sites,), default=None
+            Row of `x` that each site has, in evaluation mode; None where each has its own. Sites
+            of one element are then embedded once.
 
         Returns
         -------
@@ -113,8 +130,9 @@ class CrystalGraphEncoder(nn.Module):
             If the edges are not sorted by centre or lead to sites that are not there, or
             directions are missing.
         """
-        edges = Edges(edge_index, edge_attr, edge_weight, len(x))
-        hidden = [self.node_embedding(x)]
+        edges = Edges(edge_index, edge_attr, edge_weight, len(x if rows is None else rows))
+        first = self.node_embedding(x)
+        hidden = [first if rows is None else take_rows(first, rows)]
         units = normed = None
         if self.config.directional_channels:
             if directions is None:
@@ -126,19 +144,31 @@ class CrystalGraphEncoder(nn.Module):
             normed = self.unit_norm(units)
         needed = self.config.n_conv if n_states is None else n_states - 1
         for i in range(min(needed, self.config.n_conv)):
-            hidden.append(self._layer(i, hidden[-1], edges, normed))
+            of_layer = gates[i] if gates else None
+            given = (first, rows) if i == 0 else (hidden[-1], None)
+            hidden.append(self._layer(i, hidden[-1], given, edges, normed, of_layer))
         return hidden, units
 
-    def _layer(self, i: int, x: Tensor, edges: Edges, units: Tensor | None) -> Tensor:
-        """Hidden state i + 1 from hidden state i."""
+    def _layer(
+        self,
+        i: int,
+        x: Tensor,
+        given: tuple[Tensor, Tensor | None],
+        edges: Edges,
+        units: Tensor | None,
+        gates: FoldedGates | None,
+    ) -> Tensor:
+        """Hidden state i + 1 from hidden state i; `given` is the latter as different rows."""
+        different, rows = given
         own = x
         if units is not None and i >= self.first_mixed:
             own = self.mixers[i - self.first_mixed](units, x)
         norm, conv, is_last = self.norms[i], self.convs[i], i == self.config.n_conv - 1
+        gates = gates or self._gates(i, edges.attr.dtype)
         if self.config.residual:
-            messages = conv(norm(x), edges, self.edge_embedding)
+            messages = conv(norm(different), edges, gates, rows)
             if is_last or not (self.training and self.dropout.p):
                 return self.outputs[i](messages, own)
             return own + self.dropout(self.outputs[i](messages))
-        x = norm(add(own, conv(x, edges, self.edge_embedding)))
+        x = norm(add(own, conv(different, edges, gates, rows)))
         return x if is_last else self.dropout(relu(x))

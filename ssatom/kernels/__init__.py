@@ -8,7 +8,7 @@ from ssatom.kernels.gated import gated_messages
 from ssatom.kernels.harmonics import N_DEGREES, spherical_harmonics
 from ssatom.kernels.normalization import batch_normalized
 from ssatom.kernels.products import linear
-from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps
+from ssatom.kernels.rows import add, affine, gaussians, relu, soft_steps, take_rows
 from ssatom.kernels.search import Pairs, expected_pairs, find_pairs, shortest_vector
 from ssatom.kernels.sums import weighted_sums
 
@@ -33,5 +33,6 @@ __all__ = [
     "shortest_vector",
     "soft_steps",
     "spherical_harmonics",
+    "take_rows",
     "weighted_sums",
 ]

@@ -32,9 +32,9 @@ def _radial(r, matrix, first, n_groups, row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _five(row, k):  # type: ignore[no-untyped-def]
-    """Five numbers of a row, in registers."""
-    return row[k], row[k + 1], row[k + 2], row[k + 3], row[k + 4]
+def _five(rows, k, e):  # type: ignore[no-untyped-def]
+    """Five numbers of a column, in registers."""
+    return rows[k, e], rows[k + 1, e], rows[k + 2, e], rows[k + 3, e], rows[k + 4, e]
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def lengths_loop(width: int) -> Any:
     """The loop that computes the units of some sites, for `width` channels.
 
     Its arguments: the first site and the one behind the last; `neighbor`, of shape (n_sites,
-    width); `matrix`, flat; `edges`, the arrays of `EdgeBands`; `harmonics`, of shape (n_edges, 25);
+    width); `matrix`, flat; `edges`, the arrays of `EdgeBands`; `harmonics`, of shape (25, n_edges);
     and what it fills: `moments`, of shape (n_sites, 25 width), or of one row that is used again
     where they are not kept; and `lengths`, of shape (n_sites, 5 width).
     """
@@ -63,7 +63,7 @@ def lengths_loop(width: int) -> Any:
                     u[c] *= weight * other[c]
                 for q in range(0, N_HARMONICS, 5):
                     part = total[q * width : (q + 5) * width]
-                    y = _five(harmonics[e], q)
+                    y = _five(harmonics, q, e)
                     for c in range(width):
                         part[c] += y[0] * u[c]
                         part[c + width] += y[1] * u[c]
@@ -118,7 +118,7 @@ def lengths_backward_loop(width: int) -> Any:
                         t[c] = _ZERO
                     for q in range(0, N_HARMONICS, 5):
                         p = up[q * width : (q + 5) * width]
-                        y = _five(harmonics[e], q)
+                        y = _five(harmonics, q, e)
                         for c in range(width):
                             low = y[0] * p[c] + y[1] * p[c + width]
                             high = y[2] * p[c + 2 * width] + y[3] * p[c + 3 * width]

@@ -67,3 +67,12 @@ def triangle(b):  # type: ignore[no-untyped-def]
         for c in range(3):
             axes[i, c] /= r[i, i]
     return r, axes
+
+
+@compiled
+def measures(lattice):  # type: ignore[no-untyped-def]
+    """Length of a shortest vector of a lattice, and the edges of a brick as above."""
+    b = reduced(lattice)
+    shortest = min(dot(b[0], b[0]), dot(b[1], b[1]), dot(b[2], b[2]))
+    r = triangle(b)[0]
+    return np.sqrt(shortest), r[0, 0], r[1, 1], r[2, 2]

@@ -29,7 +29,7 @@ def directional_units(neighbor: Tensor, matrix: Tensor, edges: Edges, harmonics:
         Weights of the edge vectors.
     edges : Edges
         The edges with their vectors and weights.
-    harmonics : Tensor, shape (n_edges, 25)
+    harmonics : Tensor, shape (25, n_edges)
         From `spherical_harmonics`, of the directions from centre to neighbour.
 
     Returns
@@ -102,7 +102,7 @@ class _MomentsByTorch(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, neighbor, radial, edges, harmonics):  # type: ignore[override]
-        columns = (harmonics * edges.weight[:, None]).to(radial.dtype).unbind(1)
+        columns = (harmonics * edges.weight).to(radial.dtype).unbind()
         parts = neighbor.index_select(0, edges.source) * radial
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(neighbor, radial)

@@ -21,7 +21,7 @@ _A4 = math.sqrt(35 / 8)
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:
-    """Real spherical harmonics of degree 0 to 4, degree by degree, of unit vectors: shape (n, 25).
+    """Real spherical harmonics of degree 0 to 4, degree by degree, of unit vectors: shape (25, n).
 
     They are scaled so that those of one degree have the squared sum 1. The sum of their products
     for two directions is the Legendre polynomial of the cosine between them (Blanco, Flórez &
@@ -43,9 +43,9 @@ def spherical_harmonics(directions: Tensor) -> Tensor:
         _SQRT35 / 8 * (difference * difference - 4 * xy * xy),
     ]
     if isinstance(x, Tensor):
-        return torch.stack(columns, dim=1)
+        return torch.stack(columns)
     # NumPy calls none of torch's threads, which wait in a loop.
-    return torch.from_numpy(np.stack(columns, axis=1))
+    return torch.from_numpy(np.stack(columns))
 
 
 def _parts(directions: Tensor) -> Any:

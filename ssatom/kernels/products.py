@@ -67,6 +67,8 @@ def linear(
         told = ", ".join(f"{k} {tuple(v.shape)}" for k, v in given.items() if v is not None)
         raise ParameterError(f"the shapes of a linear map do not fit together: {told}")
     if loops_serve(*(part for part in (x, weight, bias, plus) if part is not None)):
+        if not torch.is_grad_enabled():
+            return _multiplied(x, weight.t(), bias, plus)
         return _Product.apply(x, weight, bias, plus)
     if x.device.type != "cpu":
         product = F.linear(x, weight, bias)

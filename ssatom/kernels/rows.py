@@ -39,6 +39,13 @@ def relu(x: Tensor) -> Tensor:
     return torch.from_numpy(np.maximum(x.detach().numpy(), np.float32(0)))
 
 
+def take_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows of `x` at the places `rows`, of int64."""
+    if not _by_loops(x):
+        return x.index_select(0, rows)
+    return torch.from_numpy(x.detach().numpy().take(rows.numpy(), axis=0))
+
+
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``x * scale + shift`` of every row of `x`, shape (n_rows, width)."""
     if not _by_loops(x, scale, shift):

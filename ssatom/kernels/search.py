@@ -57,36 +57,31 @@ def expected_pairs(n_sites: int, lattice: np.ndarray, radius: float) -> float:
     """
     _check_radius(radius)
     cell = _cell(lattice)
-    r = _brick(_reduced(cell))
-    if not r.prod() > 0:
+    _, a, b, c = _measures(cell)
+    if not a * b * c > 0:
         raise _no_volume(cell)
-    spheres = 4 / 3 * math.pi * radius**3 / r.prod()
+    spheres = 4 / 3 * math.pi * radius**3 / (a * b * c)
     # Images of a site itself lie on lines and planes, which a sphere meets more often.
-    own = math.pi * radius**2 / (r[0] * r[1]) + 2 * radius / r[0]
+    own = math.pi * radius**2 / (a * b) + 2 * radius / a
     return float(n_sites * (n_sites * spheres + own))
 
 
 def shortest_vector(lattice: np.ndarray) -> float:
     """Length of a shortest vector of a lattice: the distance of a site to its nearest image, Å."""
-    return float(np.sqrt(np.square(_reduced(_cell(lattice))).sum(axis=1).min()))
+    return _measures(_cell(lattice))[0]
 
 
-def _reduced(cell: np.ndarray) -> np.ndarray:
-    """Short vectors of the lattice; the given ones where numba is not there."""
+def _measures(cell: np.ndarray) -> tuple[float, float, float, float]:
+    """Length of a shortest vector, and edges of a brick that fills space as the cell does.
+
+    Where numba is not there, the vectors given must be short.
+    """
     try:
-        from ssatom.kernels._lattice_loops import reduced
+        from ssatom.kernels._lattice_loops import measures
     except ImportError:
-        return cell
-    return reduced(cell)
-
-
-def _brick(cell: np.ndarray) -> np.ndarray:
-    """Edges of a brick that fills space as the cell does."""
-    try:
-        from ssatom.kernels._lattice_loops import triangle
-    except ImportError:
-        return np.abs(np.diag(np.linalg.qr(cell.T)[1]))
-    return np.diag(triangle(cell)[0])
+        shortest = float(np.linalg.norm(cell, axis=1).min())
+        return shortest, *np.abs(np.diag(np.linalg.qr(cell.T)[1])).tolist()
+    return measures(cell)
 
 
 def find_pairs(

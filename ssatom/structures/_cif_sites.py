@@ -8,9 +8,6 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from ssatom.exceptions import StructureFileError
 from ssatom.structures._arrays import FAR, MAX_ATOMIC_NUMBER, NUMBERS, SYMBOLS, is_full
@@ -22,6 +19,7 @@ SAME_PLACE = 0.01  # Å; nearer than this, two sites are one
 _MOST_ROUNDING = 0.1  # Å, of coordinates with few decimals, when they are moved onto symmetry
 _CHUNK = 100_000  # images at a time
 _MOST_SHARING = 100  # sites near one place, on average
+_FEW = 300  # sites, all pairs of which are looked at
 
 _SYMBOL = re.compile(
     r"\d{0,3}([A-Za-z]{1,2})"
@@ -326,6 +324,9 @@ def _kept(
         for site in sites:
             _check_occupancy([site])
         return np.ones(len(sites), dtype=bool)
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     links = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(sites), len(sites)))
     group = connected_components(links, directed=False)[1]
     order = np.argsort(group, kind="stable")
@@ -340,16 +341,30 @@ def _kept(
 def _pairs(coords: np.ndarray, rows: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     """Pairs of lines with atoms in one place, shape (n, 2)."""
     radius = min(SAME_PLACE * float(np.linalg.norm(np.linalg.inv(lattice))), 0.49)
-    tree = cKDTree(coords, boxsize=1.0)
-    if tree.count_neighbors(tree, radius) > 2 * _MOST_SHARING * len(coords):
-        raise StructureFileError(
-            "its sites crowd in one place, or its cell is a needle; correct it"
-        )
-    pairs = tree.query_pairs(radius, output_type="ndarray")
+    pairs = _pairs_within(coords, radius)
     shifts = coords[pairs[:, 0]] - coords[pairs[:, 1]]
     shifts -= np.round(shifts)
     near = ((shifts @ lattice) ** 2).sum(axis=1) < SAME_PLACE**2
     return rows[pairs[near]].reshape(-1, 2)
+
+
+def _pairs_within(coords: np.ndarray, radius: float) -> np.ndarray:
+    """Pairs of fractional coordinates within a radius, shape (n, 2)."""
+    crowd = StructureFileError("its sites crowd in one place, or its cell is a needle; correct it")
+    most = 2 * _MOST_SHARING * len(coords)  # each pair twice, and each site with itself
+    if len(coords) <= _FEW:  # SciPy takes longer to import than a hundred files to read
+        shifts = coords[:, None] - coords
+        shifts -= np.round(shifts)
+        near = (shifts**2).sum(axis=2) <= radius**2
+        if np.count_nonzero(near) > most:
+            raise crowd
+        return np.argwhere(np.triu(near, k=1))
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(coords, boxsize=1.0)
+    if tree.count_neighbors(tree, radius) > most:
+        raise crowd
+    return tree.query_pairs(radius, output_type="ndarray")
 
 
 def _check_occupancy(sites: list[Site]) -> None:

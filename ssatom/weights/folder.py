@@ -182,8 +182,10 @@ def list_weights() -> list[str]:
 
 def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
     name_or_folder = DEFAULT_WEIGHTS if name_or_folder is None else name_or_folder
-    if isinstance(name_or_folder, str) and name_or_folder in list_weights():
-        return _shipped_root() / name_or_folder
+    if isinstance(name_or_folder, str) and os.path.basename(name_or_folder) == name_or_folder:
+        shipped = _shipped_root() / name_or_folder
+        if os.path.isfile(shipped / _CARD):  # to list all sets takes longer than to embed a row
+            return shipped
     if isinstance(name_or_folder, str | os.PathLike) and os.path.isdir(name_or_folder):
         return Path(name_or_folder).resolve()
     raise WeightsError(
@@ -218,8 +220,15 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     128
     """
     folder = _find(name_or_folder)
-    stamps = [f.stat().st_mtime_ns for f in (folder / _CARD, folder / _TENSORS) if f.exists()]
-    return _load(folder, tuple(stamps))
+    return _load(folder, tuple(_stamp(folder / name) for name in (_CARD, _TENSORS)))
+
+
+def _stamp(file: Path) -> int:
+    """When it was changed last; 0 if it is not there."""
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _load_again(name: str, sha256: str) -> PretrainedEncoder:
@@ -234,7 +243,7 @@ def _load_again(name: str, sha256: str) -> PretrainedEncoder:
 
 
 @lru_cache(maxsize=8)
-def _load(folder: Path, stamps: tuple[int, ...]) -> PretrainedEncoder:  # noqa: ARG001
+def _load(folder: Path, stamps: tuple[int, int]) -> PretrainedEncoder:  # noqa: ARG001
     # The stamps are part of the cache's key alone.
     card = WeightsCard.read(folder / _CARD)
     FORMAT.verify(folder, card.files, needed=(_TENSORS,))
