@@ -49,7 +49,7 @@ class StructureError(SsatomError, ValueError):
     row : int or None, default=None
         Place of the structure in the list that was given, from 0.
     source : str or None, default=None
-        Where it is from: a file, an id, the line of a table.
+        Where it is from: a file, an id, the row of a table.
     formula : str or None, default=None
         Its formula.
     collection : str, default="structures"

@@ -6,9 +6,11 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Collection, Hashable, Iterable
 from itertools import takewhile
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 # Packages between a user's line and the place that warns; a warning names no line of theirs.
 _BETWEEN = {
@@ -16,6 +18,15 @@ _BETWEEN = {
     *("concurrent", "contextlib", "functools", "multiprocessing", "runpy", "threading"),
 }
 _OF_WORKER: dict[str, Any] = {"__name__": "<worker process>"}  # and what it has warned of
+_Item = TypeVar("_Item")
+
+
+class _Worker:
+    """Stands for this process where it is a worker."""
+
+
+_WORKER = _Worker()
+_TOLD: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()
 
 
 def warn_user(warning: Warning) -> None:
@@ -29,10 +40,7 @@ def warn_user(warning: Warning) -> None:
     warning : Warning
         The warning.
     """
-    frame = _users_frame(sys._getframe(1))
-    if frame is None:  # of a thread; the main one waits for it at the user's line
-        main = threading.main_thread().ident
-        frame = _users_frame(sys._current_frames().get(main)) if main is not None else None
+    frame, _ = _users_frame(sys._getframe(1))
     place: tuple[str, int] = ("<worker process>", 1)
     names: dict[str, Any] = _OF_WORKER
     if frame is not None:
@@ -46,11 +54,72 @@ def warn_user(warning: Warning) -> None:
     )
 
 
-def _users_frame(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that belongs to no package in between."""
-    while frame is not None and _package(frame) in _BETWEEN:
-        frame = frame.f_back
-    return frame
+def warn_user_of(
+    found: Iterable[tuple[Collection[Hashable], _Item]],
+    make: Callable[[list[_Item]], Warning],
+    workers_too: bool = True,
+) -> None:
+    """Issue one warning of several things, without those that this call of the user's has told.
+
+    A search or cross-validation of scikit-learn calls once a fold, with the same structures in
+    other rows. They are told once a search; in a worker process, which does not know the search,
+    once. Filters that show each warning, or raise it, are obeyed.
+
+    Parameters
+    ----------
+    found : iterable of tuple
+        For each thing what tells it apart from all others, and the thing.
+    make : callable
+        The warning of a list of things.
+    workers_too : bool, default=True
+        Whether what tells things apart does so in other searches of a worker process too.
+    """
+    found = list(found)
+    if not found:
+        return
+    scope = None if _shows_each(make([item for _, item in found])) else _scope()
+    if scope is not None and (workers_too or scope is not _WORKER):
+        told = _TOLD.setdefault(scope, set())
+        found = [(keys, item) for keys, item in found if not told.issuperset(keys)]
+        told.update(*(keys for keys, _ in found))
+    if found:
+        warn_user(make([item for _, item in found]))
+
+
+def _scope() -> Any:
+    """The joblib.Parallel that the user's call has made, the worker process, or None."""
+    from joblib import Parallel
+
+    frame, inner = _users_frame(sys._getframe(1))
+    if frame is None:
+        return _WORKER
+    values = (value for one in reversed(inner) for value in one.f_locals.values())
+    return next((value for value in values if isinstance(value, Parallel)), None)
+
+
+def _shows_each(warning: Warning) -> bool:
+    """Whether the first filter that fits, of those for all modules, shows or raises each time."""
+    for action, message, category, module, _ in warnings.filters:
+        fits = message is None or message.match(str(warning))
+        if fits and module is None and isinstance(warning, category):
+            return action in ("always", "all", "error")
+    return False
+
+
+def _users_frame(frame: FrameType | None) -> tuple[FrameType | None, list[FrameType]]:
+    """The innermost frame that belongs to no package in between, and those within it.
+
+    For a thread it is that of the main thread, which waits at the user's line; None in a worker.
+    """
+    main = threading.main_thread().ident
+    for start in (frame, sys._current_frames().get(main) if main is not None else None):
+        inner = []
+        while start is not None and _package(start) in _BETWEEN:
+            inner.append(start)
+            start = start.f_back
+        if start is not None:
+            return start, inner
+    return None, []
 
 
 def ignore_for_good(message: str) -> None:

@@ -363,7 +363,7 @@ def test_bad_row_is_refused(case: str, data: Path) -> None:
     result = fit(data, "-t", "volume", "-o", "model")
     assert result.exit_code == 1
     source = line.split(",")[0]
-    assert f"error: row 4 ({source}): " in result.stderr
+    assert f"error: row 3 ({source}): " in result.stderr
     assert "--errors skip" in result.stderr
     assert os.listdir() == []
     assert words in result.stderr
@@ -390,7 +390,7 @@ def test_bad_rows_are_left_out(data: Path) -> None:
         (["-t", "volume", "--structure-column", "x"], 2, ["no such column", "'path'"]),
         (["-t", "volume", "-t", "volume"], 2, ["two columns 'volume'"]),
         (["-t", "source"], 2, ["two columns 'source'"]),
-        (["-t", "kind"], 1, ["row 1 (cifs/0.cif)", "--classify"]),
+        (["-t", "kind"], 1, ["row 0 (cifs/0.cif)", "--classify"]),
         (["-t", "volume", "--classify"], 1, ["which is no class"]),
         (["-t", "volume", "-t", "kind", "--classify"], 2, ["one --target"]),
         (["-t", "volume", "--test-size", 1], 2, ["must be a number in (0, 1)"]),

@@ -344,7 +344,7 @@ def test_lists_and_counted_frames_in_json(tmp_path: Path) -> None:
     (tmp_path / "frame.json").write_text(json.dumps(frame))
     for name in ("list.json", "frame.json"):
         records = read(tmp_path / name)
-        assert [record.source for record in records] == [f"{name}:{i}" for i in range(3)]
+        assert [record.source for record in records] == [f"{name}[{i}]" for i in range(3)]
         assert [record.properties for record in records] == [{"gap": i} for i in range(3)]
 
 
@@ -416,8 +416,8 @@ def test_bad_files(tmp_path: Path) -> None:
     texts = {record.source: str(record.structure) for record in records}
     assert "a.cif (" in texts["a.cif"]
     assert "partial occupancy" in texts["a.cif"]
-    assert "c.cif: this file is no readable CIF (line 1" in texts["c.cif"]
-    assert "d.json: this file is no JSON" in texts["d.json"]
+    assert "c.cif: this is no readable CIF (line 1" in texts["c.cif"]
+    assert "d.json: this is no JSON" in texts["d.json"]
     assert "e.xyz@0: the file cannot be read" in texts["e.xyz@0"]
     with pytest.raises(StructureError, match="partial occupancy"):
         read(tmp_path)
@@ -645,7 +645,7 @@ def test_bad_rows_of_tables(table: Path) -> None:
     *bad, good = read(table, errors="keep")
     assert good.source == "good"
     messages = [str(record.structure) for record in bad]
-    assert messages[0].startswith("data.csv:2 'gone': there is no file 'no.cif' in ")
+    assert messages[0].startswith("data.csv[0] 'gone': there is no file 'no.cif' in ")
     assert isinstance(bad[0].structure, MissingFileError)
     assert bad[0].properties == {"gap": 1}
     words = ["names no structure file", "2 cells under 3 columns", "holds several crystals"]

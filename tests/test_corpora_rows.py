@@ -109,14 +109,24 @@ def test_odd_rows_of_a_frame(tmp_path: Path) -> None:
     path.write_text(json.dumps({"columns": ["structure", "y"], "data": data, "index": [0]}))
     assert message(path) == [
         "Na1 Cl1",
-        "a.json:1: this row is of 1 cells, under 2 columns",
-        "a.json:2: this row is of type int, under 2 columns",
+        "a.json[1]: this row is of 1 cells, under 2 columns",
+        "a.json[2]: this row is of type int, under 2 columns",
         "Na1 Cl1",
     ]
     path.write_text('{"columns": 1, "data": {}}')
     [told] = message(path)
     assert told.startswith("a.json: this row has no structure, or not one only; ")
     assert told.endswith("got one with the keys 'columns', 'data'")
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1]])
+def test_all_rows_of_a_frame_have_ids_or_none_has(order: list[int], tmp_path: Path) -> None:
+    rows = {str(i): {"structure": ROW, "y": i} for i in order}
+    by_column = {name: {i: row[name] for i, row in rows.items()} for name in ("structure", "y")}
+    for content in (rows, by_column):
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        found = [record.source for record in read_structures(tmp_path / "a.json")]
+        assert found == (list(rows) if order[1] == 2 else ["a.json[0]", "a.json[1]", "a.json[2]"])
 
 
 HEAD = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3'

@@ -136,7 +136,7 @@ def test_names_without_ending(folder: Path) -> None:
     cubic(8).to(filename=str(folder / "2.vasp"), fmt="poscar")
     sources, sizes, _ = lengths(table(folder, "id,gap\n1,1\n2,2\n3.cif,3\n,4\n0.vasp,5\n"))
     assert sizes == [4, None, 6, None, 3]
-    assert sources == ["1", "2", "3.cif", "t.csv:5", "0.vasp"]
+    assert sources == ["1", "2", "3.cif", "t.csv[3]", "0.vasp"]
     assert "'2' may be 2.cif, 2.vasp; write the ending too" in errors(folder / "t.csv")[0]
 
 
@@ -144,7 +144,8 @@ def test_wrong_numbers_of_cells(folder: Path) -> None:
     path = table(folder, "path,gap\n0.cif,1,\n1.cif,1,5\n2.cif\n3.cif,3\n")
     assert lengths(path)[1] == [None, None, None, 6]
     found = errors(path)
-    assert "t.csv:2: this row has 3 cells under 2 columns; is there a separator too" in found[0]
+    assert "t.csv[0]: this row (line 2 of the file) has 3 cells under 2 columns; " in found[0]
+    assert "is there a separator too many at its end?" in found[0]
     assert "3 cells under 2 columns; is a decimal written with a comma" in found[1]
     assert found[2].endswith("has 1 cell under 2 columns")
 
@@ -292,8 +293,8 @@ def test_a_file_of_several_crystals_says_how_to_choose(folder: Path) -> None:
     (folder / "several.extxyz").write_text(2 * frame)
     path = table(folder, "id,path\none,several.cif\n,several.cif\nthree,several.extxyz\n")
     named, unnamed, frames = errors(path)
-    assert "t.csv:2 'one': 'several.cif' holds several crystals, 3 data blocks" in named
+    assert "t.csv[0] 'one': 'several.cif' holds several crystals, 3 data blocks" in named
     assert "('a_" in named
     assert "put the one that is meant into a file of its own, or read them all with" in named
-    assert unnamed.startswith("t.csv:3 'several.cif': ")
+    assert unnamed.startswith("t.csv[1] 'several.cif': ")
     assert "'several.extxyz' holds several crystals; put the one" in frames

@@ -174,3 +174,27 @@ def test_rows_that_cannot_be_predicted_are_left_out(folder: Path, tmp_path: Path
     model = load_estimator(tmp_path / "model")
     expected = model.predict([Structure.from_str(text, "cif") for text in good["cif"]])
     np.testing.assert_allclose(pd.read_csv(tmp_path / "x.csv")["volume"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_rows_without_ids_have_the_number_of_pandas_everywhere(
+    ending: str, folder: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(folder / "new.csv")[["cif", "volume"]]
+    table.loc[2, "cif"] = "data_nothing\n_cell_length_a 1\n"
+    path = tmp_path / f"t.{ending}"
+    {
+        "csv": lambda: table.to_csv(path, index=False),
+        "parquet": lambda: table.to_parquet(path),
+        "json": lambda: table.to_json(path, orient="records"),
+    }[ending]()
+    words = [path, "--layers", "0", "--weights", "random", "-o", tmp_path / "x.csv"]
+    words += ["--structure-column", "cif"]
+    result = CliRunner().invoke(app, ["featurize", *map(str, words), "--no-progress"])
+    assert f"t.{ending}[2]" in result.stderr
+    assert pd.read_csv(f"{tmp_path}/x.csv.problems.csv")["source"].tolist() == [f"t.{ending}[2]"]
+    expected = [f"t.{ending}[{row}]" for row in table.index.drop(2)]
+    assert pd.read_csv(tmp_path / "x.csv")["source"].tolist() == expected
+    fit = ["fit", str(path), "-t", "volume", "--structure-column", "cif", "-o", f"{tmp_path}/m"]
+    told = CliRunner().invoke(app, [*fit, "--no-progress"]).stderr
+    assert f"row 2 (t.{ending}[2]): " in told

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from pymatgen.core import Lattice, Structure
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
@@ -27,6 +29,7 @@ from ssatom import (
     NEGNNRegressor,
     StructureWarning,
     load_example_crystals,
+    measure_locality,
     plots,
 )
 from ssatom.progress import make_bar
@@ -184,6 +187,54 @@ def test_threads_warn_at_the_line_that_waits_for_them():
     assert only(caught, GraphWarning).filename == __file__
 
 
+def shown_by(search, *arguments) -> list[str]:
+    """What the default filter shows of warnings about crystals."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        search(*arguments)
+    assert {told.filename for told in caught} <= {__file__}
+    return [str(told.message) for told in caught]
+
+
+def test_folds_of_a_search_tell_of_a_crystal_once_a_search(crystals):
+    X, y = [isolated("Ar"), isolated("Kr"), *crystals[:4]], np.arange(6.0)
+    pipeline = make_pipeline(GraphEmbeddingFeaturizer(), StandardScaler(), Ridge())
+    grid = {"graphembeddingfeaturizer__layers": ["0", "01"]}
+    search = GridSearchCV(pipeline, grid, cv=3)
+    other = [*X[:5], isolated("Xe")]
+    for _ in range(2):
+        [told] = shown_by(search.fit, X, y)
+        assert told.startswith("structures[0] (Ar), structures[1] (Kr): some sites have")
+        told = shown_by(lambda: cross_val_score(pipeline, other, y, cv=3))
+        assert [line.count(name) for line in told for name in ("Ar", "Kr", "Xe")] == [
+            *(0, 0, 1), *(1, 1, 0)
+        ]  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cross_val_score(pipeline, X, y, cv=3)
+    assert len(caught) == 3
+
+
+def test_folds_of_a_search_tell_of_bad_rows_once_a_search(crystals):
+    X, y = [None, *crystals[:5]], np.arange(6.0)
+    pipeline = make_pipeline(GraphEmbeddingFeaturizer("0", errors="nan"), SimpleImputer(), Ridge())
+    [told] = shown_by(lambda: cross_val_score(pipeline, X, y, cv=3))
+    assert "1 row of NaN: [0]" in told
+
+
+def test_all_layers_of_a_locality_warn_once(crystals):
+    X, y = [isolated("Ar"), *crystals[:9]], np.arange(10.0)
+    settings = {"model": Ridge(), "n_seeds": 1, "progress_bar": False}
+    [told] = shown_by(lambda: measure_locality(X, y, **settings))
+    assert told.startswith("structures[0] (Ar): ")
+
+
+def test_loops_over_the_same_structures_warn_in_each_call():
+    featurizer = GraphEmbeddingFeaturizer()
+    calls = [lambda: featurizer.transform([isolated("Ne")]) for _ in range(2)]
+    assert [len(shown_by(call)) for call in calls] == [1, 1]
+
+
 def warned_of(rows) -> list[tuple[str, str]]:
     """File and text of each warning of a worker process, as it would print them."""
     from ssatom import warn
@@ -201,6 +252,17 @@ def test_worker_processes_name_themselves_and_the_crystal():
     [[told]] = Parallel(n_jobs=2)([delayed(warned_of)([isolated("Kr")])])
     assert told[0] == "<worker process>"
     assert told[1].startswith("structures[0] (Kr): ")
+
+
+@pytest.mark.slow
+def test_worker_processes_tell_of_a_crystal_once(crystals, capfd):
+    pipeline = make_pipeline(GraphEmbeddingFeaturizer("0"), StandardScaler(), Ridge())
+    X, y = [isolated("Rn"), *crystals[:9]], np.arange(10.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for _ in range(2):
+            cross_val_score(pipeline, X, y, cv=5, n_jobs=2)
+    assert 1 <= capfd.readouterr().err.count("(Rn): some sites have") <= 2  # of two processes
 
 
 def test_pipelines_and_models_show_in_html():

@@ -129,6 +129,8 @@ def test_potcar(tmp_path: Path) -> None:
         ("x\r1.0\r", "line 3 is missing"),
         ("{'lattice': 1, " * 2000, "this text is no JSON"),
         ("one\ntwo\n" * 3000, "neither CIF"),
+        (str(Structure(Lattice.cubic(4), ["Po"], [[0, 0, 0]])), "as Python prints it"),
+        (repr(Structure(Lattice.cubic(4), ["Po"], [[0, 0, 0]])), "as Python prints it"),
     ],
 )
 def test_texts_that_are_no_structure(text: str, words: str) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +135,13 @@ def read_rows(
     at_once = rows.errors == "raise" or is_table(paths[0])
     items = _known(read_items(paths, structure_column), rows.targets, chain(*columns), at_once)
     total = count_all(paths) if progress else None
-    found, number = [], 0
+    found, number = [], count()
     with make_bar(desc="read", total=total, unit=" crystals", show=progress) as bar:
         for chunk in chunks(items):
             crystals, problems = apply(chunk, partial(_usable, config=config))
             rows.problems += problems
             for (record, _), arrays in zip(chunk, crystals, strict=True):
-                number += 1
-                if row := rows.take(record, arrays, number):
+                if row := rows.take(record, arrays, next(number)):
                     found.append(row)
                     rows.structures.append(arrays)
             bar.update(len(chunk))

@@ -149,9 +149,9 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _is_file(source: Path) -> bool:
-    """Whether a source, without line or frame, names a file."""
+    """Whether a source, without row, line or frame, names a file."""
     name = file_name(str(source))
-    return os.path.isfile(name) or os.path.isfile(re.sub(r"[:@]\d+$", "", name))
+    return os.path.isfile(name) or os.path.isfile(re.sub(r"([:@]\d+|\[\d+\])$", "", name))
 
 
 def _told(warning: Warning | str, sources: list[str]) -> list[Problem]:

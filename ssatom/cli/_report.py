@@ -246,7 +246,8 @@ def _markdown(report: dict[str, Any], figure: str) -> str:
     cells = [[_NAMES[key], *(_text(values[key]) for values in scores.values())] for key in keys]
     lines += _table(["held out", *scores], cells)
     lines += _choice_lines(report["choice"], list(scores)) if report["choice"] else []
-    lines += _interval_lines(report["intervals"])
+    if "accuracy" not in keys:  # classes have no intervals
+        lines += _interval_lines(report["intervals"])
     lines += ["", f"![held out]({figure})"]
     lines += ["", "![training](history.png)"] if "epochs" in report["training"] else []
     lines += ["", "## Settings", ""]
@@ -284,7 +285,7 @@ def _interval_lines(table: list[dict[str, Any]]) -> list[str]:
     """Section of the report on the error bars."""
     lines = ["", "## Error bars", ""]
     if not table:
-        text = "No intervals: classes have none, and for numbers too few crystals were held out."
+        text = "No intervals: too few crystals were held out; give more, or a larger `--test-size`."
         return [*lines, text]
     rows = [
         [f"{x:.1%}" if name in ("stated", "observed") else _text(x) for name, x in row.items()]

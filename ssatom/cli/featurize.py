@@ -65,8 +65,8 @@ def featurize(
 ) -> None:
     """Turn crystal structures into a table of features.
 
-    A row for each crystal, in the order of the files: `source` (its id, or its file, with the line
-    or frame in it), `formula`, and the features, named such as `ssatom_L1_017` for unit 17 of
+    A row for each crystal, in the order of the files: `source` (its id, or its file, with the row,
+    line or frame in it), `formula`, and the features, named such as `ssatom_L1_017` for unit 17 of
     layer 1. With `--sites` a row for each site, with `site_index` (from 0) and `element`.
 
     CSV, Parquet and NPZ hold the same float32 numbers. Parquet and NPZ also name the weights and

@@ -53,8 +53,9 @@ def fit(
         list[Path],
         typer.Argument(
             metavar="DATA",
-            help="Tables of paths and targets (.csv, paths relative to the table), JSON lines "
-            "(.jsonl) or extended XYZ (.extxyz) with properties, each also with .gz.",
+            help="Tables (.csv, .parquet, .xlsx) of targets beside paths, from the table, or "
+            "CIF texts; JSON (.json, .jsonl), extended XYZ (.extxyz) or databases of ASE (.db) "
+            "with properties. All but .db may be packed as .gz.",
             show_default=False,
         ),
     ],

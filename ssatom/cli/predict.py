@@ -40,8 +40,8 @@ def predict(
 ) -> None:
     """Predict properties of crystals with a model of `ssatom fit`.
 
-    A row for each crystal, in the order of the files: `source` (its id, or its file, with the line
-    or frame in it), `formula`, and each target by its name. Models of several members add
+    A row for each crystal, in the order of the files: `source` (its id, or its file, with the row,
+    line or frame in it), `formula`, and each target by its name. Models of several members add
     `<target>_std`, the standard deviation over the members, scaled to the errors on the rows that
     `ssatom fit` held out; models of classes add `<target>_probability_<class>`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,14 @@ def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
             content = load_json(str(content.get("data")).encode())
     except ValueError as error:
         reason = f"{type(error).__name__}: {error}"
-        yield lost("", f"this file is no JSON ({reason}); a collection of lines ends in .jsonl")
+        yield lost("", f"this is no JSON ({reason}); a collection of lines ends in .jsonl")
         return
     rows = _rows(content)
     if rows is None:
         yield partial(_read_row, content, "", None, column)
         return
     for number, (name, row) in enumerate(rows):
-        yield partial(_read_row, row, f":{number}", name, column)
+        yield partial(_read_row, row, f"[{number}]", name, column)
 
 
 def _read_row(*row: Any) -> list[Entry]:
@@ -115,37 +115,38 @@ def _is_by_row(content: dict[str, dict[str, Any]]) -> bool:
 
 
 def _by_key(content: dict[str, Any]) -> Iterator[_Named]:
-    for number, (key, row) in enumerate(content.items()):
-        yield _id(key, number), row
+    yield from zip(_ids(content), content.values(), strict=True)
 
 
 def _by_column(content: dict[str, dict[str, Any]]) -> Iterator[_Named]:
     keys = dict.fromkeys(key for column in content.values() for key in column)
-    for number, key in enumerate(keys):
-        yield _id(key, number), {name: column.get(key) for name, column in content.items()}
+    for name, key in zip(_ids(keys), keys, strict=True):
+        yield name, {column: cells.get(key) for column, cells in content.items()}
 
 
-def _id(key: Any, number: int) -> str | None:
-    """A plain count is no id."""
-    return key if isinstance(key, str) and key != str(number) else None
+def _ids(keys: Iterable[Any]) -> list[str | None]:
+    """Those that are texts; the plain count of all rows, as pandas writes it, has no ids."""
+    keys = list(keys)
+    if keys == list(map(str, range(len(keys)))):
+        return [None] * len(keys)
+    return [key if isinstance(key, str) else None for key in keys]
 
 
 def _table_frame(data: list[Any]) -> Iterator[_Named]:
-    for number, row in enumerate(data):
-        name = row.pop("index", None) if isinstance(row, dict) else None
-        yield _id(name, number), row
+    names = [row.pop("index", None) if isinstance(row, dict) else None for row in data]
+    yield from zip(_ids(names), data, strict=True)
 
 
 def _split_frame(columns: list[Any], data: list[Any], names: Any) -> Iterator[_Named]:
     if not isinstance(names, list) or len(names) != len(data):
         names = [None] * len(data)
-    for number, (name, row) in enumerate(zip(names, data, strict=True)):
+    for name, row in zip(_ids(names), data, strict=True):
         if not isinstance(row, list) or len(row) != len(columns):
             cells = f"{len(row)} cells" if isinstance(row, list) else f"type {type(row).__name__}"
             problem = f"this row is of {cells}, under {len(columns)} columns"
             yield None, StructureFileError(problem)
             continue
-        yield _id(name, number), dict(zip(map(str, columns), row, strict=True))
+        yield name, dict(zip(map(str, columns), row, strict=True))
 
 
 FORMATS["*.jsonl"] = Format(_cut_lines, _count_lines, takes_column=True)

@@ -147,11 +147,11 @@ def read_structures(
     -------
     iterator of StructureRecord
         The source is the row's id; without one it is the path in a table, else the file's name
-        (in a folder, its path from there), with the line from 1 (``a.jsonl:1``), the row of a
-        JSON list from 0 (``a.json:0``), the frame from 0 in ASE's notation (``a.extxyz@0``), or
-        the data block of a CIF file of several (``a.cif#name``); bytes of names that are no UTF-8
-        stand as ``\\xfc``. Labels of sites are in `structure.site_properties`, those of the
-        crystal in `properties`.
+        (in a folder, its path from there), with the row of a table or of a JSON list from 0
+        (``a.csv[0]``, as pandas counts them), the line of JSON lines from 1 (``a.jsonl:1``), the
+        frame from 0 in ASE's notation (``a.extxyz@0``), or the data block of a CIF file of several
+        (``a.cif#name``); bytes of names that are no UTF-8 stand as ``\\xfc``. Labels of sites are
+        in `structure.site_properties`, those of the crystal in `properties`.
 
     Warns
     -----

@@ -19,7 +19,7 @@ class StructureRecord(NamedTuple):
     Attributes
     ----------
     source : str
-        Its id where it has one, else its file, with the line or the frame in it.
+        Its id where it has one, else its file, with the row, the line or the frame in it.
     structure : Structure or StructureError
         The crystal, or why there is none.
     properties : dict

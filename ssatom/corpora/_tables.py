@@ -50,9 +50,9 @@ def _cut_table(path: Path, structure_column: str | None = None) -> Iterator[Piec
     if not layout.has_names:
         named = ", ".join(layout.columns)
         warn(f"the table has no first line of names; its columns are taken for {named}")
-    line = 0
+    number, line = -1, 0
     try:
-        for row in _rows(path, layout):
+        for number, row in enumerate(_rows(path, layout)):
             line = row.last
             cells = zip(layout.columns, row.cells, strict=False)
             for column, value in () if row.problem else cells:
@@ -62,9 +62,9 @@ def _cut_table(path: Path, structure_column: str | None = None) -> Iterator[Piec
                         f"column {column!r} has numbers with commas, such as {value}, which are "
                         "taken for text; write decimals with a point, and thousands without a comma"
                     )
-            yield partial(_read_row, path.parent, row, layout)
+            yield partial(_read_row, path.parent, number, row, layout)
     except BROKEN as error:
-        yield lost(f":{line + 1}", f"the file cannot be read from here on ({error})")
+        yield lost(f"[{number + 1}]", f"the file cannot be read from line {line + 1} on ({error})")
 
 
 def _count_table(path: Path) -> int | None:
@@ -93,11 +93,11 @@ def _read_row(*row: Any) -> list[Entry]:
     return [_entry(*row)]
 
 
-def _entry(folder: Path, row: Row, layout: Layout) -> Entry:
-    place = f":{row.first}"
+def _entry(folder: Path, number: int, row: Row, layout: Layout) -> Entry:
+    place = f"[{number}]"  # as pandas counts them: a text of CIF takes many lines of the file
     if problem := row.problem or _wrong_number(row, len(layout.columns)):
-        lines = f" (lines {row.first} to {row.last})" if row.last > row.first else ""
-        return lost(place, f"this row{lines} {problem}")
+        lines = f"lines {row.first} to {row.last}" if row.last > row.first else f"line {row.first}"
+        return lost(place, f"this row ({lines} of the file) {problem}")
     written = row.cells[layout.path_column]
     fields = dict(zip(layout.columns, row.cells, strict=True))
     del fields[layout.columns[layout.path_column]]

@@ -189,7 +189,7 @@ class _Engine:
                     yield row
                     continue
                 if row.remarks:
-                    told.note(place, row.remarks, cast(StructureArrays, source).numbers)
+                    told.note(place, row.remarks, cast(StructureArrays, source))
                 if self.late_pooling is None:
                     yield row.states
                 else:

@@ -91,7 +91,7 @@ def find_graphs(
     told = remarks or GraphRemarks()
     for index, row, result in zip(indices, rows, results, strict=True):
         if isinstance(result, CachedGraph):
-            told.note(index, result.remarks, row.numbers)
+            told.note(index, result.remarks, row)
     if remarks is None:
         told.warn()
     return results

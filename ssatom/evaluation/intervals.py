@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ssatom.embeddings import graph_embeddings
 from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation._checks import check_target, one_a_row
-from ssatom.exceptions import GraphWarning, ParameterError
+from ssatom.exceptions import GraphWarning, ParameterError, StructureWarning
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
@@ -36,9 +36,10 @@ def _conformal() -> type:
 
 @contextmanager
 def told_already() -> Iterator[None]:
-    """Without warnings about graphs, where an earlier call has given them by row."""
+    """Without warnings about crystals, where an earlier call has given them by row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
+        warnings.simplefilter("ignore", StructureWarning)
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from ssatom.embeddings import resolve_weights
 from ssatom.embeddings.arguments import Weights
+from ssatom.evaluation.intervals import told_already
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.protocol import evaluate
 from ssatom.evaluation.results import EvaluationResult
@@ -194,11 +196,13 @@ def measure_locality(
     featurizer = SelfSupervisedSiteFeaturizer if pairs else GraphEmbeddingFeaturizer
     layers = [str(layer) for layer in range(encoder.n_layers)]
     model = KernelRidgeCV(search="coarse-to-fine") if model is None else model
-    results = {}
+    results: dict[str, EvaluationResult] = {}
     for n in range(1, len(layers) + 1):
         setting = "".join(layers[:n])
+        with told_already() if results else nullcontext():
+            features = featurizer(range(n), weights=encoder).fit_transform(rows)
         results[setting] = evaluate(
-            featurizer(range(n), weights=encoder).fit_transform(rows),
+            features,
             y,
             groups=groups,
             model=model,

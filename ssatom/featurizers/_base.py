@@ -15,7 +15,7 @@ from ssatom.exceptions import ParameterError, StructureError
 from ssatom.progress import make_bar
 from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs
 from ssatom.validation import one_of
-from ssatom.warn import warn_user
+from ssatom.warn import warn_user_of
 
 _MAX_REASONS = 20  # in one warning
 
@@ -194,8 +194,10 @@ class CrystalFeaturizer(BaseFeaturizer):
                 raise features
             failed[i] = features
             yield np.full(self._n_features(), np.nan, dtype=np.float32), features
-        if failed and not ignore_errors:
-            warn_user(UserWarning(_summary(failed, type(self).__name__)))
+        if not ignore_errors:
+            found = (([str(error.at(row=None))], (row, error)) for row, error in failed.items())
+            name = type(self).__name__
+            warn_user_of(found, lambda rows: UserWarning(_summary(dict(rows), name)), False)
 
 
 def _unpacked(entries: Any) -> Any:

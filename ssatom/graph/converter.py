@@ -84,7 +84,7 @@ class CrystalGraphConverter:
             arrays.append(row)
             found, odd = unwrap(attempt(self.neighbors, row, row=i))
             pairs.append(found)
-            remarks.note(i, odd, row.numbers)
+            remarks.note(i, odd, row)
         remarks.warn()
         return self.assemble(arrays, pairs)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from ssatom.exceptions import GraphWarning
-from ssatom.structures import reduced_formula
-from ssatom.warn import warn_user
+from ssatom.structures import StructureArrays, reduced_formula, structure_key
+from ssatom.warn import warn_user_of
 
 SHORT_BOND = 0.6
 """Shorter bonds, in units of the sum of both covalent radii, are told; few crystals have any."""
@@ -39,8 +40,9 @@ class GraphRemarks:
 
     def __init__(self) -> None:
         self._formulas: dict[str, dict[int, str]] = {}  # by reason and row
+        self._keys: dict[int, bytes] = {}  # which tell structures apart, by row
 
-    def note(self, row: int, remarks: Iterable[str], numbers: np.ndarray) -> None:
+    def note(self, row: int, remarks: Iterable[str], arrays: StructureArrays) -> None:
         """Remember the remarks on one structure.
 
         Parameters
@@ -49,11 +51,12 @@ class GraphRemarks:
             Its place in the caller's list.
         remarks : iterable of str
             From `graph_remarks`.
-        numbers : ndarray of int, shape (n_sites,)
-            Atomic numbers, for its formula.
+        arrays : StructureArrays
+            The structure.
         """
         for remark in remarks:
-            self._formulas.setdefault(remark, {})[row] = reduced_formula(numbers)
+            self._formulas.setdefault(remark, {})[row] = reduced_formula(arrays.numbers)
+            self._keys[row] = structure_key(arrays)
 
     def warn(self) -> None:
         """Tell of all remarks, at the line of the user's that called this package.
@@ -67,5 +70,9 @@ class GraphRemarks:
         for reason, formula_of in self._formulas.items():
             reasons.setdefault(tuple(sorted(formula_of)), []).append(reason)
         for rows, told in reasons.items():
-            formulas = [self._formulas[told[0]][row] for row in rows]
-            warn_user(GraphWarning("; ".join(told), rows, formulas=formulas))
+            found = (([(reason, self._keys[row]) for reason in told], row) for row in rows)
+            warn_user_of(found, partial(self._warning, told))
+
+    def _warning(self, told: list[str], rows: list[int]) -> GraphWarning:
+        formulas = [self._formulas[told[0]][row] for row in rows]
+        return GraphWarning("; ".join(told), rows, formulas=formulas)

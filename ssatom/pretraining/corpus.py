@@ -206,7 +206,7 @@ def _chunks(
         elif isinstance(row, StructureArrays):
             pairs.append(own[0])
             arrays.append(row)
-            remarks.note(i, own[1], row.numbers)
+            remarks.note(i, own[1], row)
         if len(arrays) == _CHUNK:
             yield arrays, pairs
             arrays, pairs = [], []

@@ -21,6 +21,18 @@ _SPLITTERS = (
     "RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
     "StratifiedShuffleSplit"
 )
+_KERNELS = (
+    "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern PairwiseKernel "
+    "Product RBF RationalQuadratic Sum WhiteKernel"
+)
+_SCORES = {
+    "classification": "accuracy_score balanced_accuracy_score f1_score log_loss",
+    "ranking": "roc_auc_score",
+    "regression": (
+        "max_error mean_absolute_error mean_squared_error median_absolute_error r2_score "
+        "root_mean_squared_error"
+    ),
+}
 TRUSTED = (
     "ssatom.embeddings.nearest.Nearness",
     "ssatom.embeddings.nearest.NearestRows",
@@ -37,13 +49,23 @@ TRUSTED = (
     "ssatom.featurizers.ofm.OrbitalFieldMatrixTransformer",
     "numpy.dtype",
     "sklearn.utils._bunch.Bunch",
+    *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS.split()),
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    *(f"sklearn.metrics._{room}.{name}" for room in _SCORES for name in _SCORES[room].split()),
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    *(f"sklearn.metrics._{room}.{name}" for room in _SCORES for name in _SCORES[room].split()),
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
 )
-"""Types that are read beside those which skops trusts: estimators of scikit-learn, and arrays."""
+"""Types and functions that are read beside those which skops trusts: arrays, and estimators of
+scikit-learn."""
 
 _ALLOWED = (
     "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
-    "them (no trees; of a search give its best_estimator_); keep others with skops.io.dump, and "
+    "them, with scores by their names (no trees); keep others with skops.io.dump, and "
     "load them with a list of types that you trust"
 )
 

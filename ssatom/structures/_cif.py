@@ -117,7 +117,7 @@ def _blocks(text: str) -> list[cif.Block]:
         remedy += f", and delete the control characters in the file ({codes})"
     if text.startswith("#\\#CIF_2"):
         remedy += "; of CIF 2.0, triple quotes, lists and tables are not read: write CIF 1.1"
-    raise StructureFileError(f"this file is no readable CIF ({reason}); {remedy}")
+    raise StructureFileError(f"this is no readable CIF ({reason}); {remedy}")
 
 
 def _column(block: cif.Block, tag: str) -> list[str]:

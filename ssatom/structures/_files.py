@@ -124,6 +124,9 @@ def crystal_from_text(text: str) -> Crystal:
     return unwrap(attempt(_read_text, text, source=first_line(text)))
 
 
+_PRINTED = ("Full Formula (", "Structure Summary\n")  # str and repr of pymatgen's Structure
+
+
 def _read_text(text: str) -> Crystal:
     kind = text_kind(text)
     if kind == "cif":
@@ -133,6 +136,11 @@ def _read_text(text: str) -> Crystal:
     if kind == "json":
         body, _ = split_row(_load(text))
         return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
+    if text.startswith(_PRINTED):
+        raise StructureFileError(
+            "this is a Structure as Python prints it, with rounded numbers; make the table with "
+            "structure.to(fmt='cif') in its place"
+        )
     raise StructureFileError(
         f"this text of {len(text):,} characters is neither CIF (with data_ or loop_), nor POSCAR "
         "(whose second line is a number), nor the JSON of a structure; correct it, or make a "
@@ -202,7 +210,7 @@ def _from_json(path: str | os.PathLike[str]) -> Crystal:
     except ValueError as error:
         if isinstance(error, StructureError):
             raise
-        raise StructureFileError(f"this file is no JSON ({error})") from None
+        raise StructureFileError(f"this is no JSON ({error})") from None
     return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
 
 

@@ -19,12 +19,13 @@ from ssatom.structures._arrays import (
     formula_of,
     reduced_formula,
     structure_arrays,
+    structure_key,
 )
 from ssatom.structures._atoms import structure_from_atoms
 from ssatom.structures._dicts import crystal_from_dict, plain_copy, split_row
 from ssatom.structures._files import crystal_from_file, crystal_from_text
 from ssatom.structures._text import is_text, shorten
-from ssatom.warn import warn_user
+from ssatom.warn import warn_user_of
 
 _MAX_DOUBTS = 20  # in one warning
 
@@ -132,7 +133,7 @@ def _each(
         return crystal, take(crystal, index)
 
     def stream() -> Iterator[_Taken | StructureError]:
-        doubts: list[StructureWarning] = []
+        doubts: list[tuple[Any, StructureWarning]] = []
         for i, row in enumerate(rows):
             if of_structure is not None and type(row) is Structure:
                 yield attempt(of_structure, row, row=i, collection=name)
@@ -145,13 +146,16 @@ def _each(
             crystal, taken = found
             if crystal.doubts:
                 formula = [reduced_formula(crystal.arrays.numbers)]
+                key = structure_key(crystal.arrays)
                 doubts += [
-                    StructureWarning(doubt, [i], crystal.source, formula)
+                    (
+                        [(doubt, crystal.source, key)],
+                        StructureWarning(doubt, [i], crystal.source, formula),
+                    )
                     for doubt in crystal.doubts
                 ]
             yield taken
-        if doubts:
-            warn_user(_joined(doubts))
+        warn_user_of(doubts, _joined)
 
     return stream()
 
@@ -193,6 +197,9 @@ def _site(crystal: Crystal, index: Any) -> tuple[Structure, int]:
     raise StructureError(f"site index {index!r} {problem}", formula=formula_of(crystal.structure))
 
 
+_OF_DICT = "; of a dict by ids give list(structures.values())"
+
+
 def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
     """The rows of a container, without ever making an array of structures."""
     example = "[structure, ...]" if n_columns == 1 else "[(structure, 0), ...]"
@@ -208,6 +215,7 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
         raise StructureError(
             f"{name} is of type {_kind(container)}; allowed is a list, tuple, Series, DataFrame, "
             f"object array or generator, such as {example}"
+            f"{_OF_DICT * isinstance(container, Mapping)}"
         )
     if hasattr(container, "itertuples") or hasattr(container, "iter_rows"):  # pandas, polars
         return _frame_rows(container, name, n_columns)

@@ -154,7 +154,8 @@ def _check_data(studies: Sequence[Study], folder: Path) -> None:
         listed = ", ".join(f"{file} (for {study})" for file, study in missing.items())
         raise MissingFileError(
             f"data files are missing in '{folder.resolve()}'{state}: {listed}; give the folder "
-            "that holds the data sets (they are not part of this repository), or choose studies "
+            "that holds the data sets (they are not part of this repository; README.md in "
+            "examples/paper says which `ssatom data fetch` has the same labels), or choose studies "
             "that do not need them"
         )
 
