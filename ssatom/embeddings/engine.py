@@ -131,6 +131,7 @@ def clear_cache() -> None:
     CACHE.clear()
     clear_graphs()
     SEEN.clear()
+    site_states.cache_clear()
 
 
 @lru_cache(maxsize=2)
