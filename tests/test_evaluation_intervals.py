@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, ShuffleSplit
@@ -27,6 +28,7 @@ from ssatom import (
     GraphWarning,
     ParameterError,
     WeightsError,
+    graph_embeddings,
     load_estimator,
     load_example_crystals,
     read_structures,
@@ -115,11 +117,17 @@ def test_intervals_hold_on_example_crystals(table: pd.DataFrame) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data files")
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("paper_elastic", "log10_K"), ("paper_formation", "formation_energy_per_atom")],
+    [
+        ("paper_elastic", "log10_K"),
+        ("paper_elastic", "log10_G"),
+        ("paper_elastic", "poisson"),
+        ("paper_formation", "formation_energy_per_atom"),
+        ("paper_hse_gap", "hse_gap"),
+    ],
 )
 def test_intervals_hold_on_shared_data(name: str, label: str) -> None:
     """90 % ± 3 % of 500 new crystals, and wider intervals where these are far."""
-    records = list(read_structures(SHARED / f"{name}.jsonl.gz"))
+    records = [r for r in read_structures(SHARED / f"{name}.jsonl.gz") if label in r.properties]
     y = np.array([record.properties[label] for record in records])
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(y))
@@ -136,6 +144,20 @@ def test_intervals_hold_on_shared_data(name: str, label: str) -> None:
         assert covered(intervals, y[test]).mean() == pytest.approx(0.9, abs=0.03)
         widths = np.diff(intervals)[:, 0]
         assert widths[near > 90].mean() > 1.4 * widths[near < 50].mean()
+
+
+def test_held_out_crystals_are_as_difficult_as_new_ones() -> None:
+    """Though a fold has fewer crystals to be near to."""
+    structures = list(load_example_crystals()["structure"])
+    of_new, of_held = [], []
+    for seed in range(3):
+        rows = np.random.default_rng(seed).permutation(len(structures))
+        old, new = ([structures[i] for i in part] for part in (rows[:250], rows[250:]))
+        model = ConformalRegressor(DummyRegressor()).fit(old, np.arange(250.0))
+        embeddings = graph_embeddings(new)
+        of_new.append(np.log(model.calibration_.nearness.of(embeddings)[1]).mean())
+        of_held.append(np.log(model.calibration_.difficulties).mean())
+    assert np.mean(of_held) == pytest.approx(np.mean(of_new), abs=0.025)
 
 
 # Near and far ----------------------------------------------------------------------------------

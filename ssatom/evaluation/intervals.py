@@ -194,18 +194,24 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         y = check_target(y, len(structures))
         _check_coverage(self.coverage, len(structures))
         embeddings = graph_embeddings(structures, weights=self.weights)
-        errors, difficulties = np.full((2, len(y)), np.nan)
+        errors, difficulties, of_parts = np.full((3, len(y)), np.nan)
+        draw = np.random.default_rng(self.random_state)
         for train, test in self._folds(structures):
             with told_already():
                 model = clone(self.estimator).fit([structures[i] for i in train], y[train])
                 predictions = model.predict([structures[i] for i in test])
             errors[test] = y[test] - one_a_row(predictions, len(test))
             difficulties[test] = Nearness(embeddings[train]).of(embeddings[test])[1]
+            part = draw.permutation(train)[: max(2, len(train) ** 2 // len(y))]
+            of_parts[test] = Nearness(embeddings[part]).of(embeddings[test])[1]
         if (missing := np.flatnonzero(np.isnan(errors))).size:
             raise ParameterError(
                 f"cv={self.cv!r} tests no row {missing[0]} ({missing.size} of {len(y)} rows are in "
                 "no fold); give a splitter that tests every row"
             )
+        # New crystals are nearer to all training crystals than held-out ones are to a part of them:
+        # by as much as these are nearer to that part than to a part of it.
+        difficulties *= np.exp(np.mean(np.log(difficulties / of_parts)))
         self.calibration_ = Calibration(Nearness(embeddings), errors[:, None], difficulties)
         with told_already():
             self.estimator_ = clone(self.estimator).fit(structures, y)
