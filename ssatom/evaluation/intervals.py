@@ -127,7 +127,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     estimator_ : regressor
         Fitted on all rows.
     calibration_ : Calibration
-        Errors and difficulties of all rows, each from the fold in which it was held out.
+        Errors and difficulties of all rows, each from the fold in which it was held out. The
+        difficulties are scaled to the nearer crystals that a new one finds among all rows.
 
     Notes
     -----
