@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from pymatgen.core import Lattice, Structure
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
@@ -258,6 +259,7 @@ def test_worker_processes_name_themselves_and_the_crystal():
 def test_worker_processes_tell_of_a_crystal_once(crystals, capfd):
     pipeline = make_pipeline(GraphEmbeddingFeaturizer("0"), StandardScaler(), Ridge())
     X, y = [isolated("Rn"), *crystals[:9]], np.arange(10.0)
+    get_reusable_executor().shutdown()  # workers of earlier tests write where these had stderr
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         for _ in range(2):
