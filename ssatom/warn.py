@@ -6,11 +6,14 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+from ssatom.exceptions import GraphWarning, StructureWarning
 
 # Packages between a user's line and the place that warns; a warning names no line of theirs.
 _BETWEEN = {
@@ -120,6 +123,15 @@ def _users_frame(frame: FrameType | None) -> tuple[FrameType | None, list[FrameT
         if start is not None:
             return start, inner
     return None, []
+
+
+@contextmanager
+def told_already() -> Iterator[None]:
+    """Without warnings about crystals, where an earlier call has given them by row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        warnings.simplefilter("ignore", StructureWarning)
+        yield
 
 
 def ignore_for_good(message: str) -> None:

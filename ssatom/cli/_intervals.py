@@ -15,10 +15,11 @@ from safetensors.numpy import save_file
 
 from ssatom.embeddings import graph_embeddings, resolve_weights
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation.intervals import Calibration, enough, told_already
+from ssatom.evaluation.intervals import Calibration, enough
 from ssatom.exceptions import StructureError, WeightsError
 from ssatom.files import check_name
 from ssatom.storage import CARD, FORMAT, encoder_in
+from ssatom.warn import told_already
 from ssatom.weights import PretrainedEncoder
 
 COVERAGE = 0.9

@@ -218,7 +218,7 @@ def _room(output: Path) -> Iterator[None]:
 
 
 def _train(models: Models, rows: Rows) -> Fitted:
-    from ssatom.evaluation.intervals import told_already
+    from ssatom.warn import told_already
 
     structures, keys = rows.structures_of(rows.train), [rows.keys[i] for i in rows.train]
     try:

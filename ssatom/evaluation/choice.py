@@ -15,8 +15,8 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from ssatom.evaluation.intervals import told_already
 from ssatom.exceptions import TrainingWarning
+from ssatom.warn import told_already
 
 FEWEST = 10
 """Different crystals that are needed to choose by cross-validation."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -17,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from ssatom.embeddings import graph_embeddings
 from ssatom.embeddings.nearest import Nearness, warn_of_far
 from ssatom.evaluation._checks import check_target, one_a_row
-from ssatom.exceptions import GraphWarning, ParameterError, StructureWarning
+from ssatom.exceptions import ParameterError
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
 from ssatom.validation import number, whole_number
+from ssatom.warn import told_already
 
 _PRIOR, _STEEPEST = 5.0, 3.0  # weight of the power 1, as a sum of squared logarithms; largest power
 _FOLDS = 20  # of held-out rows, each tested with the intervals of the others
@@ -32,15 +32,6 @@ def _conformal() -> type:
     with warnings.catch_warnings():
         from crepes import ConformalRegressor as Conformal
     return Conformal
-
-
-@contextmanager
-def told_already() -> Iterator[None]:
-    """Without warnings about crystals, where an earlier call has given them by row."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GraphWarning)
-        warnings.simplefilter("ignore", StructureWarning)
-        yield
 
 
 def enough(n_held: int, coverage: float) -> bool:

@@ -14,12 +14,12 @@ from sklearn.base import BaseEstimator
 
 from ssatom.embeddings import resolve_weights
 from ssatom.embeddings.arguments import Weights
-from ssatom.evaluation.intervals import told_already
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.protocol import evaluate
 from ssatom.evaluation.results import EvaluationResult
 from ssatom.featurizers import GraphEmbeddingFeaturizer, SelfSupervisedSiteFeaturizer
 from ssatom.plots import plot_layer_errors
+from ssatom.warn import told_already
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

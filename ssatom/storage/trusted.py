@@ -54,9 +54,6 @@ TRUSTED = (
     "sklearn.metrics._scorer._Scorer",
     *(f"sklearn.metrics._{room}.{name}" for room in _SCORES for name in _SCORES[room].split()),
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.metrics._scorer._Scorer",
-    *(f"sklearn.metrics._{room}.{name}" for room in _SCORES for name in _SCORES[room].split()),
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
 )

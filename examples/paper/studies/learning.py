@@ -88,10 +88,10 @@ def run_learning_curve(context: Context) -> Report:
         for size, of in results.items():
             cells = [cell(result.mean(), result.std(), digits) for result in of.values()]
             rows.append([title, str(size), *cells])
-        listed = ", ".join(f"{model} with {size:,} crystals" for size, model in best.items())
-        if len(winners := set(best.values())) == 1:
-            listed = f"{winners.pop()} with every number of crystals"
-        reading.append(f"{sentence_case(title)}: the lowest error has {listed}.")
+        by_size = [f"{model} with {size:,} crystals" for size, model in best.items()]
+        if len(set(best.values())) == 1:
+            by_size = [f"{best[sizes[0]]} with every number of crystals"]
+        reading.append(f"{sentence_case(title)}: the lowest error has {', '.join(by_size)}.")
     units = {TITLES[t]: f"MAE ({DATASETS[s].targets[t]})" for s, t in PROPERTIES.items()}
     return Report(
         results=numbers,
