@@ -19,7 +19,7 @@ from ssatom.embeddings import FeatureColumns, parse_pooling
 from ssatom.embeddings.nearest import NearestRows
 from ssatom.exceptions import ParameterError, StructureError, WeightsError, unwrap
 from ssatom.files import CardFormat, check_name, filling, write_json
-from ssatom.structures import StructureLike, iter_structures
+from ssatom.structures import StructureLike, formula_of, iter_structures
 from ssatom.validation import column, whole_number
 
 __all__ = ["SimilarCrystals"]
@@ -111,7 +111,7 @@ class SimilarCrystals(BaseEstimator):
 
         def noted() -> Iterator[StructureLike]:
             for structure in map(unwrap, iter_structures(structures)):
-                formulas.append(structure.reduced_formula)
+                formulas.append(formula_of(structure))
                 yield structure
 
         columns = self._columns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from scipy.spatial.distance import cdist
 from typer.testing import CliRunner, Result
 
 from ssatom import (
+    GraphWarning,
     ParameterError,
     SimilarCrystals,
     SsatomError,
@@ -264,3 +266,12 @@ def test_no_usable_crystal_writes_no_index(tmp_path: Path) -> None:
     assert made.exit_code == 3
     assert "none, since no structure could be used" in made.stdout
     assert not (tmp_path / "index").exists()
+
+
+def test_noble_gases_have_formulas_without_a_warning() -> None:
+    argon = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.26), ["Ar"], [[0, 0, 0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=GraphWarning)  # its atoms are far apart
+        index = SimilarCrystals(layers="0").fit([argon])
+    assert list(index.formulas_) == ["Ar"]

@@ -26,7 +26,7 @@ from ssatom.exceptions import ParameterError, SsatomError, StructureError
 from ssatom.graph import GraphConfig
 from ssatom.progress import make_bar
 from ssatom.splits import hold_out
-from ssatom.structures import StructureArrays, iter_arrays, structure_key
+from ssatom.structures import StructureArrays, formula_of, iter_arrays, structure_key
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -81,7 +81,7 @@ class Rows:
                 reason = reason_of(arrays, record.source)
                 raise StructureError(f"{reason}; {_SKIP}", source=where)
             return None
-        row["formula"] = record.structure.reduced_formula  # type: ignore[union-attr]
+        row["formula"] = formula_of(record.structure)  # type: ignore[union-attr]
         for target in self.targets:
             value, problem = (_class if self.classify else _number)(record.properties.get(target))
             if problem:

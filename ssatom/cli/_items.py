@@ -29,6 +29,7 @@ from ssatom.exceptions import (
     StructureError,
     StructureWarning,
 )
+from ssatom.structures import formula_of
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
@@ -79,7 +80,7 @@ def _job_of_worker(version: str, about: tuple, make: Callable[..., Job], *argume
 
 def labels_of(record: StructureRecord) -> tuple[str, str]:
     """Source and formula of a good crystal."""
-    return record.source, record.structure.reduced_formula  # type: ignore[union-attr]
+    return record.source, formula_of(record.structure)  # type: ignore[union-attr]
 
 
 class Item(NamedTuple):

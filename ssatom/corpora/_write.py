@@ -25,7 +25,7 @@ from ssatom.exceptions import (
     StructureFileError,
 )
 from ssatom.files import replacing
-from ssatom.structures import StructureLike, iter_structures, structure_arrays
+from ssatom.structures import StructureLike, formula_of, iter_structures, structure_arrays
 from ssatom.structures._dicts import plain_value
 
 BinaryFile: TypeAlias = "IO[bytes] | gzip.GzipFile"
@@ -164,7 +164,7 @@ def _dumps(fields: Mapping[str, Any], row: _Row) -> bytes:
     try:
         return orjson.dumps(fields, default=_jsonable, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
-        name = row[0] or row[1].reduced_formula
+        name = row[0] or formula_of(row[1])
         raise ParameterError(
             f"{name}: its properties cannot be written ({error}); allowed are numbers, text, and "
             "lists and dicts of them"
@@ -209,7 +209,7 @@ def _write_frame(file: BinaryFile, row: _Row) -> None:
         lost = [*columns] or [*info]
     if lost:
         raise ParameterError(
-            f"{name or structure.reduced_formula}: {', '.join(map(repr, lost))} cannot be kept in "
+            f"{name or formula_of(structure)}: {', '.join(map(repr, lost))} cannot be kept in "
             ".extxyz, which takes numbers, None in their place, words, and lists of numbers of one "
             "length, under words as names that ASE does not use itself; leave it out, give it "
             "another name, or write .jsonl"

@@ -22,6 +22,7 @@ from ssatom.corpora._mcif import (
 )
 from ssatom.exceptions import StructureFileError
 from ssatom.progress import make_bar
+from ssatom.structures import formula_of
 from ssatom.validation import number
 
 if TYPE_CHECKING:
@@ -211,5 +212,5 @@ def _row(crystal: MagneticCrystal, site: int) -> list[Any]:
     structure = crystal.structure
     return [
         *(structure, site, structure[site].specie.symbol, float(crystal.magmoms[site])),
-        *(crystal.source, structure.reduced_formula, crystal.transition_temperature),
+        *(crystal.source, formula_of(structure), crystal.transition_temperature),
     ]

@@ -16,6 +16,7 @@ from ssatom.exceptions import StructureError
 from ssatom.graph import MIN_DISTANCE, pairs_within
 from ssatom.structures import (
     StructureArrays,
+    formula_of,
     iter_arrays,
     iter_sites,
     overlap_error,
@@ -86,7 +87,7 @@ def check_elements(arrays: StructureArrays) -> None:
             f"orbital field matrix; allowed are H (Z=1) to {Element.from_Z(heaviest).symbol} "
             f"(Z={heaviest}); leave this row out, or use ssatom's embeddings, which go to Fm "
             "(Z=100)",
-            formula=plain_structure(arrays).reduced_formula,
+            formula=formula_of(plain_structure(arrays)),
         )
 
 
@@ -146,7 +147,7 @@ def _neighbors(structure: Structure, index: int) -> list[dict]:
             f"pymatgen found no Voronoi cell around site "
             f"{index} ({str(error).splitlines()[0]}), which the orbital field matrix is summed "
             "over; leave this row out",
-            formula=structure.reduced_formula,
+            formula=formula_of(structure),
         ) from None
     return [{"site": _without_cell(face["site"]), "weight": face["weight"]} for face in faces]
 

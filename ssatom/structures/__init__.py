@@ -6,6 +6,7 @@ get: ordered, finite, with a cell that has a volume and elements that have featu
 
 from ssatom.structures._arrays import (
     StructureArrays,
+    formula_of,
     overlap_error,
     plain_structure,
     reduced_formula,
@@ -36,6 +37,7 @@ __all__ = [
     "check_sites",
     "check_structures",
     "count_in_file",
+    "formula_of",
     "iter_arrays",
     "iter_sites",
     "iter_structures",
