@@ -22,7 +22,7 @@ from ssatom.corpora._formats import is_table
 from ssatom.corpora._layout import table_layout
 from ssatom.corpora._names import shortened
 from ssatom.embeddings.graphs import find_graphs
-from ssatom.exceptions import ParameterError, SsatomError, StructureError
+from ssatom.exceptions import ParameterError, SsatomError, StructureError, unwrap
 from ssatom.graph import GraphConfig
 from ssatom.progress import make_bar
 from ssatom.splits import hold_out
@@ -81,7 +81,7 @@ class Rows:
                 reason = reason_of(arrays, record.source)
                 raise StructureError(f"{reason}; {_SKIP}", source=where)
             return None
-        row["formula"] = formula_of(record.structure)  # type: ignore[union-attr]
+        row["formula"] = formula_of(unwrap(record.structure))
         for target in self.targets:
             value, problem = (_class if self.classify else _number)(record.properties.get(target))
             if problem:

@@ -28,6 +28,7 @@ from ssatom.exceptions import (
     SsatomError,
     StructureError,
     StructureWarning,
+    unwrap,
 )
 from ssatom.structures import formula_of
 
@@ -80,7 +81,7 @@ def _job_of_worker(version: str, about: tuple, make: Callable[..., Job], *argume
 
 def labels_of(record: StructureRecord) -> tuple[str, str]:
     """Source and formula of a good crystal."""
-    return record.source, formula_of(record.structure)  # type: ignore[union-attr]
+    return record.source, formula_of(unwrap(record.structure))
 
 
 class Item(NamedTuple):
