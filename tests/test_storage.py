@@ -30,7 +30,6 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.tree import DecisionTreeRegressor
 
 import ssatom
 from ssatom import (
@@ -384,18 +383,12 @@ def first_site(states: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return states[0]
 
 
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (make_pipeline(embeddings(pooling=first_site), Ridge()), r"test_storage\.first_site"),
-        (make_pipeline(embeddings(), DecisionTreeRegressor()), r"tree.*no trees"),
-    ],
-)
 def test_what_loading_would_refuse_is_not_written(
-    model: Any, words: str, structures: list, volumes: np.ndarray, tmp_path: Path
+    structures: list, volumes: np.ndarray, tmp_path: Path
 ) -> None:
+    model = make_pipeline(embeddings(pooling=first_site), Ridge())
     model.fit(structures[:8], volumes[:8])
-    with pytest.raises(ParameterError, match=words):
+    with pytest.raises(ParameterError, match=r"test_storage\.first_site"):
         save_estimator(model, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

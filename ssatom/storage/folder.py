@@ -63,8 +63,7 @@ def save_estimator(
     ----------
     model : estimator
         Fitted: an estimator or featurizer of this package, one of scikit-learn, or a pipeline,
-        union or ensemble of them, or a search over them. Trees and forests are
-        refused, since a file of them that was tampered with can crash the process.
+        union or ensemble of them, or a search over them.
     folder : path
         Created. If it exists it must be empty, or hold an estimator, which is replaced.
     target_names : list of str, default=None

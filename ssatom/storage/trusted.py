@@ -9,6 +9,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ssatom.exceptions import ParameterError, WeightsError
+from ssatom.storage.trees import TREE_TYPES, unsafe_trees
 
 # skops is imported in the functions, since it imports all of scikit-learn.
 
@@ -56,13 +57,14 @@ TRUSTED = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
+    *TREE_TYPES,
 )
 """Types and functions that are read beside those which skops trusts: arrays, and estimators of
-scikit-learn."""
+scikit-learn. Trees are checked after reading."""
 
 _ALLOWED = (
     "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
-    "them, with scores by their names (no trees); keep others with skops.io.dump, and "
+    "them, with scores by their names; keep others with skops.io.dump, and "
     "load them with a list of types that you trust"
 )
 
@@ -81,7 +83,14 @@ def dumped(model: Any) -> bytes:
         raise ParameterError(
             f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
         )
+    if fault := unsafe_trees(model, _schema(data)):
+        raise ParameterError(f"load_estimator would refuse the model: {fault}; {_ALLOWED}")
     return _repeatable(data)
+
+
+def _schema(data: bytes) -> str:
+    with ZipFile(BytesIO(data)) as archive:
+        return archive.read(_SCHEMA).decode()
 
 
 def _repeatable(data: bytes) -> bytes:
@@ -116,4 +125,7 @@ def loaded(data: bytes, source: str) -> Any:
             f"{source} holds {', '.join(unknown)}, which no saved estimator has, and was not read; "
             "use files of people you trust"
         )
-    return loads(data, trusted=list(TRUSTED))
+    model = loads(data, trusted=list(TRUSTED))
+    if fault := unsafe_trees(model, _schema(data)):
+        raise WeightsError(f"{source} was changed: {fault}; use files of people you trust")
+    return model
