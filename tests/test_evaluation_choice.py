@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.pipeline import make_pipeline
 
 from ssatom.evaluation.choice import Candidate, choose_model, n_folds_of
 from ssatom.evaluation.recommended import (
@@ -160,7 +161,10 @@ def test_logistic_pipeline(structures: list) -> None:
     pipeline = logistic_pipeline(cv=3, layers="01", weights="random", electrons=False)
     model = Candidate(pipeline, GROUPS_OF_CLASSES).fit(structures, y, [i // 2 for i in range(24)])
     assert [name for name, _ in model.steps][-1] == "logisticregression"
-    np.testing.assert_allclose(model.predict_proba(structures).sum(axis=1), 1)
+    probabilities = model.predict_proba(structures)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    plain = make_pipeline(model[0], model[1], model[-1]).fit(structures, y)
+    np.testing.assert_allclose(plain.predict_proba(structures), probabilities, atol=2e-3)
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])
