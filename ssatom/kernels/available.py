@@ -39,5 +39,5 @@ def loops_work() -> bool:
 
 def loops_serve(*tensors: Tensor) -> bool:
     """Whether compiled loops serve the tensors that they would read: all float32, all on a CPU."""
-    plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+    plain = all(x.dtype == torch.float32 and x.is_cpu for x in tensors)
     return plain and loops_work()

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +155,7 @@ class PretrainedEncoder:
         return self._corpus_index.contains(map(unwrap, iter_arrays(structures)))
 
 
+@cache
 def _shipped_root() -> Path:
     """Folder of the shipped sets: inside the installed package, or beside it in a checkout."""
     package = Path(ssatom.__file__).parent
@@ -181,10 +182,11 @@ def list_weights() -> list[str]:
 
 
 def _find(name_or_folder: str | os.PathLike[str] | None) -> Path:
+    """Folder of a set; a quick look, since each transform takes one."""
     name_or_folder = DEFAULT_WEIGHTS if name_or_folder is None else name_or_folder
     if isinstance(name_or_folder, str) and os.path.basename(name_or_folder) == name_or_folder:
         shipped = _shipped_root() / name_or_folder
-        if os.path.isfile(shipped / _CARD):  # to list all sets takes longer than to embed a row
+        if _stamp(shipped, _CARD):
             return shipped
     if isinstance(name_or_folder, str | os.PathLike) and os.path.isdir(name_or_folder):
         return Path(name_or_folder).resolve()
@@ -220,13 +222,13 @@ def load_pretrained(name_or_folder: str | os.PathLike[str] | None = None) -> Pre
     128
     """
     folder = _find(name_or_folder)
-    return _load(folder, tuple(_stamp(folder / name) for name in (_CARD, _TENSORS)))
+    return _load(folder, (_stamp(folder, _CARD), _stamp(folder, _TENSORS)))
 
 
-def _stamp(file: Path) -> int:
-    """When it was changed last; 0 if it is not there."""
+def _stamp(folder: Path, name: str) -> int:
+    """When a file was changed last; 0 if it is not there."""
     try:
-        return os.stat(file).st_mtime_ns
+        return os.stat(os.path.join(folder, name)).st_mtime_ns
     except OSError:
         return 0
 
