@@ -24,6 +24,7 @@ from ssatom.storage.encoders import (
     find_weights,
     parts_of,
 )
+from ssatom.storage.trees import fill_gaps
 from ssatom.storage.trusted import dumped, loaded
 from ssatom.weights import copy_weights
 
@@ -243,6 +244,7 @@ def _bare(model: Any) -> Any:
                 dict.fromkeys(part.seconds_, np.nan) if isinstance(part.seconds_, dict) else np.nan
             )
         vars(part).update({name: _plain(value) for name, value in vars(part).items()})
+        fill_gaps(part)
     return bare
 
 

@@ -24,12 +24,16 @@ TREE_TYPES = (
 
 
 class _Tree(NamedTuple):
-    """A tree and its nodes: their children, -1 for none, and the columns that they ask about."""
+    """A tree and its nodes: their children, -1 for none, and the columns that they ask about.
+
+    There are `n_columns` columns, and paths of `max_depth` steps at most.
+    """
 
     source: Any
     left: np.ndarray
     right: np.ndarray
     column: np.ndarray
+    n_columns: int
     max_depth: float
 
 
@@ -45,7 +49,7 @@ def unsafe_trees(model: Any, schema: str) -> str | None:
     parts = list(parts_of(model))
     for part in parts:
         trees = list(_trees_of(part))
-        if not all(_is_safe(tree, _n_columns(part)) for tree in trees):
+        if not all(_is_safe(tree) for tree in trees):
             return f"trees of {type(part).__name__} are damaged, or divide categories"
         checked.update(id(tree.source) for tree in trees)
     if len(checked) != len(written):
@@ -77,24 +81,30 @@ def _n_columns(part: Any) -> int:
 
 
 def _trees_of(part: Any) -> Iterator[_Tree]:
-    """Trees that an estimator itself has; those that divide categories are given no nodes."""
+    """Trees that an estimator itself has; those that divide categories are given no nodes.
+
+    Columns of categories are prepared first, so that trees would get others than are counted.
+    """
     from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
     from sklearn.tree import BaseDecisionTree
 
     if isinstance(part, BaseDecisionTree) and hasattr(part, "tree_"):
         tree = part.tree_
-        yield _Tree(tree, tree.children_left, tree.children_right, tree.feature, tree.max_depth)
+        n_columns = min(tree.n_features, _n_columns(part))  # importances have the tree's own
+        children = tree.children_left, tree.children_right
+        yield _Tree(tree, *children, tree.feature, n_columns, tree.max_depth)
     if isinstance(part, BaseHistGradientBoosting):
         for tree in (tree for of in getattr(part, "_predictors", ()) for tree in of):
-            nodes = tree.nodes if not tree.nodes["is_categorical"].any() else tree.nodes[:0]
+            plain = part._preprocessor is None and not tree.nodes["is_categorical"].any()
+            nodes = tree.nodes if plain else tree.nodes[:0]
             left, right = (
                 np.where(nodes["is_leaf"], -1, nodes[side].astype(int))
                 for side in ("left", "right")
             )
-            yield _Tree(tree, left, right, nodes["feature_idx"], np.inf)
+            yield _Tree(tree, left, right, nodes["feature_idx"], _n_columns(part), np.inf)
 
 
-def _is_safe(tree: _Tree, n_columns: int) -> bool:
+def _is_safe(tree: _Tree) -> bool:
     """Whether each path stays within nodes and columns, and ends in time."""
     n_nodes = len(tree.left)
     inner = np.flatnonzero(tree.left != -1)
@@ -106,7 +116,8 @@ def _is_safe(tree: _Tree, n_columns: int) -> bool:
     while len(level := level[tree.left[level] != -1]):
         depth += 1
         level = np.unique(np.concatenate([tree.left[level], tree.right[level]]))
-    return bool(((column >= 0) & (column < n_columns)).all() and depth <= tree.max_depth)
+    within = (column >= 0) & (column < tree.n_columns)
+    return bool(within.all() and depth <= tree.max_depth)
 
 
 def _misfits(part: Any) -> bool:
@@ -134,3 +145,18 @@ def _misfits(part: Any) -> bool:
         return False
     row = np.zeros((1, _n_columns(part)), dtype=np.float32)
     return part.estimators_.shape[1:] != part._raw_predict_init(row).shape[1:]
+
+
+def fill_gaps(part: Any) -> None:
+    """Zeros between the fields of a tree's nodes, where what memory held would be written."""
+    from sklearn.tree import BaseDecisionTree
+
+    if not isinstance(part, BaseDecisionTree) or not hasattr(part, "tree_"):
+        return
+    _, arguments, state = part.tree_.__reduce__()
+    nodes = np.zeros(len(state["nodes"]), dtype=state["nodes"].dtype)
+    for name in nodes.dtype.names or ():
+        nodes[name] = state["nodes"][name]
+    tree = type(part.tree_)(*arguments)
+    tree.__setstate__({**state, "nodes": nodes})
+    part.tree_ = tree

@@ -9,6 +9,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ssatom.exceptions import ParameterError, WeightsError
+from ssatom.storage.arrays import unfit_arrays
 from ssatom.storage.trees import TREE_TYPES, unsafe_trees
 
 # skops is imported in the functions, since it imports all of scikit-learn.
@@ -18,8 +19,8 @@ _ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
 _ADDRESS_OF_FILE = re.compile(r"^\d+")
 
 _SPLITTERS = (
-    "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut RepeatedKFold "
-    "RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
+    "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut PredefinedSplit "
+    "RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
     "StratifiedShuffleSplit"
 )
 _KERNELS = (
@@ -60,7 +61,7 @@ TRUSTED = (
     *TREE_TYPES,
 )
 """Types and functions that are read beside those which skops trusts: arrays, and estimators of
-scikit-learn. Trees are checked after reading."""
+scikit-learn. Trees and arrays are checked after reading."""
 
 _ALLOWED = (
     "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
@@ -83,14 +84,16 @@ def dumped(model: Any) -> bytes:
         raise ParameterError(
             f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
         )
-    if fault := unsafe_trees(model, _schema(data)):
+    if fault := _unsafe(model, data):
         raise ParameterError(f"load_estimator would refuse the model: {fault}; {_ALLOWED}")
     return _repeatable(data)
 
 
-def _schema(data: bytes) -> str:
+def _unsafe(model: Any, data: bytes) -> str | None:
+    """What compiled code would follow out of bounds in the model of a file; None if nothing."""
     with ZipFile(BytesIO(data)) as archive:
-        return archive.read(_SCHEMA).decode()
+        schema = archive.read(_SCHEMA).decode()
+    return unsafe_trees(model, schema) or unfit_arrays(model)
 
 
 def _repeatable(data: bytes) -> bytes:
@@ -126,6 +129,6 @@ def loaded(data: bytes, source: str) -> Any:
             "use files of people you trust"
         )
     model = loads(data, trusted=list(TRUSTED))
-    if fault := unsafe_trees(model, _schema(data)):
+    if fault := _unsafe(model, data):
         raise WeightsError(f"{source} was changed: {fault}; use files of people you trust")
     return model
