@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from pymatgen.core import Lattice, Structure
 
 from ssatom import NEGNNClassifier, load_estimator, save_estimator
+from ssatom.estimators._checks import check_classes
 from ssatom.estimators._data import read_rows
 from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.splits import hold_back
@@ -148,3 +149,8 @@ def test_the_default_precision_of_torch_changes_nothing(
     random_weights.cache_clear()
     assert random_weights(5).sha256 == drawn.sha256
     assert_array_equal(again.predict(structures), predicted)
+
+
+def test_classes_as_bytes_are_refused() -> None:
+    with pytest.raises(ParameterError, match="labels represented as bytes is not supported"):
+        check_classes(np.array([b"metal", b"salt"]))

@@ -239,6 +239,7 @@ def test_copies_are_held_out_together(table: pd.DataFrame) -> None:
         ({"coverage": 0.95}, 18, "coverage=0.95 needs 19 rows or more; got 18"),
         ({}, 9, "coverage=0.9 needs 10 rows or more; got 9"),
         ({"cv": 1}, 20, "cv=1 must be a whole number of at least 2"),
+        ({"cv": "5"}, 20, "cv='5' must be a whole number of at least 2"),
         ({"cv": 21}, 20, "cv=21 folds of 20 different crystals"),
         ({"cv": ShuffleSplit(1, random_state=0)}, 20, r"18 of 20 rows are in no fold"),
     ],

@@ -71,7 +71,7 @@ def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
         y = column_or_1d(y, warn=True)
         refuse_missing("y", y, np.asarray(pd.isna(y)), "missing")
         check_classification_targets(y)
-    except ValueError as error:  # scikit-learn's own
+    except (TypeError, ValueError) as error:  # scikit-learn's own
         raise ParameterError(str(error)) from None
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes.astype(np.int64)

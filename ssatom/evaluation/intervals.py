@@ -107,7 +107,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         Share of the values that intervals should hold.
     cv : int or splitter, default=5
         Number of folds, in which copies of a crystal stay together, or an object with ``split``
-        that tests every row. Give one that groups rows if the new crystals are of other groups.
+        that tests every row. Give a PredefinedSplit by groups if new crystals are of other groups.
     weights : str, path, PretrainedEncoder or None, default=None
         Weights of the embedding in which distances are taken; None is the default set.
     random_state : int, default=0
@@ -280,7 +280,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         return self.calibration_.nearness.of(embeddings)
 
     def _folds(self, structures: list) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if hasattr(self.cv, "split"):
+        if hasattr(self.cv, "split") and not isinstance(self.cv, str):
             return self.cv.split(structures)
         n_folds = whole_number("cv", self.cv, 2)
         keys = list(map(structure_key, structures))
