@@ -21,7 +21,7 @@ numbers, and 160 directional units that tell angles. ``directional-64x3-mp`` giv
 layers 0 to 3, 18 coordination numbers and 80 directional units in about half the time, and
 ``cgcnn-64x5-mp``, the paper's recipe, 64 numbers for layers 0 to 5.
 :doc:`paper/ablation` says what each part of a recipe brings, and :doc:`paper/best` how the default
-compares with descriptors that learn nothing.
+compares with descriptors that learn nothing and with force fields.
 
 The accuracy of a task that predicts numbers is the share of predictions whose error is below half
 the spread of the targets.
@@ -33,7 +33,7 @@ _SET = """{name}
 
 :Encoder: {encoder}
 :Graphs: {graphs}
-:Corpus: {description}, {n_structures:,} structures
+:Corpus: {description}
 :Terms: {terms}
 :Recipe: {recipe}
 :Epochs: {epochs_run}

@@ -224,6 +224,11 @@ def test_commands(stand: Stand, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["data", "list"])
     assert done.exit_code == 0
     assert all(dataset.name in done.output for dataset in list_datasets())
+    titles = {dataset.name: " ".join(dataset.title.split()) for dataset in list_datasets()}
+    for line in done.output.splitlines()[1:]:
+        start = line.split("  ")[-1].removesuffix(" …")
+        words = titles[line.split()[0]].split()
+        assert start.split() == words[: len(start.split())]  # no word is cut
     done = CliRunner().invoke(app, ["data", "fetch", "matbench_phonons", "-o", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "licence: CC BY 4.0" in done.output

@@ -33,6 +33,7 @@ from ssatom import (
     measure_locality,
     plots,
 )
+from ssatom.cli._models import Models
 from ssatom.progress import make_bar
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +125,14 @@ def test_training_shows_epoch_and_member_of_how_many(monkeypatch, crystals, volu
     assert "member 2/2, epoch 2/2:" in shown
     assert "validation_loss=" in shown
     assert capfd.readouterr().out == ""
+
+
+def test_fitting_shows_what_is_chosen_and_fitted(monkeypatch, crystals, volumes):
+    models = Models("auto", False, "0", None, False, "cpu", 0, {"progress_bar": True})
+    terminal = watch(monkeypatch)
+    models.train(crystals, volumes, range(len(crystals)))
+    shown = terminal.getvalue()
+    assert shown.index("choose: kernel-ridge, fold 1 of 5") < shown.index("fit: kernel-ridge")
 
 
 @pytest.mark.slow

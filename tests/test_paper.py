@@ -384,8 +384,8 @@ def test_missing_data_are_named_at_once(tmp_path):
     with pytest.raises(MissingFileError) as error:
         reproduce(["fig4", "table2", "table5"], tmp_path, tmp_path / "out")
     said = str(error.value)
-    assert "paper_magmom.jsonl.gz (for table2)" in said
-    assert "paper_elastic.jsonl.gz (for table5)" in said
+    assert "paper_magmom.jsonl.gz (for table2; from `ssatom data fetch magndata`)" in said
+    assert "paper_elastic.jsonl.gz (for table5; from" in said
     assert str(tmp_path.resolve()) in said
     assert not (tmp_path / "out").exists()
     with pytest.raises(MissingFileError, match="which is no folder"):

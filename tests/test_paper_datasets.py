@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -10,9 +12,14 @@ import numpy as np
 import pytest
 from data_files import row, write
 from pymatgen.core import Structure
+from test_corpora_magnetic import IRON, MNF2, folder_of
 
+from ssatom.corpora import list_datasets
 from ssatom.exceptions import MissingFileError, ParameterError, StructureError
-from studies.datasets import DATASETS, Dataset, load_dataset
+from studies.datasets import DATASETS, PUBLIC_SETS, Dataset, load_dataset
+from studies.registry import STUDIES
+
+README = Path(__file__).parents[1] / "examples" / "paper" / "README.md"
 
 DATA = Path(os.environ.get("SSATOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -84,10 +91,41 @@ def test_the_files_own_division_is_kept(tmp_path, crystals):
 def test_missing_files_are_named_with_the_place_and_the_remedy(tmp_path):
     with pytest.raises(MissingFileError) as caught:
         load_dataset("paper_hse_gap", tmp_path)
-    for words in ("paper_hse_gap.jsonl.gz", str(tmp_path), "which is there", "give the folder"):
+    for words in ("paper_hse_gap.jsonl.gz", str(tmp_path), "give the folder", "no public set"):
         assert words in str(caught.value)
-    with pytest.raises(MissingFileError, match="which is no folder"):
-        load_dataset("paper_hse_gap", tmp_path / "nowhere")
+    assert "which is no folder" not in str(caught.value)
+    with pytest.raises(MissingFileError, match="no folder.*from `ssatom data fetch mp_all_2018"):
+        load_dataset("paper_formation", tmp_path / "nowhere")
+
+
+def test_every_data_file_has_its_public_set_in_the_readme():
+    needed = {file for study in STUDIES.values() for file in study.data}
+    assert needed == set(PUBLIC_SETS)
+    assert set(PUBLIC_SETS.values()) - {None} <= {public.name for public in list_datasets()}
+    rows = [line.split("|") for line in README.read_text("utf-8").splitlines() if "json" in line]
+    cells = {row[1].strip(" `"): row[3].strip(" `") for row in rows if len(row) > 4}
+    for file, public in PUBLIC_SETS.items():
+        if file.endswith(".jsonl.gz"):
+            assert cells[file] == (public or "none")
+
+
+def test_data_files_are_made_as_the_readme_says(tmp_path, crystals, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "public" / "magndata", {"0.15_MnF2": MNF2, "Fe": IRON})
+    rows = [[crystals["Cu"].as_dict(), 10.0 * i] for i in range(7)]
+    frame = {"columns": ["structure", "last phdos peak"], "index": list(range(7)), "data": rows}
+    with gzip.open("public/matbench_phonons.json.gz", "wt") as file:
+        json.dump(frame, file)
+    block = README.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    exec(compile(block, "README.md", "exec"), {})
+    phonons = load_dataset("matbench_phonons", "data")
+    assert phonons.y.tolist() == [10.0 * i for i in range(7)]
+    assert sorted(set(phonons.folds)) == [f"fold_{i}" for i in range(5)]
+    moments = load_dataset("paper_magmom", "data")
+    found = dict(zip(moments.ids.tolist(), moments.y.tolist(), strict=True))
+    assert found.keys() == {"0.15_MnF2", "Fe"}
+    assert found["Fe"] == pytest.approx(2.2)
+    assert [len(structure) for structure in moments.structures] == [6, 2]
 
 
 def test_unknown_names_and_targets(tmp_path):

@@ -335,6 +335,16 @@ def test_missing_file() -> None:
             check_structures([NACL, "no/where.cif"])
 
 
+@pytest.mark.parametrize(
+    ("text", "is_formula"),
+    [("NaCl", True), ("Ca(OH)2", True), ("Fe2.5O3", True), ("NaCl.cif", False), ("what", False)],
+)
+def test_a_formula_is_no_structure(text: str, is_formula: bool) -> None:
+    with pytest.raises(MissingFileError) as caught:
+        check_structures([text])
+    assert ("a formula alone is not enough" in str(caught.value)) == is_formula
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "bad.cif").write_text("no crystal")
     (tmp_path / "what.ever").write_text("no crystal")
@@ -370,7 +380,7 @@ def test_disordered_file_is_named_with_its_formula(tmp_path: Path) -> None:
         ({"a": NACL}, "of type dict; allowed is a list"),
         ({"a.cif"}, "of type set; allowed is a list"),
         (7, "of type int; allowed is a list"),
-        (pd.DataFrame({"s": [NACL], "y": [1]}), "columns 's', 'y'; choose one"),
+        (pd.DataFrame({"s": [NACL], "y": [1]}), "columns 's', 'y'; choose the one column"),
     ],
 )
 def test_bad_container_is_refused_at_once(container: object, words: str) -> None:

@@ -11,15 +11,23 @@ import typer
 
 from ssatom import ParameterError, SsatomError
 from ssatom.weights import DEFAULT_WEIGHTS
+from studies.datasets import PUBLIC_SETS, where_from
 from studies.registry import STUDIES
 from studies.runner import reproduce
 
 _NAMES = "\n".join(f"- `{study.name}`: {study.title}" for study in STUDIES.values())
 
+_DATA = "\n".join(f"- `{file}`: {where_from(file)}" for file in PUBLIC_SETS)
+
 _EPILOG = f"""
 **Names**
 
 {_NAMES}
+
+**Data files**, which are not part of the repository; `examples/paper/README.md` says how to make
+them from public sets
+
+{_DATA}
 
 **Examples**
 

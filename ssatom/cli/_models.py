@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -134,15 +134,19 @@ class Models:
         """The model, chosen if need be, fitted to these crystals."""
         started = time.perf_counter()
         choice, name = None, self.name
-        if name == AUTO:
-            choice = self._choose(structures, y, keys)
-            name = choice.best
-        begun = time.perf_counter()
-        if name in (KERNEL, LOGISTIC):
-            candidate = self.on_features(y, len(set(keys)))
-        else:
-            candidate = self.of_nothing if name in (MEAN, COMMONEST) else Candidate(self.network())
-        model = candidate.fit(structures, y, keys)
+        shown = self.of_networks["progress_bar"]
+        with make_bar(bar_format="{desc}", show=shown) as bar:
+            if name == AUTO:
+                choice = self._choose(structures, y, keys, bar.set_description_str)
+                name = choice.best
+            begun = time.perf_counter()
+            bar.set_description_str(f"fit: {name}")
+            if name in (KERNEL, LOGISTIC):
+                model = self.on_features(y, len(set(keys))).fit(structures, y, keys)
+        if name in (MEAN, COMMONEST):
+            model = self.of_nothing.fit(structures, y, keys)
+        elif name not in (KERNEL, LOGISTIC):  # networks have a bar of their own
+            model = Candidate(self.network()).fit(structures, y, keys)
         seconds = {"choosing": begun - started, "training": time.perf_counter() - begun}
         return Fitted(name, model, choice, seconds)
 
@@ -151,7 +155,13 @@ class Models:
         """The baseline that uses no structure: the mean, or the shares of the classes."""
         return Candidate(DummyClassifier() if self.classify else DummyRegressor())
 
-    def _choose(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Choice:
+    def _choose(
+        self,
+        structures: Sequence[Any],
+        y: np.ndarray,
+        keys: Sequence[Hashable],
+        tell: Callable[[str], Any],
+    ) -> Choice:
         n, n_crystals = len(y), len(set(keys))
         name, limit, nothing = KERNEL, KERNEL_UP_TO, MEAN
         if self.classify:
@@ -168,14 +178,12 @@ class Models:
             NETWORK: Candidate(alone, skipped=few if n < NETWORK_FROM else ""),
             nothing: self.of_nothing,
         }
-        shown = self.of_networks["progress_bar"]
-        with make_bar(desc="choose", bar_format="{desc}", show=shown) as bar:
-            return choose_model(
-                *(candidates, structures, y, keys),
-                classify=self.classify,
-                random_state=self.random_state,
-                tell=lambda what: bar.set_description_str(f"choose: {what}"),
-            )
+        return choose_model(
+            *(candidates, structures, y, keys),
+            classify=self.classify,
+            random_state=self.random_state,
+            tell=lambda what: tell(f"choose: {what}"),
+        )
 
 
 def _largest_class(y: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,10 @@ def list_() -> None:
     """List the public sets by name, with their terms; needs no network."""
     from ssatom.corpora import list_datasets
 
-    rows = [(one.name, one.licence, one.title[:80]) for one in list_datasets()]
+    rows = [
+        (one.name, one.licence, textwrap.shorten(one.title, 80, placeholder=" …"))
+        for one in list_datasets()
+    ]
     typer.echo(aligned([("name", "licence", "what it is"), *rows]))
 
 

@@ -150,8 +150,8 @@ def _get_pages(
         return dataset.url
     if not (key := api_key or os.environ.get("MP_API_KEY")):
         raise ParameterError(
-            "the Materials Project wants a key: get one at https://materialsproject.org/api, and "
-            "set it as MP_API_KEY in the environment, or give api_key"
+            "the Materials Project needs a key: get one at https://materialsproject.org/api, and "
+            "set it as MP_API_KEY in the environment, or in Python give api_key"
         )
     release = session.get(f"{dataset.url}/heartbeat", timeout=_TIMEOUT)
     release.raise_for_status()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -19,7 +20,7 @@ from ssatom.exceptions import (
     attempt,
     unwrap,
 )
-from ssatom.structures._arrays import Crystal, structure_arrays
+from ssatom.structures._arrays import SYMBOLS, Crystal, structure_arrays
 from ssatom.structures._cif import count_crystals, count_images, read_cif
 from ssatom.structures._dicts import crystal_from_dict, load_json, split_row
 from ssatom.structures._poscar import parse_poscar, read_poscar
@@ -36,6 +37,8 @@ from ssatom.warn import warn_user
 
 _LONGEST_PRINTED = 2**20  # characters; Python takes some hundred times as many bytes
 _MOST_MAGNETIC = 50_000  # images of sites, which pymatgen compares with each other
+_SYMBOL = f"(?:{'|'.join(SYMBOLS.values())})"
+_FORMULA = re.compile(rf"{_SYMBOL}(?:{_SYMBOL}|[\d().])*")
 _VASP_NAMES = ("*poscar*", "*contcar*", "*.vasp", "chgcar*", "locpot*")
 
 
@@ -168,9 +171,12 @@ def read_crystals(path: str | os.PathLike[str]) -> list[tuple[str, Crystal | Str
     a whole cannot be read.
     """
     if not os.path.exists(path):
+        hint = ""
+        if _FORMULA.fullmatch(os.fspath(path)):
+            hint = "; a formula alone is not enough, since features need the positions of the atoms"
         raise MissingFileError(
             f"there is no such file (looked in {os.getcwd()}); text is taken for the path of a "
-            "structure file"
+            f"structure file{hint}"
         )
     if os.path.isdir(path):
         raise StructureFileError(

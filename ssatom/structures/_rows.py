@@ -230,7 +230,10 @@ def _rows(container: Any, name: str, n_columns: int) -> Iterable[Any]:
 def _frame_rows(frame: Any, name: str, n_columns: int) -> Iterable[Any]:
     if frame.shape[1] != n_columns:
         columns = ", ".join(repr(column) for column in frame.columns)
-        wanted = ('one, such as df[["structure"]]', 'two, such as df[["structure", "site_index"]]')
+        wanted = (
+            "the one column that holds the structures",
+            'two, such as df[["structure", "site_index"]]',
+        )
         raise StructureError(
             f"{name} is a DataFrame with columns {columns}; choose {wanted[n_columns - 1]}"
         )

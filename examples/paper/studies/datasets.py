@@ -70,6 +70,25 @@ DATASETS = {
 }
 """Names are those of the files, without ``.jsonl.gz``."""
 
+PUBLIC_SETS = {
+    "paper_formation.jsonl.gz": "mp_all_20181018",
+    "paper_hse_gap.jsonl.gz": None,
+    "paper_elastic.jsonl.gz": "elastic_tensor_2015",
+    "paper_magmom.jsonl.gz": "magndata",
+    "mp2018_36k.jsonl.gz": "mp_all_20181018",
+    "matbench_phonons.jsonl.gz": "matbench_phonons",
+    "dielectric.jsonl.gz": "dielectric_constant",
+    "corpus_mp.jsonl.gz": "materials-project",
+    "magndata_mcif.tar.xz": "magndata",
+}
+"""The name in ``ssatom data list`` of the public set that each data file can be made from."""
+
+
+def where_from(file: str) -> str:
+    """How to get the public set of a data file, in words."""
+    name = PUBLIC_SETS[file]
+    return f"from `ssatom data fetch {name}`" if name else "no public set has its labels"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -301,10 +320,11 @@ def _find(name: str, directory: str | os.PathLike[str]) -> Path:
     for file in names:
         if (folder / file).is_file():
             return folder / file
-    state = "which is there" if folder.is_dir() else "which is no folder"
+    state = "" if folder.is_dir() else ", which is no folder"
     raise MissingFileError(
-        f"no data file {names[0]} (or {names[1]}) in '{folder.resolve()}', {state}; give the "
-        "folder that holds the data sets: they are not part of this repository"
+        f"there is no data file {names[0]} (or {names[1]}) in '{folder.resolve()}'{state}; give "
+        f"the folder that holds it, or make it, {where_from(names[0])}, as "
+        "examples/paper/README.md says"
     )
 
 

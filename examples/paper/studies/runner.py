@@ -19,6 +19,7 @@ from ssatom.embeddings import resolve_weights
 from ssatom.files import claimed, is_leftover
 from ssatom.weights import DEFAULT_WEIGHTS
 from studies.context import Context
+from studies.datasets import where_from
 from studies.registry import STUDIES
 from studies.report_files import is_complete, write_report
 from studies.study import Study
@@ -151,12 +152,14 @@ def _check_data(studies: Sequence[Study], folder: Path) -> None:
     }
     if missing:
         state = "" if folder.is_dir() else ", which is no folder"
-        listed = ", ".join(f"{file} (for {study})" for file, study in missing.items())
+        listed = ", ".join(
+            f"{file} (for {study}; {where_from(file)})" for file, study in missing.items()
+        )
         raise MissingFileError(
-            f"data files are missing in '{folder.resolve()}'{state}: {listed}; give the folder "
-            "that holds the data sets (they are not part of this repository; README.md in "
-            "examples/paper says which `ssatom data fetch` has the same labels), or choose studies "
-            "that do not need them"
+            f"data files are missing in '{folder.resolve()}'{state}: {listed}; give the folder of "
+            "the data files with --data. They are not part of this repository: "
+            "examples/paper/README.md says how to make them from the public sets. The studies fig3 "
+            "and fig4 need none"
         )
 
 
