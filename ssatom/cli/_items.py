@@ -21,7 +21,6 @@ from pymatgen.core import Structure
 import ssatom
 from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
 from ssatom.corpora import StructureRecord, UnreadPiece, count_structures, cut_structures
-from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import (
     ExtrapolationWarning,
     GraphWarning,
@@ -31,6 +30,7 @@ from ssatom.exceptions import (
     unwrap,
 )
 from ssatom.structures import formula_of
+from ssatom.structures._text import file_name, printable
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites

@@ -18,11 +18,11 @@ from ssatom.cli._fitting import Rows
 from ssatom.cli._models import Fitted
 from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
 from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
-from ssatom.corpora._names import printable
 from ssatom.exceptions import unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
 from ssatom.storage import CARD, FORMAT, encoder_in, parts_of, save_estimator
+from ssatom.structures._text import printable
 from ssatom.warn import told_already
 
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes

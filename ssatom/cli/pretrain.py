@@ -178,8 +178,8 @@ def pretrain(
     of training as `curve.csv` and `curve.png`. Structures that cannot be used are left out with a
     warning.
     """
-    from ssatom.corpora._names import printable
     from ssatom.pretraining import MaskedPretrainer
+    from ssatom.structures._text import printable
 
     folder = Path(settings["checkpoint_dir"] or output.with_name(output.name + ".run"))
     settings |= {

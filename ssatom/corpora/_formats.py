@@ -37,27 +37,23 @@ class Format:
     in_folders: bool = True
 
 
+def _cut_unknown(_: Path) -> Iterator[Piece]:
+    raise StructureFileError(
+        f"the format is not known by this name; allowed are {allowed_names(tables=False)}"
+    )
+
+
+UNKNOWN = Format(_cut_unknown, lambda _: 1, in_folders=False)
+
 FORMATS: dict[str, Format] = {}
 """Formats by patterns of names, each also with .gz; every reader adds its own here."""
 
 
-def format_of(path: Path) -> Format | None:
+def format_of(path: Path) -> Format:
     """Format of a file by its name; what it ends in decides before what it begins with."""
     name = path.name.lower().removesuffix(".gz")
     patterns = sorted(FORMATS, key=lambda pattern: not pattern.startswith("*"))
-    return next((FORMATS[p] for p in patterns if fnmatchcase(name, p.lower())), None)
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table that names structure files."""
-    found = format_of(path)
-    return found is not None and found.is_table
-
-
-def is_structure_file(path: Path) -> bool:
-    """Whether a file is read in folders, and may be named by a table."""
-    found = format_of(path)
-    return found is not None and found.in_folders
+    return next((FORMATS[p] for p in patterns if fnmatchcase(name, p.lower())), UNKNOWN)
 
 
 def endings() -> tuple[str, ...]:
@@ -72,15 +68,11 @@ def allowed_names(tables: bool) -> str:
     return f"{', '.join(shown)} (each also .gz)"
 
 
-def cut_file(path: Path, *columns: str | None) -> Iterator[Piece]:
-    """Pieces of a file of a known format; raises StructureFileError if it cannot be opened."""
+def cut_file(path: Path, column: str | None = None) -> Iterator[Piece]:
+    """Pieces of a file; raises StructureFileError if it cannot be opened, or is of no format."""
     found = format_of(path)
-    if found is None:
-        raise StructureFileError(
-            f"the format is not known by this name; allowed are {allowed_names(tables=False)}"
-        )
     with reading():
-        yield from found.cut(path, *columns)
+        yield from found.cut(path, column) if found.takes_column else found.cut(path)
 
 
 def read_file(path: Path) -> Iterator[Entry]:

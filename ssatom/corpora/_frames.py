@@ -35,14 +35,14 @@ def _cut_frames(path: Path) -> Iterator[Piece]:
             yield partial(_read_frame, text, place)
 
 
-def _read_frame(text: bytes, place: str) -> list[Entry]:
+def _read_frame(text: bytes, place: str) -> Entry:
     from ase.io import read
 
     try:
         atoms = read(StringIO(text.decode()), format="extxyz")
     except Exception as error:  # ASE raises errors of many kinds
-        return [lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")]
-    return [entry_of_frame(atoms, place)]
+        return lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
+    return entry_of_frame(atoms, place)
 
 
 def entry_of_frame(atoms: Any, place: str) -> Entry:

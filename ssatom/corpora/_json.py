@@ -73,14 +73,10 @@ def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
         return
     rows = _rows(content)
     if rows is None:
-        yield partial(_read_row, content, "", None, column)
+        yield partial(entry_of_row, content, "", None, column)
         return
     for number, (name, row) in enumerate(rows):
-        yield partial(_read_row, row, f"[{number}]", name, column)
-
-
-def _read_row(*row: Any) -> list[Entry]:
-    return [entry_of_row(*row)]
+        yield partial(entry_of_row, row, f"[{number}]", name, column)
 
 
 def _rows(content: Any) -> Iterator[_Named] | None:

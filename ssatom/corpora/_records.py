@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 from pymatgen.core import Structure
 
 from ssatom.exceptions import StructureError, StructureFileError, attempt
-from ssatom.structures._dicts import ID_KEYS, crystal_from_dict, split_row
-from ssatom.structures._files import crystal_from_text
+from ssatom.structures._dicts import ID_KEYS, split_row
+from ssatom.structures._files import crystal_of
 
 
 class StructureRecord(NamedTuple):
@@ -57,15 +57,16 @@ class Entry(NamedTuple):
     doubts: Sequence[str] = ()
 
 
-Piece: TypeAlias = Callable[[], Iterable[Entry]] | Entry
-"""What a reader cuts its file into: an entry, or a call that makes some.
+Piece: TypeAlias = Callable[[], Iterable[Entry] | Entry] | Entry
+"""What a reader cuts its file into: an entry, or a call that makes one or some.
 
 The call is a `functools.partial` of a function of a module, so that another process may do it."""
 
 
 def entries_in(piece: Piece) -> Iterable[Entry]:
     """The entries of a piece."""
-    return [piece] if isinstance(piece, Entry) else piece()
+    found = piece if isinstance(piece, Entry) else piece()
+    return [found] if isinstance(found, Entry) else found
 
 
 def lost(place: str, problem: str) -> Entry:
@@ -85,7 +86,7 @@ def entry_of_row(row: Any, place: str, name: str | None = None, column: str | No
 
 def entry_of_cell(cell: Any, place: str, name: str | None, properties: Mapping[str, Any]) -> Entry:
     """An entry of what `is_cell`, a dict or a text."""
-    crystal = attempt(crystal_from_text if isinstance(cell, str) else crystal_from_dict, cell)
+    crystal = attempt(crystal_of, cell)
     if isinstance(crystal, StructureError):
         return Entry(place, name, crystal, properties)
     return Entry(place, name, crystal.structure, properties, crystal.doubts)

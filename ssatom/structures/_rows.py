@@ -22,8 +22,8 @@ from ssatom.structures._arrays import (
     structure_key,
 )
 from ssatom.structures._atoms import structure_from_atoms
-from ssatom.structures._dicts import crystal_from_dict, plain_copy, split_row
-from ssatom.structures._files import crystal_from_file, crystal_from_text
+from ssatom.structures._dicts import plain_copy, split_row
+from ssatom.structures._files import crystal_from_file, crystal_of
 from ssatom.structures._text import is_text, shorten
 from ssatom.warn import warn_user_of
 
@@ -271,10 +271,10 @@ def _crystal(row: Any) -> Crystal:
         return Crystal(row)
     if isinstance(row, str | os.PathLike):
         path = os.fsdecode(row)
-        return crystal_from_text(path) if is_text(path) else crystal_from_file(path)
+        return crystal_of(path) if is_text(path) else crystal_from_file(path)
     if isinstance(row, dict):
         part, _ = split_row(row)
-        return crystal_from_dict(plain_copy(part)) if isinstance(part, dict) else _crystal(part)
+        return crystal_of(plain_copy(part)) if isinstance(part, dict) else _crystal(part)
     if _is_atoms(row):
         structure = structure_from_atoms(row)
     elif isinstance(row, IStructure):
