@@ -76,7 +76,7 @@ def run_to_table(
     started = time.perf_counter()
     with _claim(output, job, overwrite) as parts:
         try:
-            with workers.context():
+            with workers:
                 n_resumed = _fill(job, output, parts, label, progress)
         except KeyboardInterrupt:
             say(f"stopped; {_kept(parts)}; give the same command again to go on", err=True)
@@ -139,7 +139,8 @@ def _fill(job: Job, output: Path, parts: PartFolder, label: str, progress: bool)
     total = _items.count_all(job.paths) if progress else None
     bar = make_bar(desc=label, total=total, initial=n_done, unit=" crystals", show=progress)
     with bar:
-        calls = ((part, job) for part in _items.parts(items))
+        parted = _items.pieces(items, lambda one: one.piece.n_bytes, _items.PART_BYTES)
+        calls = ((part, job) for part in parted)
         for table, notes in on_workers(_items.compute, calls):
             with writing(output, lambda: _go_on(parts)):
                 parts.add(table, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from ssatom.cli._items import pieces
 from ssatom.cli._parts import PartFolder
 from ssatom.cli._screen import plain_cell, say
 
@@ -63,19 +64,8 @@ def write_parquet(path: Path, parts: PartFolder, schema: pa.Schema, about: dict[
         path.open("wb") as file,
         pa.parquet.ParquetWriter(file, schema, use_dictionary=texts) as writer,
     ):
-        for table in _merged(parts.tables()):
-            writer.write_table(table.cast(schema))
-
-
-def _merged(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(map(len, waiting)) >= _ROW_GROUP:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
+        for tables in pieces(parts.tables(), len, _ROW_GROUP):
+            writer.write_table(pa.concat_tables(tables).cast(schema))
 
 
 def write_jsonl(path: Path, parts: PartFolder, _: pa.Schema, __: dict[str, str]) -> None:

@@ -4,78 +4,72 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
 
 from ssatom.exceptions import ParameterError, SsatomError
 
+Workers: TypeAlias = AbstractContextManager[None]
 _WAIT = 60  # seconds, for the first worker of a cluster of dask
 
 
-@dataclass(frozen=True)
-class Workers:
-    """Options for workers: processes of this machine, or the address of a cluster.
+def workers_of(n_jobs: int | None, dask: str | None, ray: str | None) -> Workers:
+    """The context in which `ssatom.parallel.on_workers` finds the workers of these options.
 
-    Options that exclude each other, and zero processes, are refused.
+    Options that exclude each other, and zero processes, are refused at once.
     """
-
-    n_jobs: int | None = None
-    dask: str | None = None
-    ray: str | None = None
-
-    def __post_init__(self) -> None:
-        given = {f"--{name.replace('_', '-')}": v for name, v in vars(self).items() if v}
-        if len(given) > 1:
-            raise ParameterError(f"{' and '.join(given)} exclude each other; give one of them")
-        if self.n_jobs == 0:
-            raise ParameterError("--n-jobs=0: allowed are numbers from 1 on, or -1 for all cores")
-
-    @contextmanager
-    def context(self) -> Iterator[None]:
-        """The context in which `ssatom.parallel.on_workers` finds the workers."""
-        from joblib import parallel_config
-
-        if self.dask is not None:
-            with _dask_client(self.dask), parallel_config("dask"):
-                yield
-        elif self.ray is not None:
-            with _ray_cluster(self.ray) as n_cores, parallel_config("ray", n_jobs=n_cores):
-                yield
-        else:
-            with parallel_config("loky", n_jobs=self.n_jobs or 1):
-                yield
+    options = {"--n-jobs": n_jobs, "--dask": dask, "--ray": ray}
+    if len(given := [name for name, value in options.items() if value]) > 1:
+        raise ParameterError(f"{' and '.join(given)} exclude each other; give one of them")
+    if n_jobs == 0:
+        raise ParameterError("--n-jobs=0: allowed are numbers from 1 on, or -1 for all cores")
+    if dask is not None:
+        return _of_dask(dask)
+    return _of_this_machine(n_jobs or 1) if ray is None else _of_ray(ray)
 
 
 @contextmanager
-def _dask_client(address: str) -> Iterator[None]:
+def _of_this_machine(n_jobs: int) -> Iterator[None]:
+    from joblib import parallel_config
+
+    with parallel_config("loky", n_jobs=n_jobs):
+        yield
+
+
+@contextmanager
+def _of_dask(address: str) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError:
         raise _missing("dask") from None
+    from joblib import parallel_config
+
     try:
         client = Client(address, set_as_default=True)
         client.wait_for_workers(1, timeout=_WAIT)
     except (OSError, ValueError) as error:
         raise _unreachable("dask", address, error) from error
-    with client:
+    with client, parallel_config("dask"):
         yield
 
 
 @contextmanager
-def _ray_cluster(address: str) -> Iterator[int]:
-    """Connect; the number of cores of the cluster, each of which gets a worker."""
+def _of_ray(address: str) -> Iterator[None]:
     try:
         import ray
         from ray.util.joblib import register_ray
     except ImportError:
         raise _missing("ray") from None
+    from joblib import parallel_config
+
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise _unreachable("ray", address, error) from error
     try:
-        register_ray()
-        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+        register_ray()  # each core of the cluster gets a worker
+        with parallel_config("ray", n_jobs=max(1, int(ray.cluster_resources().get("CPU", 1)))):
+            yield
     finally:
         ray.shutdown()
 

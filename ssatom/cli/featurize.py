@@ -9,7 +9,7 @@ import typer
 
 from ssatom.cli import _options as options
 from ssatom.cli._run import Done, check_output, run_to_table
-from ssatom.cli._workers import Workers
+from ssatom.cli._workers import workers_of
 from ssatom.exceptions import ParameterError
 
 EPILOG = """
@@ -75,7 +75,7 @@ def featurize(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
-    workers = Workers(n_jobs, dask, ray)
+    workers = workers_of(n_jobs, dask, ray)
     if sites is not None and pooling is not None:
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare
