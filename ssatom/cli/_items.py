@@ -206,7 +206,7 @@ def compute(part: list[UnreadItems], job: Job) -> tuple[pa.Table, dict[str, Any]
             pairs = zip((item.record for item in chunk), found, strict=True)
             good = [pair for pair in pairs if not isinstance(pair[1], StructureError)]
             records, rows = [record for record, _ in good], [row for _, row in good]
-            n_sites = sum(len(record.structure) for record in records)
+            n_sites = sum(len(unwrap(record.structure)) for record in records)
             counts.update(n_records=len(chunk), n_good=len(good), n_sites=n_sites)
             tables.append(job.table(records, rows))
             problems += told

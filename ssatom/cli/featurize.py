@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._run import Done, check_output, run_to_table
-from ssatom.cli._workers import workers_of
+from ssatom.cli._run import Done, check_output, run_to_table, workers_of
 from ssatom.exceptions import ParameterError
 
 EPILOG = """
@@ -33,8 +32,7 @@ def featurize(
     paths: options.Paths,
     output: Annotated[Path, options.output("FILE", "Table to write: .csv, .parquet or .npz.")],
     layers: Annotated[
-        str,
-        typer.Option(help="Layers of the network, a digit each; 0 knows the element alone."),
+        str, typer.Option(help="Layers of the network, a digit each; 0 knows the element alone.")
     ] = "012",
     weights: options.Weights = None,
     pooling: Annotated[
@@ -81,15 +79,7 @@ def featurize(
     from ssatom.cli._features import prepare
 
     job = prepare(
-        paths,
-        structure_column,
-        layers,
-        weights,
-        random_state,
-        pooling,
-        sites,
-        batch_size,
-        device,
+        paths, structure_column, layers, weights, random_state, pooling, sites, batch_size, device
     )
 
     def describe(done: Done) -> list[tuple[str, str]]:

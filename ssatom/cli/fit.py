@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import disk_error, refuse_replacing, writing
-from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
+from ssatom.cli._screen import (
+    PROBLEMS,
+    aligned,
+    counted,
+    disk_error,
+    refuse_replacing,
+    say,
+    show_problems,
+    writing,
+)
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
@@ -93,18 +101,13 @@ def fit(
         ),
     ] = True,
     members: Annotated[
-        int,
-        typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty."),
+        int, typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty.")
     ] = 1,
     test_size: Annotated[
         float, typer.Option(help="Share held out at random, for the report alone.")
     ] = 0.2,
     max_epochs: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Largest number, for networks, which may stop earlier.",
-        ),
+        int, typer.Option(min=1, help="Largest number, for networks, which may stop earlier.")
     ] = 300,
     time_budget: Annotated[
         str | None,
@@ -189,8 +192,7 @@ def _check(
         raise ParameterError("--classify takes one --target; fit one model for each")
     number("--test-size", test_size, "(0, 1)")
     one_of("--errors", errors, ("raise", "skip"))
-    from ssatom.cli._intervals import bar_names
-    from ssatom.cli._prediction import column_names
+    from ssatom.cli._prediction import bar_names, column_names
     from ssatom.storage import check_folder
 
     names = column_names(targets, members)

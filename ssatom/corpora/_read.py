@@ -10,13 +10,16 @@ from typing import NamedTuple
 from ssatom.corpora import _frames, _json  # noqa: F401  # each adds its formats
 from ssatom.corpora._formats import (
     UNKNOWN,
+    Entry,
+    Piece,
+    StructureRecord,
     allowed_names,
     cut_file,
+    entries_in,
     format_of,
     reading,
 )
 from ssatom.corpora._layout import table_layout
-from ssatom.corpora._records import Entry, Piece, StructureRecord, entries_in
 from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import (
     MissingFileError,
@@ -278,8 +281,16 @@ def _found(path: Path) -> list[_Found]:
     except (OSError, ValueError) as error:
         raise StructureFileError(f"cannot be read: {error}") from error
     if path.is_file():
+        if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
+            raise StructureFileError(
+                "this is a pickle, which may run any code when it is read; store the DataFrame "
+                "with matminer.utils.io.store_dataframe_as_json, or its structures with "
+                "write_structures"
+            )
         if format_of(path) is UNKNOWN:
-            raise StructureFileError(_why_not(path))
+            raise StructureFileError(
+                f"the format is not known by this name; allowed are {allowed_names(tables=True)}"
+            )
         return [_Found(path, printable(path.name))]
     if not path.is_dir():
         raise StructureFileError("this is neither a file nor a folder; give one of the two")
@@ -291,15 +302,6 @@ def _found(path: Path) -> list[_Found]:
     if found[0].path == path:
         raise StructureFileError(found[0].problem)
     return found
-
-
-def _why_not(path: Path) -> str:
-    if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
-        return (
-            "this is a pickle, which may run any code when it is read; store the DataFrame with "
-            "matminer.utils.io.store_dataframe_as_json, or its structures with write_structures"
-        )
-    return f"the format is not known by this name; allowed are {allowed_names(tables=True)}"
 
 
 def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[_Found]:

@@ -61,17 +61,7 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any, **options: Any) -> None:
-    """Write JSON that reads well in one step, and onto the disk before it replaces the old one.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder must exist.
-    content : object
-        What it will hold.
-    **options : object
-        Of `json.dumps`.
-    """
+    """Write JSON that reads well in one step, and onto the disk before it replaces the old one."""
     with replacing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(content, indent=1, **options) + "\n")
         file.flush()
@@ -82,22 +72,10 @@ def write_json(path: Path, content: Any, **options: Any) -> None:
 def filling(folder: Path, last: str, gone: Collection[str] = ()) -> Iterator[Path]:
     """Write the files of a folder, which replace those of the same names once all are complete.
 
-    A process that is killed leaves the old folder, or the new one, or one without `last`: never the
-    files of two under one card.
-
-    Parameters
-    ----------
-    folder : Path
-        Created with its parents if need be. Other files in it stay.
-    last : str
-        The file that is removed first and replaced last: the card, which says what the others are.
-    gone : collection of str, default=()
-        Files and folders that belong to the old one, and are removed where the new one has none.
-
-    Yields
-    ------
-    Path
-        A folder to write to. It is removed if anything fails, and `folder` stays as it was.
+    The block gets a folder to write to. A process that is killed leaves the old folder, or the new
+    one, or one without the file `last`, the card: never the files of two under one card. Files and
+    folders named in `gone` belong to the old one, and are removed where the new one has none; all
+    others stay. If anything fails, the folder stays as it was.
     """
     there = folder if folder.is_dir() else folder.absolute().parent
     there.mkdir(parents=True, exist_ok=True)

@@ -77,9 +77,7 @@ def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
     return list(map(unwrap, iter_structures(structures)))
 
 
-def iter_structures(
-    structures: Iterable[StructureLike],
-) -> Iterator[Structure | StructureError]:
+def iter_structures(structures: Iterable[StructureLike]) -> Iterator[Structure | StructureError]:
     """Like `check_structures` one at a time, a bad row given as its error.
 
     A generator is streamed, and errors are handed on. A container that is wrong as a whole is
