@@ -12,7 +12,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
-from ssatom.exceptions import ParameterError
 from ssatom.validation import obey
 
 RECIPE_FILE = "recipe.toml"

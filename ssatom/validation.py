@@ -1,4 +1,4 @@
-"""The rules that parameters share; each refusal names the parameter, its value and what is allowed."""
+"""The rules that parameters share; a refusal names the parameter, its value and what is allowed."""
 
 from __future__ import annotations
 

@@ -106,13 +106,13 @@ class Choice:
         """A row for each model: errors by target, seconds, and remarks."""
         rows = []
         for trial in self.trials:
-            tried = trial.errors is not None
-            means = trial.errors.mean(axis=0).tolist() if tried else [None] * len(targets)
+            found = trial.errors
+            means = [None] * len(targets) if found is None else found.mean(axis=0).tolist()
             rows.append(
                 {
                     "model": trial.name,
                     "errors": dict(zip(targets, means, strict=True)),
-                    "seconds": round(trial.seconds, 1) if tried else None,
+                    "seconds": None if found is None else round(trial.seconds, 1),
                     "remark": trial.skipped or ("chosen" if trial.name == self.best else ""),
                 }
             )

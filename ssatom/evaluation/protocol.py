@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, has_fit_parameter
 
 import ssatom
 from ssatom.embeddings import resolve_weights
-from ssatom.embeddings.arguments import Weights
+from ssatom.embeddings.columns import Weights
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
 from ssatom.progress import make_bar
