@@ -24,6 +24,7 @@ from ssatom.files.atomic import new_name
 from ssatom.weights import DEFAULT_WEIGHTS as DEFAULT
 from ssatom.weights import load_pretrained
 from studies import networks
+from studies.best_features import PLAIN
 from studies.context import Context
 from studies.earlier import earlier_results
 from studies.features import MIXED, FeatureSet, JoinedFeatures, find
@@ -292,6 +293,8 @@ def test_best_features_meet_their_rivals(data, output):
     label = FeatureSet("012", pooling=MIXED).label
     ours = {label, f"{label} + electrons", f"random-{label}"}
     assert set(content["results"]["poisson"]) > {*ours, "Magpie", "EF+RD"}
+    plain = content["results"][PLAIN]["poisson"]
+    assert set(plain) == {"GE012", "random-GE012"}
     splits = content["results"]["poisson"][label]["splits"]
     assert {split["best_params"]["kernel"] for split in splits} <= {"matern12", "matern32"}
 

@@ -65,7 +65,7 @@ def ablation_report(
             ),
             _error_table({**runs, **sets}, targets),
             _recipe_table(
-                f"Tasks: error relative to '{DIRECTIONAL}' with {COMPARED}",
+                f"Tasks and width: error relative to '{DIRECTIONAL}' with {COMPARED}",
                 of_tasks, task_runs, DIRECTIONAL, own,
             ),
             _error_table(task_runs, targets),
@@ -78,9 +78,9 @@ def ablation_report(
             f"The gain over '{BASE}', from which most recipes differ in one setting, is that "
             f"with layers and pooling '{COMPARED}'; there '{best}' has the lowest error.",
             *_spread_of_seeds(runs, BASE, reference),
-            f"The last two tables are of other tasks in the recipe '{DIRECTIONAL}', trained for "
-            f"{of_tasks.epochs} epochs on {of_tasks.n_structures:,} crystals less those of more "
-            f"than {of_tasks.max_sites} sites.",
+            f"The last two tables are of other tasks in the recipe '{DIRECTIONAL}', and of a wider "
+            f"network, trained for {of_tasks.epochs} epochs on {of_tasks.n_structures:,} crystals "
+            f"less those of more than {of_tasks.max_sites} sites.",
             *_spread_of_seeds(task_runs, DIRECTIONAL, own),
         ],
     )  # fmt: skip

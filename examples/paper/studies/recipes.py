@@ -16,7 +16,7 @@ BASE = "start"
 """The recipe from which most others differ in one setting."""
 
 DIRECTIONAL = "directional"
-"""The recipe from which those of `TASK_RECIPES` differ in the tasks."""
+"""The recipe from which those of `TASK_RECIPES` differ in a task, or in the width."""
 
 _TASKS = "element,group,period,denoise"
 _BASE: dict[str, Any] = {
@@ -154,5 +154,6 @@ TASK_RECIPES = (
             "every layer", trial_tasks.ElectronsTask.name),
     _beside("units", "+ directional units of masked sites, from every layer but the first",
             trial_tasks.UnitsTask.name),
+    Recipe("large", "width 256", {**_DIRECTIONAL, "hidden_dim": 256}),
 )  # fmt: skip
-"""Recipes of the shipped default's network, with one other task each."""
+"""Recipes of the shipped default's network, with one other task each, and of a wider one."""
