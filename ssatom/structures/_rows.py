@@ -145,13 +145,9 @@ def _each(
             if crystal.doubts:
                 formula = [reduced_formula(crystal.arrays.numbers)]
                 key = structure_key(crystal.arrays)
-                doubts += [
-                    (
-                        [(doubt, crystal.source, key)],
-                        StructureWarning(doubt, [i], crystal.source, formula),
-                    )
-                    for doubt in crystal.doubts
-                ]
+                for doubt in crystal.doubts:
+                    warning = StructureWarning(doubt, [i], crystal.source, formula)
+                    doubts.append(([(doubt, crystal.source, key)], warning))
             yield taken
         warn_user_of(doubts, _joined)
 
