@@ -41,30 +41,13 @@ NAMES = {
 
 
 def check_dependencies() -> None:
-    """Refuse to be imported where a package is missing; nothing is imported for that.
-
-    Raises
-    ------
-    DependencyError
-        Which, and how to install them.
-    """
+    """Refuse to be imported where a package is missing; nothing is imported for that."""
     if missing := [package for module, package in NAMES.items() if find_spec(module) is None]:
         raise DependencyError(_missing(missing))
 
 
 def explained(error: ImportError) -> ImportError:
-    """An error of an import, with the package that is broken and the line that installs it.
-
-    Parameters
-    ----------
-    error : ImportError
-        From the import of ssatom's own modules.
-
-    Returns
-    -------
-    DependencyError
-        The same error where no package is to blame.
-    """
+    """The error of an import of ours, as one of the package that is to blame, if there is one."""
     if isinstance(error, DependencyError):
         return error
     if (error.name or "") in NAMES and find_spec(str(error.name)) is None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
-from ssatom.exceptions import ParameterError
-from ssatom.validation import number, one_of, whole_number
+from ssatom.validation import obey
 
 RECIPE_FILE = "recipe.toml"
 """Name of the recipe in a folder of weights."""
@@ -193,21 +192,10 @@ class Recipe:
         """
         for name, setting in SETTINGS.items():
             value, (kind, optional) = getattr(self, name), value_type(name)
-            if value is None and optional:
-                continue
-            try:
-                if setting.choices:
-                    one_of(name, value, setting.choices)
-                elif kind is bool:
-                    one_of(name, plain_number(value), (True, False))
-                elif kind is int:
-                    whole_number(name, value, setting.least)
-                elif kind is float:
-                    number(name, value, setting.interval)
-            except ParameterError as error:
-                if optional:
-                    raise ParameterError(f"{error}, or None") from None
-                raise
+            value = plain_number(value) if kind is bool else value
+            rules = {bool: (True, False), int: setting.least, float: setting.interval}
+            if (rule := setting.choices or rules.get(kind)) is not None:
+                obey(name, value, rule, optional)
 
     def to_dict(self) -> dict[str, Any]:
         """Settings that decide the result.
@@ -254,15 +242,7 @@ def plain_number(value: Any) -> Any:
 
 
 def write_recipe(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings as ``recipe.toml`` into a folder of weights.
-
-    Parameters
-    ----------
-    folder : path
-        It must exist.
-    settings : mapping
-        From `Recipe.to_dict`.
-    """
+    """Write settings from `Recipe.to_dict` as ``recipe.toml`` into a folder of weights."""
     lines = [f"# ssatom pretrain --config {folder.resolve().name}/{RECIPE_FILE} CORPUS -o FOLDER"]
     # What JSON writes of such values is TOML too.
     lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in settings.items()]

@@ -31,24 +31,9 @@ def radial_distributions(
 ) -> np.ndarray:
     """Radial distribution around each site, weighted by the elements of each pair.
 
-    Parameters
-    ----------
-    arrays : StructureArrays
-        The structure.
-    table : ndarray, shape (101, n_weights)
-        Weights of the elements, such as `property_table`.
-    grid : ndarray, shape (n_r,)
-        r, Å.
-    width : float
-        σ, Å.
+    Σ_j w_i w_j exp(-(d_ij − r)² / 2σ²) on a `grid` of r and with a `width` σ, both in Å, shape
+    (n_sites, n_weights, n_r); `table` has the weights of the elements, shape (101, n_weights).
 
-    Returns
-    -------
-    ndarray, shape (n_sites, n_weights, n_r)
-        Σ_j w_i w_j exp(-(d_ij − r)² / 2σ²).
-
-    Examples
-    --------
     Six neighbours at 3 Å, and twelve at 4.24 Å:
 
     >>> import numpy as np

@@ -1,7 +1,4 @@
-"""The rules that parameters share; each refusal names the parameter, its value and what is allowed.
-
-Rooms that load scikit-learn anyway may use its own constraints; these need Python alone.
-"""
+"""The rules that parameters share; a refusal names the parameter, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -48,9 +45,26 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     Raises ParameterError if it is none of them.
     """
     known = list(allowed)
-    if not any(value is one or (type(value) is type(one) and value == one) for one in known):
+    kind = str if isinstance(value, str) else type(value)  # NumPy's texts are texts
+    if not any(value is one or (kind is type(one) and value == one) for one in known):
         raise ParameterError(f"{name}={value!r} is unknown; allowed: {', '.join(map(repr, known))}")
     return value
+
+
+def obey(name: str, value: Any, rule: Any, optional: bool = False) -> None:
+    """Refuse a value that breaks a rule: the least of whole numbers, an interval, or all choices.
+
+    Raises ParameterError as `whole_number`, `number` and `one_of` do; `optional` allows None.
+    """
+    if value is None and optional:
+        return
+    check: Any = {int: whole_number, str: number}.get(type(rule), one_of)
+    try:
+        check(name, value, rule)
+    except ParameterError as error:
+        if optional:
+            raise ParameterError(f"{error}, or None") from None
+        raise
 
 
 def different_ones_of(name: str, values: Any, allowed: Iterable[str]) -> list[str]:
@@ -128,3 +142,26 @@ def refuse_constant(name: str, values: Any) -> None:
             f"{which} is constant ({columns[0, column]:g} in all {len(columns)} rows); there is "
             "nothing to learn, give a target that varies"
         )
+
+
+def check_target(y: Any, n_rows: int, name: str = "y") -> Any:
+    """Labels as a new float64 array: finite, one a row, and not all equal."""
+    target = finite_numbers(name, y)
+    if len(target) != n_rows:
+        raise ParameterError(
+            f"{name} has {len(target)} values for {n_rows} rows of features; give one value a row, "
+            "in the same order"
+        )
+    if n_rows:
+        refuse_constant(name, target)
+    return target
+
+
+def one_a_row(predictions: Any, n_rows: int) -> Any:
+    """Predictions of one number a row, shape (n_rows,), also from models that give a column."""
+    import numpy as np
+
+    found = np.asarray(predictions, dtype=np.float64).reshape(n_rows, -1)
+    if found.shape[1] != 1:
+        raise ParameterError(f"model predicts {found.shape[1]} numbers; fit one for each")
+    return found[:, 0]

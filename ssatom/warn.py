@@ -37,11 +37,6 @@ def warn_user(warning: Warning) -> None:
 
     Calls may go through a pipeline, a search, matminer, a progress bar or threads in between. A
     worker process of joblib does not know the line; there the warning names the process instead.
-
-    Parameters
-    ----------
-    warning : Warning
-        The warning.
     """
     frame, _ = _users_frame(sys._getframe(1))
     place: tuple[str, int] = ("<worker process>", 1)
@@ -64,18 +59,10 @@ def warn_user_of(
 ) -> None:
     """Issue one warning of several things, without those that this call of the user's has told.
 
-    A search or cross-validation of scikit-learn calls once a fold, with the same structures in
-    other rows. They are told once a search; in a worker process, which does not know the search,
-    once. Filters that show each warning, or raise it, are obeyed.
-
-    Parameters
-    ----------
-    found : iterable of tuple
-        For each thing what tells it apart from all others, and the thing.
-    make : callable
-        The warning of a list of things.
-    workers_too : bool, default=True
-        Whether what tells things apart does so in other searches of a worker process too.
+    `found` has for each thing what tells it apart from all others, and the thing. A search of
+    scikit-learn calls once a fold, with the same structures in other rows. They are told once a
+    search; in a worker process, which does not know the search, once, if `workers_too`. Filters
+    that show each warning, or raise it, are obeyed.
     """
     found = list(found)
     if not found:
@@ -135,15 +122,10 @@ def told_already() -> Iterator[None]:
 
 
 def ignore_for_good(message: str) -> None:
-    """Ignore a warning that a dependency raises about itself, where there is no other way.
+    """Ignore a warning, by its start, that a dependency raises about itself, if nothing else helps.
 
     The filter stays: `warnings.catch_warnings` would restore the filters of another thread. It is
     added only where it is not in force yet, since adding one lets all warnings be shown again.
-
-    Parameters
-    ----------
-    message : str
-        Start of the warning, as a regular expression.
     """
     in_force = takewhile(lambda entry: entry[0] == "ignore", warnings.filters)
     if not any(entry[1] and entry[1].pattern == message for entry in in_force):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from ssatom import MagneticSites, ParameterError, load_magnetic_sites
-from ssatom.corpora import _mcif
+from ssatom.corpora import magnetic
 from ssatom.exceptions import MissingFileError, StructureFileError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -301,7 +301,7 @@ def test_of_two_files_of_one_name_the_later_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
 def test_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(_mcif, "MAX_FILE_SIZE", len(IRON))
+    monkeypatch.setattr(magnetic, "MAX_FILE_SIZE", len(IRON))
     files = {"Fe": IRON, "large": IRON + "#"}
     path = folder_of(tmp_path / "f", files) if kind == "folder" else None
     found = load(path or archive_of(tmp_path / "a.tar", files))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ssatom import ParameterError, StructureFileError, load_example_crystals
 from ssatom.cli.main import app
-from ssatom.corpora import _datasets, _fetch, fetch, list_datasets, read_structures
+from ssatom.corpora import _fetch, fetch, list_datasets, read_structures
 
 STRUCTURES = load_example_crystals()["structure"].head(25).tolist()
 ROWS = [{"material_id": f"mp-{i}", "structure": s.as_dict()} for i, s in enumerate(STRUCTURES)]
@@ -106,7 +106,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     for name, there in {"MATERIALS_PROJECT": "mp", "MAGNDATA": "magndata"}.items():
         changed = getattr(_fetch, name)._replace(url=f"{home}/{there}")
         monkeypatch.setattr(_fetch, name, changed)
-        monkeypatch.setattr(_datasets, name, changed)
+        monkeypatch.setattr(_fetch, name, changed)
     monkeypatch.setattr(_fetch, "_PAGE", 10)
     monkeypatch.setattr(_fetch, "_CHUNK", 100)
     monkeypatch.setenv("MP_API_KEY", KEY)

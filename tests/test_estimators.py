@@ -103,7 +103,7 @@ def test_tags(cls: type) -> None:
 )
 def test_parameters_are_checked_in_fit(structures: list, volumes: Any, parameter: dict) -> None:
     [(name, value)] = parameter.items()
-    with pytest.raises(ParameterError, match=f"{name}={value!r}.*(give|allowed)"):
+    with pytest.raises(ParameterError, match=f"{name}={value!r}.*(must be|allowed)"):
         make(**parameter).fit(structures, volumes)
 
 

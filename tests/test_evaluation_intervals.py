@@ -37,7 +37,7 @@ from ssatom import (
 from ssatom.cli import app
 from ssatom.corpora import write_structures
 from ssatom.embeddings.nearest import FAR, Nearness
-from ssatom.evaluation.intervals import _half_widths
+from ssatom.evaluation.intervals import Calibration
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.567), ["C"], [[0, 0, 0]])
@@ -90,7 +90,9 @@ def test_half_widths_hold_the_stated_share_of_new_rows(coverage: float) -> None:
     noise = rng.standard_t(4, size=(4_000, 2))
     errors = noise * np.stack([difficulties**3, np.ones(4_000)], axis=1)
     old, new = slice(0, 1_000), slice(1_000, None)
-    half = _half_widths(errors[old], difficulties[old], difficulties[new], coverage)
+    nearness = Nearness(difficulties[old, None])  # not used here
+    known = Calibration(nearness, errors[old], difficulties[old])
+    half = known.half_widths(difficulties[new], coverage)
     hits = np.abs(errors[new]) <= half
     assert hits.mean(axis=0) == pytest.approx([coverage] * 2, abs=0.03)
     hard = difficulties[new] > 2.5

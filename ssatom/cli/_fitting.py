@@ -18,15 +18,15 @@ from pymatgen.core import Structure
 from ssatom.cli._items import Item, apply, chunks, count_all, read_items, reason_of
 from ssatom.cli._screen import ERROR, Problem
 from ssatom.corpora import StructureRecord, read_structures
-from ssatom.corpora._formats import is_table
+from ssatom.corpora._formats import format_of
 from ssatom.corpora._layout import table_layout
-from ssatom.corpora._names import shortened
 from ssatom.embeddings.graphs import find_graphs
 from ssatom.exceptions import ParameterError, SsatomError, StructureError, unwrap
 from ssatom.graph import GraphConfig
 from ssatom.progress import make_bar
 from ssatom.splits import hold_out
 from ssatom.structures import StructureArrays, formula_of, iter_arrays, structure_key
+from ssatom.structures._text import shortened
 
 _MIN_TRAINED, _MIN_HELD = 4, 2  # crystals; what the estimators need, and R² does
 _SKIP = "or leave out such rows with --errors skip"
@@ -130,9 +130,11 @@ def read_rows(
     progress: bool,
 ) -> None:
     """Read all rows; their graphs of these settings stay in the cache."""
-    columns = [_columns(path, rows.targets, structure_column) for path in filter(is_table, paths)]
+    columns = [
+        _columns(path, rows.targets, structure_column) for path in paths if format_of(path).is_table
+    ]
     # All rows of a table have the same columns; elsewhere one may lack what others have.
-    at_once = rows.errors == "raise" or is_table(paths[0])
+    at_once = rows.errors == "raise" or format_of(paths[0]).is_table
     items = _known(read_items(paths, structure_column), rows.targets, chain(*columns), at_once)
     total = count_all(paths) if progress else None
     found, number = [], count()

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 from pymatgen.core import Structure
@@ -21,7 +22,6 @@ from pymatgen.core import Structure
 import ssatom
 from ssatom.cli._screen import ERROR, HARMLESS, REMARK, WARNING, Problem
 from ssatom.corpora import StructureRecord, UnreadPiece, count_structures, cut_structures
-from ssatom.corpora._names import file_name, printable
 from ssatom.exceptions import (
     ExtrapolationWarning,
     GraphWarning,
@@ -31,12 +31,14 @@ from ssatom.exceptions import (
     unwrap,
 )
 from ssatom.structures import formula_of
+from ssatom.structures._text import file_name, printable
 
 _CHUNK_STRUCTURES = 512  # at most so many in a part …
 _CHUNK_SITES = 20_000  # … and no more once it has so many sites
-_PART_BYTES = 4 * 2**20  # of the text that a worker is sent at a time
+PART_BYTES = 4 * 2**20  # of the text that a worker is sent at a time
 
 
+_Found = TypeVar("_Found")
 _ONE_PART = Lock()  # threads of a dask worker would catch each other's warnings
 
 LABELS = [("source", pa.string()), ("formula", pa.string())]
@@ -110,16 +112,12 @@ class UnreadItems(NamedTuple):
 
     def read(self) -> Iterator[Item]:
         """Records, with what their reader warns of."""
-        records, warned = self.piece.read("keep"), self.warned
-        while True:
-            with _caught_warnings() as caught:
-                record = next(records, None)
-            if record is None:
-                break
+        warned = self.warned
+        for record, more in _with_warnings(self.piece.read("keep")):
             if self.path is not None and _is_file(self.path.absolute() / record.source):
                 record = record._replace(source=printable(str(self.path / record.source)))
-            warned = [*warned, *(warning.message for warning in caught)]
-            yield Item(record, [one for w in warned for one in _told(w, [record.source])])
+            told = [one for w in (*warned, *more) for one in _told(w, [record.source])]
+            yield Item(record, told)
             warned = []
 
 
@@ -128,12 +126,7 @@ def cut_items(paths: Sequence[Path], structure_column: str | None = None) -> Ite
     for path in paths:
         parent = path if path.is_dir() else path.parent
         pieces = cut_structures(path.absolute(), structure_column=structure_column)
-        while True:
-            with _caught_warnings() as caught:
-                piece = next(pieces, None)
-            if piece is None:
-                break
-            told = [warning.message for warning in caught]
+        for piece, told in _with_warnings(pieces):
             yield UnreadItems(piece, told, parent if len(paths) > 1 else None)
 
 
@@ -148,6 +141,16 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
         warnings.simplefilter("always", UserWarning)
         warnings.filterwarnings("ignore", HARMLESS)
         yield caught
+
+
+def _with_warnings(found: Iterator[_Found]) -> Iterator[tuple[_Found, list[Warning | str]]]:
+    """Everything that an iterator gives, with what it warned of before."""
+    while True:
+        with _caught_warnings() as caught:
+            one = next(found, None)
+        if one is None:
+            return
+        yield one, [warning.message for warning in caught]
 
 
 def _is_file(source: Path) -> bool:
@@ -168,60 +171,46 @@ def _told(warning: Warning | str, sources: list[str]) -> list[Problem]:
     return [Problem(source, kind, printable(reason)) for source in about]
 
 
+def pieces(items: Iterable[_Found], size: Callable[[_Found], int], most: int) -> Iterator[list]:
+    """Items together until they are many, or have at least the size `most`."""
+    piece: list[_Found] = []
+    total = 0
+    for item in items:
+        piece.append(item)
+        total += size(item)
+        if len(piece) >= _CHUNK_STRUCTURES or total >= most:
+            yield piece
+            piece, total = [], 0
+    if piece:
+        yield piece
+
+
 def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Items in pieces that are bounded in structures and in sites."""
-    chunk: list[Item] = []
-    n_sites = 0
-    for item in items:
-        chunk.append(item)
+    """Items in lists that are bounded in structures and in sites."""
+
+    def n_sites(item: Item) -> int:
         structure = item.record.structure
-        n_sites += len(structure) if isinstance(structure, Structure) else 0
-        if len(chunk) >= _CHUNK_STRUCTURES or n_sites >= _CHUNK_SITES:
-            yield chunk
-            chunk, n_sites = [], 0
-    if chunk:
-        yield chunk
+        return len(structure) if isinstance(structure, Structure) else 0
 
-
-def parts(items: Iterable[UnreadItems]) -> Iterator[list[UnreadItems]]:
-    """Pieces in parts that are bounded in number and in bytes."""
-    part: list[UnreadItems] = []
-    n_bytes = 0
-    for item in items:
-        part.append(item)
-        n_bytes += item.piece.n_bytes
-        if len(part) >= _CHUNK_STRUCTURES or n_bytes >= _PART_BYTES:
-            yield part
-            part, n_bytes = [], 0
-    if part:
-        yield part
+    return pieces(items, n_sites, _CHUNK_SITES)
 
 
 def compute(part: list[UnreadItems], job: Job) -> tuple[pa.Table, dict[str, Any]]:
     """Rows of the table, and the counts and problems of the part."""
+    counts = Counter(n_pieces=len(part), n_records=0, n_good=0, n_sites=0)
+    tables: list[pa.Table] = []
+    problems: list[Problem] = []
     with _ONE_PART:
-        done = [
-            _compute(chunk, job) for chunk in chunks(chain.from_iterable(i.read() for i in part))
-        ]
-    tables, notes = zip(*done, strict=True) if done else ((), ())
-    counts = {key: sum(note[key] for note in notes) for key in ("n_records", "n_good", "n_sites")}
-    problems = [problem for note in notes for problem in note["problems"]]
-    table = pa.concat_tables(tables) if tables else job.table([], [])
-    return table, {"n_pieces": len(part), **counts, "problems": problems}
-
-
-def _compute(chunk: list[Item], job: Job) -> tuple[pa.Table, dict[str, Any]]:
-    records = [item.record for item in chunk]
-    rows, problems = apply(chunk, job.rows)
-    good = [i for i, row in enumerate(rows) if not isinstance(row, StructureError)]
-    n_sites = sum(len(records[i].structure) for i in good)  # type: ignore[arg-type, misc]
-    notes = {
-        "n_records": len(chunk),
-        "n_good": len(good),
-        "n_sites": n_sites,
-        "problems": problems,
-    }
-    return job.table([records[i] for i in good], [rows[i] for i in good]), notes
+        for chunk in chunks(chain.from_iterable(one.read() for one in part)):
+            found, told = apply(chunk, job.rows)
+            pairs = zip((item.record for item in chunk), found, strict=True)
+            good = [pair for pair in pairs if not isinstance(pair[1], StructureError)]
+            records, rows = [record for record, _ in good], [row for _, row in good]
+            n_sites = sum(len(unwrap(record.structure)) for record in records)
+            counts.update(n_records=len(chunk), n_good=len(good), n_sites=n_sites)
+            tables.append(job.table(records, rows))
+            problems += told
+    return pa.concat_tables(tables or [job.table([], [])]), {**counts, "problems": problems}
 
 
 def apply(

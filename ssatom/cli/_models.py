@@ -12,20 +12,19 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
-from ssatom.estimators import (
-    CGCNNClassifier,
-    CGCNNRegressor,
-    NEGNNClassifier,
-    NEGNNRegressor,
-)
+from ssatom.estimators import CGCNNClassifier, CGCNNRegressor, NEGNNClassifier, NEGNNRegressor
 from ssatom.estimators._checks import check_parameters
-from ssatom.evaluation.choice import FEWEST, Candidate, Choice, choose_model, n_folds_of
-from ssatom.evaluation.recommended import (
+from ssatom.evaluation.choice import (
+    FEWEST,
     GROUPS,
     GROUPS_OF_CLASSES,
     LAYERS,
+    Candidate,
+    Choice,
+    choose_model,
     kernel_ridge_pipeline,
     logistic_pipeline,
+    n_folds_of,
 )
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig
@@ -35,10 +34,7 @@ from ssatom.validation import one_of
 AUTO, KERNEL, LOGISTIC, NETWORK, RAW = "auto", "kernel-ridge", "logistic", "negnn", "cgcnn"
 MEAN, COMMONEST = "mean", "commonest class"
 _MODELS = (AUTO, KERNEL, LOGISTIC, NETWORK, RAW)
-_CLASSES = {
-    NETWORK: (NEGNNRegressor, NEGNNClassifier),
-    RAW: (CGCNNRegressor, CGCNNClassifier),
-}
+_CLASSES = {NETWORK: (NEGNNRegressor, NEGNNClassifier), RAW: (CGCNNRegressor, CGCNNClassifier)}
 
 NETWORK_FROM = 500
 """Crystals to train on from which NEGNN is tried; with fewer, the others were always better."""
@@ -125,12 +121,7 @@ class Models:
         n_targets = (*y.shape, 1)[1]
         return Candidate(kernel_ridge_pipeline(n_targets, cv=min(10, n_crystals), **shared), GROUPS)
 
-    def train(
-        self,
-        structures: Sequence[Any],
-        y: np.ndarray,
-        keys: Sequence[Hashable],
-    ) -> Fitted:
+    def train(self, structures: Sequence[Any], y: np.ndarray, keys: Sequence[Hashable]) -> Fitted:
         """The model, chosen if need be, fitted to these crystals."""
         started = time.perf_counter()
         choice, name = None, self.name

@@ -13,22 +13,22 @@ from sklearn import metrics
 from sklearn.base import BaseEstimator
 
 import ssatom
-from ssatom.cli import _intervals
+from ssatom.cli import _prediction
 from ssatom.cli._fitting import Rows
 from ssatom.cli._models import Fitted
-from ssatom.cli._prediction import column_names, columns_of, n_members, predict_rows
 from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
-from ssatom.corpora._names import printable
 from ssatom.exceptions import unwrap
 from ssatom.files import file_sha256, write_json
 from ssatom.plots import Parity, plot_confusion, plot_history, plot_parity
 from ssatom.storage import CARD, FORMAT, encoder_in, parts_of, save_estimator
+from ssatom.structures._text import printable
 from ssatom.warn import told_already
 
+_PARTS = (BaseEstimator, list)
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
     *("report.json", "report.md", "predictions.csv", "history.csv", "history.png"),
-    *(PROBLEMS, _intervals.FILE),
+    *(PROBLEMS, _prediction.INTERVALS),
     *_FIGURES.values(),
 )
 """All that a report may have."""
@@ -59,12 +59,15 @@ def write_report(
     held = predict_held(model, rows)
     bars = _error_bars(folder, model, rows, held)
     trained = rows.table["formula"].iloc[rows.train]
+    encoder, choice = encoder_in(model), fitted.choice
+    error = "log loss" if rows.classify else "mean absolute error"
     report = {
         "settings": {"targets": rows.targets, **settings},
         "model": fitted.name,
-        "choice": None if fitted.choice is None else _choice(fitted, rows.targets),
+        "choice": choice
+        and {"how": choice.how, "error": error, "models": choice.table(rows.targets)},
         "metrics": _metrics(held, model, rows),
-        "intervals": _intervals.coverage_table(held, rows.targets, bars),
+        "intervals": _prediction.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),
@@ -73,15 +76,16 @@ def write_report(
             "test_formula_in_training": int(held["formula"].isin(trained).sum()),
         },
         "left_out": rows.bad,
-        "parameters": _parameters(model),
-        "training": _training(model),
-        "weights": _weights(model),
-        "data": [_data(path) for path in paths],
-        "seconds": {
-            "reading": reading,
-            **fitted.seconds,
-            "testing": time.perf_counter() - started,
+        "parameters": {  # of all parts of the model, without the parts themselves
+            name: x for name, x in model.get_params().items() if not isinstance(x, _PARTS)
         },
+        "training": _training(model),
+        "weights": encoder and {"name": encoder.name, "sha256": encoder.sha256},
+        "data": [
+            {"path": printable(str(p)), "sha256": file_sha256(p) if p.is_file() else None}
+            for p in paths
+        ],
+        "seconds": {"reading": reading, **fitted.seconds, "testing": time.perf_counter() - started},
         "ssatom": ssatom.__version__,
     }
     _write_files(folder, report, held, model, rows)
@@ -96,18 +100,6 @@ def remove_report(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _choice(fitted: Fitted, targets: list[str]) -> dict[str, Any]:
-    assert fitted.choice is not None
-    error = "log loss" if hasattr(fitted.model, "classes_") else "mean absolute error"
-    return {"how": fitted.choice.how, "error": error, "models": fitted.choice.table(targets)}
-
-
-def _parameters(model: Any) -> dict[str, Any]:
-    """Parameters of all parts of the model, without the parts themselves."""
-    parts = (BaseEstimator, list)
-    return {name: x for name, x in model.get_params().items() if not isinstance(x, parts)}
-
-
 def _training(model: Any) -> dict[str, Any]:
     """What fitting found: epochs of networks, or kernels, one for each target."""
     if hasattr(model, "networks_"):
@@ -119,28 +111,22 @@ def _training(model: Any) -> dict[str, Any]:
     return {"kernels": [{**k.best_params_, "weights of blocks": k.block_weights_} for k in kernels]}
 
 
-def _weights(model: Any) -> dict[str, str] | None:
-    """Name and hash of the encoder's weights."""
-    encoder = encoder_in(model)
-    return None if encoder is None else {"name": encoder.name, "sha256": encoder.sha256}
-
-
 def _scale_std(folder: Path, model: Any, rows: Rows) -> None:
     """Scale the standard deviations of an ensemble, and save the model again."""
-    if not rows.classify and n_members(model) > 1:
+    if not rows.classify and _prediction.n_members(model) > 1:
         with told_already():
             model.scale_std(rows.structures_of(rows.test), rows.y[rows.test])
         save_estimator(model, folder, target_names=rows.targets)
 
 
-def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _intervals.ErrorBars:
+def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _prediction.ErrorBars:
     """Error bars of the model, written beside it and added to the table."""
     targets = [] if rows.classify else rows.targets
     true, predicted = (held[[t + end for t in targets]].to_numpy() for end in ("", "_predicted"))
     learned, tested = map(rows.structures_of, (rows.train, rows.test))
-    bars = _intervals.calibrate(model, learned, tested, true, predicted)
+    bars = _prediction.calibrate(model, learned, tested, true, predicted)
     bars.save(folder)
-    _intervals.add_columns(held, targets, bars, tested)
+    _prediction.add_columns(held, targets, bars, tested)
     return bars
 
 
@@ -163,21 +149,16 @@ def _write_files(
 def predict_held(model: Any, rows: Rows) -> pd.DataFrame:
     """A row for each crystal held out: labels, true values, predictions."""
     with told_already():  # by reading, with their sources
-        found = predict_rows(model, rows.structures_of(rows.test))
+        found = _prediction.predict_rows(model, rows.structures_of(rows.test))
         predicted = [unwrap(row) for row in found]
     held = rows.table[["source", "formula"]].iloc[rows.test].reset_index(drop=True)
     held[rows.targets] = rows.y[rows.test].reshape(len(rows.test), -1)
     classes = getattr(model, "classes_", ())
-    names = column_names(rows.targets, n_members(model), classes)
-    columns = columns_of(model, predicted, len(names) - bool(len(classes)))
+    names = _prediction.column_names(rows.targets, _prediction.n_members(model), classes)
+    columns = _prediction.columns_of(model, predicted, len(names) - bool(len(classes)))
     for name, values in zip(names, columns, strict=True):
         held[f"{name}_predicted" if name in rows.targets else name] = values.to_pylist()
     return held
-
-
-def _data(path: Path) -> dict[str, Any]:
-    digest = file_sha256(path) if path.is_file() else None
-    return {"path": printable(str(path)), "sha256": digest}
 
 
 def _metrics(held: pd.DataFrame, model: Any, rows: Rows) -> dict[str, dict[str, float | None]]:
@@ -293,7 +274,7 @@ def _interval_lines(table: list[dict[str, Any]]) -> list[str]:
     ]
     return [
         *lines,
-        f"`ssatom predict` gives intervals for {_intervals.COVERAGE:.0%} of the values, by the "
+        f"`ssatom predict` gives intervals for {_prediction.COVERAGE:.0%} of the values, by the "
         "errors on the crystals held out and the distance to the nearest crystals trained on. Here "
         "each crystal held out is tested with the intervals that the others give.",
         "",

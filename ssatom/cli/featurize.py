@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._run import Done, check_output, run_to_table
-from ssatom.cli._workers import Workers
+from ssatom.cli._run import Done, check_output, run_to_table, workers_of
 from ssatom.exceptions import ParameterError
 
 EPILOG = """
@@ -33,8 +32,7 @@ def featurize(
     paths: options.Paths,
     output: Annotated[Path, options.output("FILE", "Table to write: .csv, .parquet or .npz.")],
     layers: Annotated[
-        str,
-        typer.Option(help="Layers of the network, a digit each; 0 knows the element alone."),
+        str, typer.Option(help="Layers of the network, a digit each; 0 knows the element alone.")
     ] = "012",
     weights: options.Weights = None,
     pooling: Annotated[
@@ -75,21 +73,13 @@ def featurize(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
-    workers = Workers(n_jobs, dask, ray)
+    workers = workers_of(n_jobs, dask, ray)
     if sites is not None and pooling is not None:
         raise ParameterError("--sites gives sites, which are not pooled; leave out one of the two")
     from ssatom.cli._features import prepare
 
     job = prepare(
-        paths,
-        structure_column,
-        layers,
-        weights,
-        random_state,
-        pooling,
-        sites,
-        batch_size,
-        device,
+        paths, structure_column, layers, weights, random_state, pooling, sites, batch_size, device
     )
 
     def describe(done: Done) -> list[tuple[str, str]]:

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import disk_error, refuse_replacing, writing
-from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
+from ssatom.cli._screen import (
+    PROBLEMS,
+    aligned,
+    counted,
+    disk_error,
+    refuse_replacing,
+    say,
+    show_problems,
+    writing,
+)
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
@@ -93,18 +101,13 @@ def fit(
         ),
     ] = True,
     members: Annotated[
-        int,
-        typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty."),
+        int, typer.Option(min=1, help="Networks; with 5 each prediction has an uncertainty.")
     ] = 1,
     test_size: Annotated[
         float, typer.Option(help="Share held out at random, for the report alone.")
     ] = 0.2,
     max_epochs: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Largest number, for networks, which may stop earlier.",
-        ),
+        int, typer.Option(min=1, help="Largest number, for networks, which may stop earlier.")
     ] = 300,
     time_budget: Annotated[
         str | None,
@@ -148,11 +151,15 @@ def fit(
     `--target column_1` for an `id_prop.csv` of CGCNN or ALIGNN.
     """
     started = time.perf_counter()
-    _check(target, members, classify, test_size, errors, output, overwrite)
+    number("--test-size", test_size, "(0, 1)")
+    one_of("--errors", errors, ("raise", "skip"))
+    _check_columns(target, members, classify)
+
     from ssatom.cli._fitting import Rows, read_rows
     from ssatom.cli._models import Models
     from ssatom.storage import check_folder
 
+    refuse_replacing(output, check_folder(output), overwrite)
     of_networks = {
         "n_members": members,
         "max_epochs": max_epochs,
@@ -176,29 +183,16 @@ def fit(
     show_problems(rows.problems, report["rows"]["read"], "rows", output / PROBLEMS)
 
 
-def _check(
-    targets: list[str],
-    members: int,
-    classify: bool,
-    test_size: float,
-    errors: str,
-    output: Path,
-    overwrite: bool,
-) -> None:
+def _check_columns(targets: list[str], members: int, classify: bool) -> None:
     if classify and len(targets) > 1:
         raise ParameterError("--classify takes one --target; fit one model for each")
-    number("--test-size", test_size, "(0, 1)")
-    one_of("--errors", errors, ("raise", "skip"))
-    from ssatom.cli._intervals import bar_names
-    from ssatom.cli._prediction import column_names
-    from ssatom.storage import check_folder
+    from ssatom.cli._prediction import bar_names, column_names
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]
     taken += bar_names([] if classify else targets)
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise ParameterError(f"--target: there would be two columns {twice!r}; rename the target")
-    refuse_replacing(output, check_folder(output), overwrite)
 
 
 @contextmanager

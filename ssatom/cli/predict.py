@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._run import Done, check_output, run_to_table
-from ssatom.cli._workers import Workers
+from ssatom.cli._run import Done, check_output, run_to_table, workers_of
 
 EPILOG = """
 **Examples**
@@ -52,7 +51,7 @@ def predict(
     Structures are streamed: memory does not grow with their number.
     """
     check_output(output, _SUFFIXES, overwrite)
-    workers = Workers(n_jobs, dask, ray)
+    workers = workers_of(n_jobs, dask, ray)
     from ssatom.cli._prediction import prepare
 
     job = prepare(model, paths, device, structure_column)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import refuse_replacing, writing
-from ssatom.cli._screen import aligned, say
+from ssatom.cli._screen import aligned, refuse_replacing, say, writing
 from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type
@@ -105,11 +104,7 @@ def _options() -> Iterator[inspect.Parameter]:
         if setting.choices:
             text += f" One of {', '.join(setting.choices)}."
         more.setdefault("help", text)
-        option = typer.Option(
-            *names,
-            rich_help_panel=setting.group.capitalize(),
-            **more,
-        )
+        option = typer.Option(*names, rich_help_panel=setting.group.capitalize(), **more)
         yield inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -138,8 +133,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 @_with_options
 def pretrain(
     corpora: Annotated[
-        list[Path],
-        typer.Argument(metavar="CORPUS", help=options.FILES, show_default=False),
+        list[Path], typer.Argument(metavar="CORPUS", help=options.FILES, show_default=False)
     ],
     output: Annotated[Path, options.output("FOLDER", "Weights; its name is theirs.")],
     config: Annotated[  # noqa: ARG001
@@ -164,8 +158,7 @@ def pretrain(
         ),
     ] = None,
     terms: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="Licence and citation of it.", rich_help_panel=CARD),
+        str, typer.Option(metavar="TEXT", help="Licence and citation of it.", rich_help_panel=CARD)
     ] = "not stated",
     **settings: Any,
 ) -> None:
@@ -178,8 +171,8 @@ def pretrain(
     of training as `curve.csv` and `curve.png`. Structures that cannot be used are left out with a
     warning.
     """
-    from ssatom.corpora._names import printable
     from ssatom.pretraining import MaskedPretrainer
+    from ssatom.structures._text import printable
 
     folder = Path(settings["checkpoint_dir"] or output.with_name(output.name + ".run"))
     settings |= {

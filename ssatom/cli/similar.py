@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._disk import refuse_replacing
-from ssatom.cli._run import run_to_table
-from ssatom.cli._screen import Problem, aligned, say, show_problems
-from ssatom.cli._workers import Workers
+from ssatom.cli._run import run_to_table, workers_of
+from ssatom.cli._screen import Problem, aligned, refuse_replacing, say, show_problems
 
 if TYPE_CHECKING:
     from ssatom.cli._items import Job
@@ -43,7 +41,7 @@ def index(
 
     Crystals are compared by their embeddings, averaged over sites.
     """
-    workers = Workers(n_jobs, dask, ray)
+    workers = workers_of(n_jobs, dask, ray)
     import numpy as np
 
     from ssatom.cli._features import prepare

@@ -14,8 +14,16 @@ from typing import IO, Any
 import numpy as np
 from pymatgen.core import Structure
 
-from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
-from ssatom.corpora._records import Entry, Piece, lost
+from ssatom.corpora._formats import (
+    FORMATS,
+    Entry,
+    Format,
+    Piece,
+    count_pieces,
+    lost,
+    open_binary,
+    read_pieces,
+)
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.limits import MAX_RECORD, MAX_SITES
 from ssatom.structures import structure_arrays, structure_from_atoms
@@ -35,14 +43,14 @@ def _cut_frames(path: Path) -> Iterator[Piece]:
             yield partial(_read_frame, text, place)
 
 
-def _read_frame(text: bytes, place: str) -> list[Entry]:
+def _read_frame(text: bytes, place: str) -> Entry:
     from ase.io import read
 
     try:
         atoms = read(StringIO(text.decode()), format="extxyz")
     except Exception as error:  # ASE raises errors of many kinds
-        return [lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")]
-    return [entry_of_frame(atoms, place)]
+        return lost(place, f"ASE cannot read this frame ({type(error).__name__}: {error})")
+    return entry_of_frame(atoms, place)
 
 
 def entry_of_frame(atoms: Any, place: str) -> Entry:

@@ -10,14 +10,17 @@ from typing import Any
 from ssatom.corpora._formats import (
     BROKEN,
     FORMATS,
+    Entry,
     Format,
+    Piece,
     count_pieces,
+    entry_of_row,
     lines_of,
+    lost,
     open_binary,
     read_pieces,
 )
 from ssatom.corpora._layout import PATH_COLUMNS
-from ssatom.corpora._records import Entry, Piece, entry_of_row, lost
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import is_cell, is_structure, load_json
@@ -73,49 +76,43 @@ def _cut_json(path: Path, column: str | None = None) -> Iterator[Piece]:
         return
     rows = _rows(content)
     if rows is None:
-        yield partial(_read_row, content, "", None, column)
+        yield partial(entry_of_row, content, "", None, column)
         return
     for number, (name, row) in enumerate(rows):
-        yield partial(_read_row, row, f"[{number}]", name, column)
-
-
-def _read_row(*row: Any) -> list[Entry]:
-    return [entry_of_row(*row)]
+        yield partial(entry_of_row, row, f"[{number}]", name, column)
 
 
 def _rows(content: Any) -> Iterator[_Named] | None:
     """The rows of a collection; None if the content is a row itself."""
     if isinstance(content, list):
-        return ((None, row) for row in content)
+        return iter([(None, row) for row in content])
     if not isinstance(content, dict) or is_structure(content):
         return None
     columns, data = content.get("columns"), content.get("data")
     if isinstance(columns, list) and isinstance(data, list):
         return _split_frame(columns, data, content.get("index"))
     if isinstance(data, list) and "schema" in content:
-        return _table_frame(data)
+        names = [row.pop("index", None) if isinstance(row, dict) else None for row in data]
+        return zip(_ids(names), data, strict=True)
     if isinstance(data, list) or (isinstance(data, dict) and is_cell(data)):  # of OPTIMADE
-        return ((None, row) for row in ([data] if isinstance(data, dict) else data))
-    if content and all(map(is_cell, content.values())) and len(content) > 1:
-        return _by_key(content)
-    if content and all(isinstance(value, dict) for value in content.values()):
-        return _by_key(content) if _is_by_row(content) else _by_column(content)
-    return None
+        return iter([(None, row) for row in ([data] if isinstance(data, dict) else data)])
+    cells = list(content.values())
+    if (len(cells) > 1 and all(map(is_cell, cells))) or _is_by_row(content):
+        return zip(_ids(content), cells, strict=True)
+    return _by_column(content) if cells and all(isinstance(cell, dict) for cell in cells) else None
 
 
-def _is_by_row(content: dict[str, dict[str, Any]]) -> bool:
-    """Whether the outer keys of nested dicts are ids, and not names of columns."""
-    keys = next(iter(content.values())).keys()
-    if all(map(is_cell, content.values())) or any(r.keys() != keys for r in content.values()):
+def _is_by_row(content: dict[str, Any]) -> bool:
+    """Whether this is nested dicts whose outer keys are ids, and not names of columns."""
+    rows = list(content.values())
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return False
+    if all(map(is_cell, rows)) or any(row.keys() != rows[0].keys() for row in rows):
         return True
     columns = {*PATH_COLUMNS} - {"path", "file"}
     if columns & {key.lower() for key in content}:
         return False
-    return all(sum(map(is_cell, row.values())) <= 1 for row in content.values())
-
-
-def _by_key(content: dict[str, Any]) -> Iterator[_Named]:
-    yield from zip(_ids(content), content.values(), strict=True)
+    return all(sum(map(is_cell, row.values())) <= 1 for row in rows)
 
 
 def _by_column(content: dict[str, dict[str, Any]]) -> Iterator[_Named]:
@@ -130,11 +127,6 @@ def _ids(keys: Iterable[Any]) -> list[str | None]:
     if keys == list(map(str, range(len(keys)))):
         return [None] * len(keys)
     return [key if isinstance(key, str) else None for key in keys]
-
-
-def _table_frame(data: list[Any]) -> Iterator[_Named]:
-    names = [row.pop("index", None) if isinstance(row, dict) else None for row in data]
-    yield from zip(_ids(names), data, strict=True)
 
 
 def _split_frame(columns: list[Any], data: list[Any], names: Any) -> Iterator[_Named]:

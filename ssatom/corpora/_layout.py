@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssatom.corpora._formats import BROKEN, endings, open_binary
-from ssatom.corpora._names import printable, shortened
 from ssatom.corpora._sheets import SHEETS, cell_text, kind_of_sheet
 from ssatom.exceptions import ParameterError, StructureFileError, attempt, unwrap
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import ID_KEYS
-from ssatom.structures._text import is_text, listed
+from ssatom.structures._text import is_text, listed, printable, shortened
 
 PATH_COLUMNS = (
     *("structure", "path", "file", "filename", "cif", "poscar"),

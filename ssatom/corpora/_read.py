@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 from ssatom.corpora import _frames, _json  # noqa: F401  # each adds its formats
 from ssatom.corpora._formats import (
+    UNKNOWN,
+    Entry,
+    Piece,
+    StructureRecord,
     allowed_names,
     cut_file,
+    entries_in,
     format_of,
-    is_structure_file,
-    is_table,
     reading,
 )
 from ssatom.corpora._layout import table_layout
-from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import Entry, Piece, StructureRecord, entries_in
 from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import (
     MissingFileError,
@@ -29,6 +30,7 @@ from ssatom.exceptions import (
     attempt,
     unwrap,
 )
+from ssatom.structures._text import printable, shortened
 from ssatom.validation import one_of
 from ssatom.warn import warn_user
 
@@ -193,9 +195,10 @@ def cut_structures(
     Each piece can be pickled; the records of all, in order, are those of `read_structures`.
     """
     files = _find(path)
-    if is_table(files[0].path):
+    kind = format_of(files[0].path)
+    if kind.is_table:
         table_layout(files[0].path, structure_column)  # refuses at once
-    elif structure_column is not None and not _takes_column(Path(path)):
+    elif structure_column is not None and not (kind.takes_column and Path(path).is_file()):
         raise ParameterError(
             f"structure_column={structure_column!r} is for tables and JSON; '{path}' is neither"
         )
@@ -231,9 +234,8 @@ def count_structures(path: str | os.PathLike[str]) -> int | None:
     """
     total = 0
     for file, _, problem in _find(path):
-        file_format = format_of(file)
         try:
-            count = 1 if problem or not file_format else file_format.count(file)
+            count = 1 if problem else format_of(file).count(file)
         except OSError:
             return None
         if count is None:
@@ -246,29 +248,22 @@ def files_of(path: str | os.PathLike[str], structure_column: str | None = None) 
     """Files whose change would change what `read_structures` gives, the path itself first."""
     for found in _find(path):
         yield found.path
-        if is_table(found.path):
+        if format_of(found.path).is_table:
             yield from files_of_table(found.path, structure_column)
 
 
 def _cut(files: list[_Found], structure_column: str | None) -> Iterator[UnreadPiece]:
     """Pieces of all files; that of a file that has an error as a whole ends with it."""
     for found in files:
-        told: StructureError | None = None
-        if found.problem:
-            told = StructureFileError(found.problem)
         try:
-            columns = (structure_column,) if _takes_column(found.path) else ()
-            for piece in () if told else cut_file(found.path, *columns):
+            if found.problem:
+                raise StructureFileError(found.problem)
+            for piece in cut_file(found.path, structure_column):
                 yield UnreadPiece(found.name, piece)
+            continue
         except StructureError as error:
             told = error.at()
-        if told:
-            yield UnreadPiece(found.name, Entry("", None, told))
-
-
-def _takes_column(path: Path) -> bool:
-    found = format_of(path)
-    return found is not None and found.takes_column
+        yield UnreadPiece(found.name, Entry("", None, told))
 
 
 def _find(path: str | os.PathLike[str]) -> list[_Found]:
@@ -286,8 +281,16 @@ def _found(path: Path) -> list[_Found]:
     except (OSError, ValueError) as error:
         raise StructureFileError(f"cannot be read: {error}") from error
     if path.is_file():
-        if format_of(path) is None:
-            raise StructureFileError(_why_not(path))
+        if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
+            raise StructureFileError(
+                "this is a pickle, which may run any code when it is read; store the DataFrame "
+                "with matminer.utils.io.store_dataframe_as_json, or its structures with "
+                "write_structures"
+            )
+        if format_of(path) is UNKNOWN:
+            raise StructureFileError(
+                f"the format is not known by this name; allowed are {allowed_names(tables=True)}"
+            )
         return [_Found(path, printable(path.name))]
     if not path.is_dir():
         raise StructureFileError("this is neither a file nor a folder; give one of the two")
@@ -299,15 +302,6 @@ def _found(path: Path) -> list[_Found]:
     if found[0].path == path:
         raise StructureFileError(found[0].problem)
     return found
-
-
-def _why_not(path: Path) -> str:
-    if path.name.removesuffix(".gz").endswith((".pkl", ".pickle")):
-        return (
-            "this is a pickle, which may run any code when it is read; store the DataFrame with "
-            "matminer.utils.io.store_dataframe_as_json, or its structures with write_structures"
-        )
-    return f"the format is not known by this name; allowed are {allowed_names(tables=True)}"
 
 
 def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[_Found]:
@@ -334,12 +328,12 @@ def _walk(folder: Path, root: Path, seen: set[str]) -> Iterator[_Found]:
             if entry.is_symlink():
                 entry.stat()
         except OSError as error:
-            if is_structure_file(path) or not path.suffix:  # else it would be ignored in any case
+            if format_of(path).in_folders or not path.suffix:  # else it is ignored anyway
                 yield found(path, f"this link leads to no file ({error.strerror})")
             continue
         if entry.is_dir():
             folders.append(path)
-        elif is_structure_file(path):
+        elif format_of(path).in_folders:
             yield found(path, "" if entry.is_file() else "this is no regular file")
     for path in folders:
         real = os.path.realpath(path)

@@ -8,19 +8,19 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from ssatom.corpora._formats import BROKEN, FORMATS, Format, is_table, read_file
-from ssatom.corpora._layout import (
-    Layout,
-    Row,
-    files_named,
-    rows_of,
-    table_layout,
-    value_of,
+from ssatom.corpora._formats import (
+    BROKEN,
+    FORMATS,
+    Entry,
+    Format,
+    Piece,
+    entry_of_cell,
+    format_of,
+    lost,
+    read_file,
 )
-from ssatom.corpora._names import printable, shortened
-from ssatom.corpora._records import Entry, Piece, entry_of_cell, lost
+from ssatom.corpora._layout import Layout, Row, files_named, rows_of, table_layout, value_of
 from ssatom.exceptions import (
     MissingFileError,
     StructureError,
@@ -30,7 +30,7 @@ from ssatom.exceptions import (
 )
 from ssatom.structures import several_crystals
 from ssatom.structures._dicts import ID_KEYS
-from ssatom.structures._text import is_text
+from ssatom.structures._text import is_text, printable, shortened
 from ssatom.warn import warn_user
 
 _WITH_COMMA = re.compile(r"[+-]?\d[\d.]*(,\d+)+(e[+-]?\d+)?", re.IGNORECASE)
@@ -62,7 +62,7 @@ def _cut_table(path: Path, structure_column: str | None = None) -> Iterator[Piec
                         f"column {column!r} has numbers with commas, such as {value}, which are "
                         "taken for text; write decimals with a point, and thousands without a comma"
                     )
-            yield partial(_read_row, path.parent, number, row, layout)
+            yield partial(_entry, path.parent, number, row, layout)
     except BROKEN as error:
         yield lost(f"[{number + 1}]", f"the file cannot be read from line {line + 1} on ({error})")
 
@@ -87,10 +87,6 @@ def files_of_table(path: Path, structure_column: str | None = None) -> Iterator[
 def _rows(path: Path, layout: Layout) -> Iterator[Row]:
     """Rows below the names of the columns."""
     return islice(rows_of(path, layout.delimiter), int(layout.has_names), None)
-
-
-def _read_row(*row: Any) -> list[Entry]:
-    return [_entry(*row)]
 
 
 def _entry(folder: Path, number: int, row: Row, layout: Layout) -> Entry:
@@ -146,7 +142,7 @@ def _read_one(folder: Path, written: str, others: Iterable[str]) -> Entry:
     if len(files) > 1:
         names = ", ".join(printable(file.name) for file in files)
         raise StructureFileError(f"{shown} may be {names}; write the ending too")
-    if is_table(files[0]):
+    if format_of(files[0]).is_table:
         raise StructureFileError(f"{shown} is a table, and no structure file")
     found = read_file(files[0])
     entries = list(islice(found, 2))  # of a corpus no more

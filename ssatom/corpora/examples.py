@@ -14,10 +14,7 @@ from pymatgen.core import Lattice, Structure
 from ssatom.warn import quiet_spglib
 
 TABLE = "example_crystals.csv"
-NUMERIC_COLUMNS = (
-    *("a", "b", "c", "alpha", "beta", "gamma"),
-    *("band_gap_eV", "bulk_modulus_GPa"),
-)
+NUMERIC_COLUMNS = (*("a", "b", "c", "alpha", "beta", "gamma"), *("band_gap_eV", "bulk_modulus_GPa"))
 COLUMNS = [
     *("name", "formula", "family", "spacegroup", "structure"),
     *("band_gap_eV", "band_gap_kind", "band_gap_source"),

@@ -1,8 +1,7 @@
 """Structures in, hidden states of pretrained encoders out: batched, cached, as NumPy arrays."""
 
 from ssatom.embeddings.api import graph_embeddings, site_embeddings
-from ssatom.embeddings.arguments import parse_layers, resolve_weights
-from ssatom.embeddings.columns import FeatureColumns
+from ssatom.embeddings.columns import FeatureColumns, parse_layers, resolve_weights
 from ssatom.embeddings.engine import clear_cache, embed
 from ssatom.embeddings.pooling import POOLINGS, Pooling, parse_pooling
 from ssatom.embeddings.spread import near_constant_columns

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssatom.embeddings.arguments import Weights
-from ssatom.embeddings.columns import FeatureColumns
+from ssatom.embeddings.columns import FeatureColumns, Weights
 from ssatom.embeddings.pooling import Pooling, parse_pooling
 from ssatom.exceptions import unwrap
 from ssatom.shared_docs import OF_EMBEDDINGS, SharedDocs

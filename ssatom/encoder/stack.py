@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssatom.encoder.config import EncoderConfig
-from ssatom.encoder.convolution import CrystalGraphConv, FoldedGates
-from ssatom.encoder.directional import DirectionalUnits
+from ssatom.encoder.convolution import CrystalGraphConv, DirectionalUnits, FoldedGates
 from ssatom.exceptions import ParameterError
 from ssatom.kernels import Edges, add, relu, take_rows
 from ssatom.repeatable import Dropout, Linear, SiteNorm

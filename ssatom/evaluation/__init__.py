@@ -5,12 +5,7 @@ from ssatom.evaluation.intervals import ConformalRegressor
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.locality import Locality, measure_locality
 from ssatom.evaluation.protocol import evaluate, evaluate_columns
-from ssatom.evaluation.results import (
-    EvaluationResult,
-    SplitScores,
-    load_result,
-    score_predictions,
-)
+from ssatom.evaluation.results import EvaluationResult, SplitScores, load_result, score_predictions
 from ssatom.splits import split_rows
 
 __all__ = [

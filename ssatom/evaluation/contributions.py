@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import FeatureColumns, embed, parse_pooling
 from ssatom.embeddings.pooling import pool
-from ssatom.evaluation._checks import one_a_row
 from ssatom.exceptions import ParameterError, unwrap
 from ssatom.featurizers import GraphEmbeddingFeaturizer
 from ssatom.structures import StructureLike, check_structures, structure_arrays
+from ssatom.validation import one_a_row
 
 _AGREE = 1e-4  # of the terms of a linear model, in float32
 

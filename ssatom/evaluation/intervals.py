@@ -15,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ssatom.embeddings import graph_embeddings
 from ssatom.embeddings.nearest import Nearness, warn_of_far
-from ssatom.evaluation._checks import check_target, one_a_row
 from ssatom.exceptions import ParameterError
 from ssatom.shared_docs import SharedDocs
 from ssatom.structures import check_structures, structure_key
-from ssatom.validation import number, whole_number
+from ssatom.validation import check_target, number, one_a_row, whole_number
 from ssatom.warn import told_already
 
 _PRIOR, _STEEPEST = 5.0, 3.0  # weight of the power 1, as a sum of squared logarithms; largest power
@@ -49,7 +48,14 @@ class Calibration:
 
     def half_widths(self, difficulties: np.ndarray, coverage: float) -> np.ndarray:
         """Half the widths of intervals, shape (n, n_targets)."""
-        return _half_widths(self.errors, self.difficulties, difficulties, coverage)
+        found = np.empty((len(difficulties), self.errors.shape[1]))
+        for target, column in enumerate(self.errors.T):
+            power = _power(np.abs(column), self.difficulties)
+            conformal = _conformal()().fit(column, sigmas=self.difficulties**power)
+            sigmas = difficulties**power
+            bounds = conformal.predict_int(np.zeros(len(found)), sigmas, confidence=coverage)
+            found[:, target] = bounds[:, 1]
+        return found
 
     def held_half_widths(self, coverage: float) -> np.ndarray:
         """The same for the held-out rows, each by the errors of others; NaN where too few."""
@@ -58,21 +64,9 @@ class Calibration:
         folds = KFold(min(_FOLDS, n), shuffle=True, random_state=0) if n > 1 else None
         for others, fold in folds.split(self.errors) if folds else ():
             if enough(len(others), coverage):
-                given = self.errors[others], self.difficulties[others], self.difficulties[fold]
-                found[fold] = _half_widths(*given, coverage)
+                known = Calibration(self.nearness, self.errors[others], self.difficulties[others])
+                found[fold] = known.half_widths(self.difficulties[fold], coverage)
         return found
-
-
-def _half_widths(
-    errors: np.ndarray, difficulties: np.ndarray, new: np.ndarray, coverage: float
-) -> np.ndarray:
-    found = np.empty((len(new), errors.shape[1]))
-    for target, column in enumerate(errors.T):
-        power = _power(np.abs(column), difficulties)
-        conformal = _conformal()().fit(column, sigmas=difficulties**power)
-        bounds = conformal.predict_int(np.zeros(len(new)), new**power, confidence=coverage)
-        found[:, target] = bounds[:, 1]
-    return found
 
 
 def _power(sizes: np.ndarray, difficulties: np.ndarray) -> float:

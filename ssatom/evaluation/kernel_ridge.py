@@ -13,18 +13,19 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ssatom.evaluation._checks import check_target
-from ssatom.evaluation.kernel_algebra import KERNELS, portions, scaled
-from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
-from ssatom.evaluation.kernel_search import (
+from ssatom.evaluation.kernel_algebra import (
+    KERNELS,
     KernelGrid,
     Point,
     folds_of_part,
+    portions,
+    scaled,
     search_all,
     search_coarse_to_fine,
 )
+from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
 from ssatom.exceptions import ParameterError
-from ssatom.validation import column, different_ones_of, one_of
+from ssatom.validation import check_target, column, different_ones_of, one_of
 
 DECADES = tuple(float(f"1e{exponent}") for exponent in range(-10, 1))
 """1e-10, 1e-9, …, 1: the paper's Table I, for γ and for α."""

@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 from sklearn.base import BaseEstimator
 
 from ssatom.embeddings import resolve_weights
-from ssatom.embeddings.arguments import Weights
+from ssatom.embeddings.columns import Weights
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.protocol import evaluate
 from ssatom.evaluation.results import EvaluationResult

@@ -21,15 +21,14 @@ from sklearn.utils.validation import check_array, has_fit_parameter
 
 import ssatom
 from ssatom.embeddings import resolve_weights
-from ssatom.embeddings.arguments import Weights
-from ssatom.evaluation._checks import check_target
+from ssatom.embeddings.columns import Weights
 from ssatom.evaluation.kernel_ridge import KernelRidgeCV
 from ssatom.evaluation.results import EvaluationResult, SplitScores, resume, score_predictions
 from ssatom.progress import make_bar
 from ssatom.shared_docs import SharedDocs
 from ssatom.splits import KINDS, check_kinds, split_rows
 from ssatom.structures import check_sites, check_structures, structure_key
-from ssatom.validation import column, number, whole_number
+from ssatom.validation import check_target, column, number, whole_number
 
 _shared_docs = SharedDocs("""
 features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
@@ -137,23 +136,14 @@ def evaluate(
     >>> result.mean("r2") > 0.5
     True
     """
+    shared = dict(locals())
+    for own in ("y", "data", "result_file"):
+        del shared[own]
     results = evaluate_columns(
-        features,
-        {"y": y},
-        groups=groups,
-        folds=folds,
-        model=model,
-        n_seeds=n_seeds,
-        test_size=test_size,
-        splits=splits,
-        scale=scale,
-        name=name,
+        targets={"y": y},
         data=None if data is None else {"y": data},
-        weights=weights,
-        result_files={} if result_file is None else {"y": result_file},
-        keep_predictions=keep_predictions,
-        n_jobs=n_jobs,
-        progress_bar=progress_bar,
+        result_files=None if result_file is None else {"y": result_file},
+        **shared,
     )
     return results["y"]
 

@@ -1,8 +1,15 @@
 """Files: written in one step, claimed, hashed, sealed, and settings of runs that are resumed."""
 
-from ssatom.files.atomic import filling, is_leftover, replacing, write_json
-from ssatom.files.claims import claim, claimed
-from ssatom.files.runs import differing, keep_settings
+from ssatom.files.atomic import (
+    claim,
+    claimed,
+    differing,
+    filling,
+    is_leftover,
+    keep_settings,
+    replacing,
+    write_json,
+)
 from ssatom.files.sealed import CardFormat, check_name, file_sha256
 
 __all__ = [

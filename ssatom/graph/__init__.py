@@ -1,11 +1,10 @@
 """Structures to graphs: neighbours, the flat container of many graphs, the distance basis."""
 
-from ssatom.graph.basis import GaussianDistanceBasis
+from ssatom.graph.basis import MEAN_ENVELOPE, GaussianDistanceBasis, envelope
 from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs, GraphBatch
 from ssatom.graph.converter import CrystalGraphConverter
 from ssatom.graph.coordination import CoordinationNumbers
-from ssatom.graph.envelope import MEAN_ENVELOPE, envelope
 from ssatom.graph.neighbors import NeighborPairs, find_neighbors
 from ssatom.graph.remarks import GraphRemarks
 from ssatom.graph.search import MIN_DISTANCE, pairs_within

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ssatom.graph.basis import envelope
 from ssatom.graph.config import GraphConfig
-from ssatom.graph.envelope import envelope
 from ssatom.graph.search import pairs_within
 from ssatom.kernels import Pairs
 from ssatom.structures import StructureArrays

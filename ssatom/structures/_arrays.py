@@ -226,24 +226,7 @@ def overlap_error(
 
 
 def reduced_formula(numbers: Sequence[int] | np.ndarray) -> str:
-    """Reduced formula of atomic numbers.
-
-    Parameters
-    ----------
-    numbers : sequence of int, shape (n_sites,)
-        Atomic numbers of all sites.
-
-    Returns
-    -------
-    str
-        Such as "Fe2O3".
-
-    Examples
-    --------
-    >>> from ssatom.structures import reduced_formula
-    >>> reduced_formula([11, 17, 11, 17])
-    'NaCl'
-    """
+    """Reduced formula of the atomic numbers of all sites, such as "Fe2O3"."""
     unique, counts = np.unique(np.asarray(numbers), return_counts=True)
     amounts = {Element.from_Z(int(z)): int(n) for z, n in zip(unique, counts, strict=True)}
     return formula_of(Composition(amounts))

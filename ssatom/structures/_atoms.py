@@ -87,7 +87,9 @@ def _partial_occupancy(atoms: Atoms) -> str | None:
     for kind, shares in occupancies.items() if isinstance(occupancies, dict) else ():
         site = sites.get(str(kind))
         gone = sites and site is None  # of an atom that was deleted
-        if isinstance(shares, dict) and not gone and not _is_whole(shares):
+        if not isinstance(shares, dict) or gone:
+            continue
+        if len(shares) > 1 or not all(is_full(share, 1) for share in shares.values()):
             parts = ", ".join(f"{element} {share:.4g}" for element, share in shares.items())
             what = f"kind {kind}" if site is None else f"site {site}"
             found.append((what, parts, 'info["occupancy"]'))
@@ -104,7 +106,3 @@ def _partial_occupancy(atoms: Atoms) -> str | None:
         "instance with pymatgen's OrderDisorderedStructureTransformation, or delete that entry if "
         "the atoms are in order"
     )
-
-
-def _is_whole(shares: dict[str, float]) -> bool:
-    return not shares or (len(shares) == 1 and is_full(next(iter(shares.values())), 1))

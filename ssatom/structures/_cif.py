@@ -33,18 +33,9 @@ _GEMMI_PLACE = re.compile(r"\w*:(\d+)(?::\d+\(\d+\))?:? ?(.*)", re.DOTALL)
 _ANGLES = ("alpha", "beta", "gamma")
 _VOLUME_TOLERANCE = 0.02
 _OPERATIONS = ("_symmetry.equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
-_MAGNETIC = (
-    "_space_group_symop_magn_operation.xyz",
-    "_space_group_symop.magn_operation_xyz",
-)
-_CENTERINGS = (
-    "_space_group_symop_magn_centering.xyz",
-    "_space_group_symop.magn_centering_xyz",
-)
-_MULTIPLICITIES = (
-    "_atom_site.symmetry_multiplicity",
-    "_atom_site.site_symmetry_multiplicity",
-)
+_MAGNETIC = ("_space_group_symop_magn_operation.xyz", "_space_group_symop.magn_operation_xyz")
+_CENTERINGS = ("_space_group_symop_magn_centering.xyz", "_space_group_symop.magn_centering_xyz")
+_MULTIPLICITIES = ("_atom_site.symmetry_multiplicity", "_atom_site.site_symmetry_multiplicity")
 _LOOPS = ("_atom_site", "_symmetry", "_space_group")
 _NEEDED = ("_cell", "_symmetry", "_space_group", "_atom_site_fract", "_atom_site_label")
 _NAMED = (

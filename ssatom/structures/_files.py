@@ -122,9 +122,11 @@ def _only(crystals: list[tuple[str, Crystal | StructureError]]) -> Crystal:
     return unwrap(crystals[0][1])
 
 
-def crystal_from_text(text: str) -> Crystal:
-    """The crystal of the text of a CIF, POSCAR or JSON file; errors carry its first line."""
-    return unwrap(attempt(_read_text, text, source=first_line(text)))
+def crystal_of(part: dict[str, Any] | str) -> Crystal:
+    """The crystal of a dict, or of the text of a file; errors of a text carry its first line."""
+    if isinstance(part, dict):
+        return crystal_from_dict(part)
+    return unwrap(attempt(_read_text, part, source=first_line(part)))
 
 
 _PRINTED = ("Full Formula (", "Structure Summary\n")  # str and repr of pymatgen's Structure
@@ -137,8 +139,7 @@ def _read_text(text: str) -> Crystal:
     if kind == "poscar":
         return parse_poscar(text.splitlines(), [])
     if kind == "json":
-        body, _ = split_row(_load(text))
-        return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
+        return crystal_of(split_row(_load(text))[0])
     if text.startswith(_PRINTED):
         raise StructureFileError(
             "this is a Structure as Python prints it, with rounded numbers; make the table with "
@@ -211,13 +212,12 @@ def _is_cif(name: str) -> bool:
 
 def _from_json(path: str | os.PathLike[str]) -> Crystal:
     """The structure of a file of JSON; pymatgen would import and call what such a file names."""
+    content = read_bytes(path)
     try:
-        body, _ = split_row(load_json(read_bytes(path)))
+        row = load_json(content)
     except ValueError as error:
-        if isinstance(error, StructureError):
-            raise
         raise StructureFileError(f"this is no JSON ({error})") from None
-    return crystal_from_dict(body) if isinstance(body, dict) else crystal_from_text(body)
+    return crystal_of(split_row(row)[0])
 
 
 def _by_pymatgen(path: str | os.PathLike[str], name: str) -> Structure:

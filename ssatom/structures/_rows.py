@@ -22,8 +22,8 @@ from ssatom.structures._arrays import (
     structure_key,
 )
 from ssatom.structures._atoms import structure_from_atoms
-from ssatom.structures._dicts import crystal_from_dict, plain_copy, split_row
-from ssatom.structures._files import crystal_from_file, crystal_from_text
+from ssatom.structures._dicts import plain_copy, split_row
+from ssatom.structures._files import crystal_from_file, crystal_of
 from ssatom.structures._text import is_text, shorten
 from ssatom.warn import warn_user_of
 
@@ -77,9 +77,7 @@ def check_structures(structures: Iterable[StructureLike]) -> list[Structure]:
     return list(map(unwrap, iter_structures(structures)))
 
 
-def iter_structures(
-    structures: Iterable[StructureLike],
-) -> Iterator[Structure | StructureError]:
+def iter_structures(structures: Iterable[StructureLike]) -> Iterator[Structure | StructureError]:
     """Like `check_structures` one at a time, a bad row given as its error.
 
     A generator is streamed, and errors are handed on. A container that is wrong as a whole is
@@ -147,13 +145,9 @@ def _each(
             if crystal.doubts:
                 formula = [reduced_formula(crystal.arrays.numbers)]
                 key = structure_key(crystal.arrays)
-                doubts += [
-                    (
-                        [(doubt, crystal.source, key)],
-                        StructureWarning(doubt, [i], crystal.source, formula),
-                    )
-                    for doubt in crystal.doubts
-                ]
+                for doubt in crystal.doubts:
+                    warning = StructureWarning(doubt, [i], crystal.source, formula)
+                    doubts.append(([(doubt, crystal.source, key)], warning))
             yield taken
         warn_user_of(doubts, _joined)
 
@@ -274,10 +268,10 @@ def _crystal(row: Any) -> Crystal:
         return Crystal(row)
     if isinstance(row, str | os.PathLike):
         path = os.fsdecode(row)
-        return crystal_from_text(path) if is_text(path) else crystal_from_file(path)
+        return crystal_of(path) if is_text(path) else crystal_from_file(path)
     if isinstance(row, dict):
         part, _ = split_row(row)
-        return crystal_from_dict(plain_copy(part)) if isinstance(part, dict) else _crystal(part)
+        return crystal_of(plain_copy(part)) if isinstance(part, dict) else _crystal(part)
     if _is_atoms(row):
         structure = structure_from_atoms(row)
     elif isinstance(row, IStructure):

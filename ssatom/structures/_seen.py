@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from functools import partial
 from operator import attrgetter
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -81,8 +80,8 @@ class SeenStructures:
 
     def put(self, structure: IStructure, look: Look, arrays: FixedArrays) -> None:
         """Remember the arrays of a structure."""
-        key = id(structure)
-        owner = weakref.ref(structure, partial(_append, self._gone, key))
+        key, gone = id(structure), self._gone
+        owner = weakref.ref(structure, lambda _: gone.append(key))
         with self._lock:
             while self._gone:
                 self._drop(self._gone.popleft())
@@ -103,10 +102,6 @@ class SeenStructures:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.n_bytes -= entry.n_bytes
-
-
-def _append(gone: deque[int], key: int, _: object) -> None:
-    gone.append(key)
 
 
 SEEN = SeenStructures()

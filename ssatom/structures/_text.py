@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import IO, Any
 
 from ssatom.exceptions import StructureFileError
@@ -26,11 +27,31 @@ _POSCAR = re.compile(r"[^\n\r]*\r?[\n\r][ \t]*[-+.\d]")  # a comment, and a numb
 _LONGEST_PATH = 4096
 _PIECE = 2**20  # bytes unpacked at a time
 _SHOWN = 120  # characters of a text in a message
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 def shorten(text: str) -> str:
     """Text for a message, cut if it is long."""
     return text if len(text) <= _SHOWN else f"{text[:60]}…"
+
+
+def shortened(text: str) -> str:
+    """The text in quotes, without the middle if it is long."""
+    return _SHORT.repr(printable(text)).replace("\\\\", "\\")
+
+
+def printable(text: str) -> str:
+    r"""The text, with ``\xfc`` in place of a byte that is no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, as JSON may have it
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def file_name(text: str) -> str:
+    """The name of a file from what `printable` made of it."""
+    return re.sub(r"\\x([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

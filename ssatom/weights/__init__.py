@@ -1,7 +1,6 @@
 """Pretrained weights: where they are, what their card says, loading and saving."""
 
-from ssatom.weights.card import WeightsCard
-from ssatom.weights.checks import check_sizes
+from ssatom.weights.card import WeightsCard, check_sizes
 from ssatom.weights.corpus import CorpusIndex
 from ssatom.weights.folder import (
     DEFAULT_WEIGHTS,

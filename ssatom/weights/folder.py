@@ -25,8 +25,7 @@ from ssatom.files import filling
 from ssatom.graph import GraphConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.structures import iter_arrays
-from ssatom.weights.card import FORMAT, WeightsCard, render_readme
-from ssatom.weights.checks import check_card, check_sizes
+from ssatom.weights.card import FORMAT, WeightsCard, check_card, check_sizes, render_readme
 from ssatom.weights.corpus import CorpusIndex
 
 if TYPE_CHECKING:
