@@ -205,38 +205,34 @@ def _evaluate_large(
 
 
 def _report(results: ByTarget, printed: Printed, how: str) -> Report:
+    return Report(
+        results={target: as_numbers(of) for target, of in results.items()},
+        tables=[_table(results, printed, metric, title) for metric, title in METRICS.items()],
+        reading=[how, *(_gains(target, of) for target, of in results.items())],
+    )
+
+
+def _table(results: ByTarget, printed: Printed, metric: str, title: str) -> Table:
+    """Errors of all networks, each after the paper's if it printed any."""
     names = list(next(iter(results.values())))
-    in_print = {name for of in printed.values() for name in of}
+    in_print = {name for of in printed.values() for name in of if metric in of[name]}
     heads = [
         f"{name}, {where}"
         for name in names
         for where in (("paper", "here") if name in in_print else ("here",))
     ]
-    tables = [
-        Table(title, ["property", *heads], [_row(t, of, printed, m) for t, of in results.items()])
-        for m, title in METRICS.items()
-    ]
-    return Report(
-        results={target: as_numbers(of) for target, of in results.items()},
-        tables=tables,
-        reading=[how, *(_gains(target, of) for target, of in results.items())],
-    )
-
-
-def _row(
-    target: str, of: Mapping[str, EvaluationResult], printed: Printed, metric: str
-) -> list[str]:
-    """Errors of all networks on one property, each after the paper's if there is one."""
-    kind, *_ = of["NEGNN"].kinds
-    digits = digits_for([result.mean(metric, kind) for result in of.values()])
-    in_print = {name for scores in printed.values() for name in scores}
-    cells = []
-    for name, result in of.items():
-        if name in in_print:
-            paper = printed.get(target, {}).get(name, {}).get(metric)
-            cells.append("–" if paper is None else cell(*paper))
-        cells.append(cell(result.mean(metric, kind), result.std(metric, kind), digits))
-    return [TITLES[target], *cells]
+    rows = []
+    for target, of in results.items():
+        kind, *_ = of["NEGNN"].kinds
+        digits = digits_for([result.mean(metric, kind) for result in of.values()])
+        cells = [TITLES[target]]
+        for name, result in of.items():
+            if name in in_print:
+                paper = printed.get(target, {}).get(name, {}).get(metric)
+                cells.append("–" if paper is None else cell(*paper))
+            cells.append(cell(result.mean(metric, kind), result.std(metric, kind), digits))
+        rows.append(cells)
+    return Table(title, ["property", *heads], rows)
 
 
 def _gains(target: str, of: Mapping[str, EvaluationResult]) -> str:
@@ -248,7 +244,7 @@ def _gains(target: str, of: Mapping[str, EvaluationResult]) -> str:
             continue
         gain = of["CGCNN"].values("mae", kind) - of[name].values("mae", kind)
         share = gain.mean() / of["CGCNN"].mean("mae", kind)
-        spread = f", {gain.std(ddof=1):.2g} its spread over seeds" if len(gain) > 1 else ""
+        spread = f" ± {gain.std(ddof=1):.2g} over seeds" if len(gain) > 1 else ""
         where = "below" if share > 0 else "above"
         said.append(f"{name} is {abs(share):.1%} {where} CGCNN ({abs(gain.mean()):.2g}{spread})")
     return f"{sentence_case(TITLES[target])}, MAE: {'; '.join(said)}."
