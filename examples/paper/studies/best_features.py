@@ -34,10 +34,6 @@ FORCE_FIELDS = ("CHGNet", "SevenNet-0")
 """Rivals that had labels; they get the kernels that ours get."""
 
 
-PLAIN = "paper's kernel ridge"
-"""Name of the results of the paper's model, beside the targets."""
-
-
 @dataclass(frozen=True)
 class _Comparison:
     """Features to be compared on the same rows.
@@ -67,37 +63,29 @@ class _Comparison:
         return [self.embedding, JoinedFeatures((self.embedding, Electrons()))]
 
     @property
-    def plain(self) -> FeatureSet:
-        """The same layers, of crystals pooled by mean alone, for the paper's kernel ridge."""
-        return FeatureSet(self.embedding.layers, self.embedding.level)
-
-
-def _untrained(embedding: FeatureSet) -> FeatureSet:
-    """The embedding of an encoder that was not trained."""
-    return replace(embedding, weights="random")
+    def untrained(self) -> FeatureSet:
+        """The embedding of an encoder that was not trained."""
+        return replace(self.embedding, weights="random")
 
 
 def run_best(context: Context) -> Report:
     """Kernel ridge on all features that need no labels, on all data sets."""
-    numbers, numbers_of_plain, tables, rows = {}, {}, [], []
+    numbers, tables, rows = {}, [], []
     for source, comparison in _comparisons(context).items():
         found = _evaluate(context, comparison)
-        plain = _evaluate_plain(context, comparison)
         for target in comparison.sets:
             results = {label: of[target] for label, of in found.items()}
-            of_plain = {label: of[target] for label, of in plain.items()}
             numbers[target] = as_numbers(results)
-            numbers_of_plain[target] = as_numbers(of_plain)
             unit = DATASETS[source].targets[target]
             title = f"{sentence_case(TITLES[target])}, {mae_in(unit)}"
             printed = KERNEL_RIDGE.get(target, {})
             tables.append(error_table(title, results, printed, _legend(comparison)))
-            rows += [_summary(title, kind, target, results, of_plain, comparison)
+            rows += [_summary(title, kind, target, results, comparison)
                      for kind in comparison.splits]  # fmt: skip
     heads = ["property", "splits", "paper's best", "best rival", "untrained",
-             "ours", "pretraining brings", "with the paper's kernel ridge"]  # fmt: skip
+             "ours", "pretraining brings"]  # fmt: skip
     return Report(
-        results={**numbers, PLAIN: numbers_of_plain},
+        results=numbers,
         tables=[Table("Our features beside all others", heads, rows), *tables],
         reading=[
             "Ours are layers 0 to 2 of the default set (for moments all layers), of crystals "
@@ -108,9 +96,8 @@ def run_best(context: Context) -> Report:
             "was chosen on rows that no random split tests. The paper's best are its embeddings, "
             "on random splits.",
             "Untrained is the embedding of an encoder of the same sizes with random weights, "
-            "without electrons. What pretraining brings is how much lower the error of the trained "
-            "one is: the mean over splits and its standard deviation. The last column has the same "
-            "with the paper's kernel ridge on the same layers, of crystals pooled by mean.",
+            "without electrons. The last column is how much lower the error of the trained one is: "
+            "the mean over splits and its standard deviation.",
             _repeats(moments(context)),
         ],
     )
@@ -119,7 +106,7 @@ def run_best(context: Context) -> Report:
 def _evaluate(context: Context, comparison: _Comparison) -> dict[str, dict]:
     """Results by label and target: descriptors by the paper's model, embeddings by ours."""
     found: dict[str, dict] = {}
-    for features in (*comparison.rivals, _untrained(comparison.embedding), *comparison.ours):
+    for features in (*comparison.rivals, comparison.untrained, *comparison.ours):
         paper = isinstance(features, Rival) and features.label not in FORCE_FIELDS
         model = None if paper else context.weighted_kernel_ridge()
         found[features.label] = context.evaluate(
@@ -130,19 +117,6 @@ def _evaluate(context: Context, comparison: _Comparison) -> dict[str, dict]:
             keep_predictions=comparison.embedding.level == "site",  # as for the figures of moments
         )
     return found
-
-
-def _evaluate_plain(context: Context, comparison: _Comparison) -> dict[str, dict]:
-    """Results of the paper's model on embeddings, trained and untrained, by label and target."""
-    return {
-        one.label: context.evaluate(
-            one,
-            comparison.sets,
-            splits=comparison.splits,
-            keep_predictions=comparison.embedding.level == "site",
-        )
-        for one in (_untrained(comparison.plain), comparison.plain)
-    }
 
 
 def _comparisons(context: Context) -> dict[str, _Comparison]:
@@ -169,7 +143,7 @@ def _comparisons(context: Context) -> dict[str, _Comparison]:
 
 def _legend(comparison: _Comparison) -> dict[str, str]:
     described = {one.label: one.description for one in comparison.rivals}
-    described[_untrained(comparison.embedding).label] = "the same encoder, untrained"
+    described[comparison.untrained.label] = "the same encoder, untrained"
     pooling = ", ".join(comparison.embedding.pooling)
     ours = "all layers" if comparison.embedding.level == "site" else f"layers 0 to 2; {pooling}"
     described |= {one.label: ours for one in comparison.ours[:1]}
@@ -177,21 +151,21 @@ def _legend(comparison: _Comparison) -> dict[str, str]:
 
 
 def _summary(
-    title: str,
-    kind: str,
-    target: str,
-    results: Results,
-    of_plain: Results,
-    comparison: _Comparison,
+    title: str, kind: str, target: str, results: Results, comparison: _Comparison
 ) -> list[str]:
-    """One line: the paper's best, the best rival, the untrained encoder, ours, and the gains."""
+    """One line: the paper's best, the best rival, the untrained encoder and ours."""
     ours = results[comparison.ours[-1].label]
+    trained, untrained = (
+        results[one.label] for one in (comparison.embedding, comparison.untrained)
+    )
     rivals = [one.label for one in comparison.rivals]
     rival = min(rivals, key=lambda label: results[label].mean("mae", kind))
     digits = digits_for([ours.mean("mae", kind)])
+    gain = untrained.values("mae", kind) - trained.values("mae", kind)
+    spread = gain.std(ddof=1) if len(gain) > 1 else None
     paper = best_embedding(target) if kind == "random" else None
     printed = "–" if paper is None else cell(*KERNEL_RIDGE[target][paper]["mae"]) + f" ({paper})"
-    shown = (rival, _untrained(comparison.embedding).label, comparison.ours[-1].label)
+    shown = (rival, comparison.untrained.label, comparison.ours[-1].label)
     errors = [
         cell(results[n].mean("mae", kind), results[n].std("mae", kind), digits) for n in shown
     ]
@@ -201,18 +175,8 @@ def _summary(
         printed,
         f"{errors[0]} ({rival})",
         *errors[1:],
-        _gain(results, comparison.embedding, kind, digits),
-        _gain(of_plain, comparison.plain, kind, digits),
+        cell(gain.mean(), spread, digits),
     ]
-
-
-def _gain(results: Results, embedding: FeatureSet, kind: str, digits: int) -> str:
-    """How much lower the error is than that of an untrained encoder, over splits."""
-    untrained, trained = (
-        results[one.label].values("mae", kind) for one in (_untrained(embedding), embedding)
-    )
-    gain = untrained - trained
-    return cell(gain.mean(), gain.std(ddof=1) if len(gain) > 1 else None, digits)
 
 
 def _repeats(dataset: Dataset) -> str:
