@@ -94,6 +94,16 @@ def column(name: str, values: Any, n_rows: int) -> Any:
     return array
 
 
+def groups_of(name: str, values: Any, n_rows: int) -> Any:
+    """Groups as an array with one for each row; ParameterError if one is missing."""
+    import numpy as np
+    import pandas as pd
+
+    array = column(name, values, n_rows)
+    refuse_missing(name, array, np.asarray(pd.isna(array)), "missing")
+    return array
+
+
 def finite_numbers(name: str, values: Any, n_dims: tuple[int, ...] = (1,)) -> Any:
     """Labels or weights of rows as a new array of finite float64, of one of so many dimensions.
 
@@ -106,6 +116,8 @@ def finite_numbers(name: str, values: Any, n_dims: tuple[int, ...] = (1,)) -> An
     if np.iscomplexobj(values):
         raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
     try:
+        if np.ma.isMaskedArray(values):
+            values = np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ParameterError(

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ssatom.exceptions import ParameterError
-from ssatom.validation import column, different_ones_of, number, one_of, whole_number
+from ssatom.validation import (
+    column,
+    different_ones_of,
+    finite_numbers,
+    groups_of,
+    number,
+    one_of,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, 0, np.float64(2), float("nan")])
@@ -55,3 +63,18 @@ def test_columns() -> None:
     for values in (["a"], "ab", [["a"], ["b"]]):
         with pytest.raises(ParameterError, match=r"groups has shape .*; allowed is one a row"):
             column("groups", values, 2)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.datetime64("NaT")])
+def test_a_group_that_is_missing_is_refused(missing: Any) -> None:
+    with pytest.raises(ParameterError, match=r"groups\[1\] is .* \(1 of 2 values are missing\)"):
+        groups_of("groups", np.array(["a", missing], dtype=object), 2)
+    assert groups_of("groups", ["a", "b"], 2).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+def test_masked_labels_are_missing(dtype: type) -> None:
+    masked = np.ma.array([1, 2, 3], mask=[False, True, False], dtype=dtype)
+    with pytest.raises(ParameterError, match=r"y\[1\] is nan"):
+        finite_numbers("y", masked)
+    assert finite_numbers("y", masked[::2]).tolist() == [1, 3]

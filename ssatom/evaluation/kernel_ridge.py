@@ -25,7 +25,7 @@ from ssatom.evaluation.kernel_algebra import (
 )
 from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
 from ssatom.exceptions import ParameterError
-from ssatom.validation import check_target, column, different_ones_of, one_of
+from ssatom.validation import check_target, different_ones_of, groups_of, one_of
 
 DECADES = tuple(float(f"1e{exponent}") for exponent in range(-10, 1))
 """1e-10, 1e-9, …, 1: the paper's Table I, for γ and for α."""
@@ -361,7 +361,7 @@ def _axis(name: str, values: Sequence[float]) -> list[float]:
 def _splitter(n_folds: int, n_rows: int, groups: Any, shuffle: bool, seed: int | None) -> Any:
     places, what = n_rows, "rows"
     if groups is not None:
-        places, what = len(set(column("groups", groups, n_rows).tolist())), "groups"
+        places, what = len(set(groups_of("groups", groups, n_rows).tolist())), "groups"
     if not 2 <= n_folds <= places:
         raise ParameterError(
             f"cv={n_folds} with {places} {what}; allowed is a number of folds from 2 to {places}"

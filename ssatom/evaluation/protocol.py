@@ -28,7 +28,7 @@ from ssatom.progress import make_bar
 from ssatom.shared_docs import SharedDocs
 from ssatom.splits import KINDS, check_kinds, split_rows
 from ssatom.structures import check_sites, check_structures, structure_key
-from ssatom.validation import check_target, column, number, whole_number
+from ssatom.validation import check_target, groups_of, number, whole_number
 
 _shared_docs = SharedDocs("""
 features : array-like of float, shape (n_rows, n_features), or list of Structure or of pairs
@@ -210,8 +210,8 @@ def evaluate_columns(
     """
     X, names, sha256 = _checked(features)
     columns = {target: check_target(y, len(X), target) for target, y in targets.items()}
-    groups = None if groups is None else column("groups", groups, len(X))
-    folds = None if folds is None else column("folds", folds, len(X))
+    groups = None if groups is None else groups_of("groups", groups, len(X))
+    folds = None if folds is None else groups_of("folds", folds, len(X))
     kinds = check_kinds(splits, groups, folds)
     whole_number("n_seeds", n_seeds, least=1)
     number("test_size", test_size, "(0, 1)")
