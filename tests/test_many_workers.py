@@ -421,7 +421,8 @@ def test_workers_take_no_more_processor_time_and_load_the_weights_once(
     monkeypatch.setattr(_items, "_CHUNK_STRUCTURES", 120)
     lines = [s.to_json() for s in load_example_crystals()["structure"]]
     (tmp_path / "all.jsonl").write_text("\n".join(lines))
-    parts = list(_items.parts(_items.cut_items([tmp_path / "all.jsonl"])))
+    items = _items.cut_items([tmp_path / "all.jsonl"])
+    parts = list(_items.pieces(items, lambda one: one.piece.n_bytes, _items.PART_BYTES))
     calls = [(part, _features.prepare([tmp_path / "all.jsonl"])) for part in parts * 5]
 
     def least(found: list[Timed]) -> float:

@@ -241,7 +241,7 @@ def test_pickles_are_never_read(weights_folder: Path) -> None:
         load_pretrained(weights_folder)
 
 
-@pytest.mark.parametrize("name", ["no-such-weights", "a/b", 3, Path("nowhere")])
+@pytest.mark.parametrize("name", ["no-such-weights", "a/b", "a\0b", 3, Path("nowhere")])
 def test_unknown_name(name: object) -> None:
     with pytest.raises(WeightsError, match="neither a shipped set nor a folder; shipped: ") as info:
         load_pretrained(name)

@@ -228,7 +228,7 @@ def _stamp(folder: Path, name: str) -> int:
     """When a file was changed last; 0 if it is not there."""
     try:
         return os.stat(os.path.join(folder, name)).st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name of a file, with a null byte in it
         return 0
 
 
