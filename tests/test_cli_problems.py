@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from ssatom import load_estimator, load_pretrained
 from ssatom.cli import _items, app
-from ssatom.cli._screen import disk_error
+from ssatom.cli._disk import disk_error
 from ssatom.corpora import StructureRecord, UnreadPiece, write_structures
 from ssatom.exceptions import GraphWarning, StructureError, StructureWarning
 from ssatom.storage import folder
@@ -290,7 +290,7 @@ def test_featurize_goes_on_once_there_is_room(
 
 
 def test_half_a_table_is_removed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ssatom.cli import _parts
+    from ssatom.cli import _tables
 
     def full(path: Path, *_: Any) -> None:
         path.write_bytes(b"half")
@@ -298,7 +298,7 @@ def test_half_a_table_is_removed(data: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     (data / "bad.cif").write_text("nothing")
     with monkeypatch.context() as patched:
-        patched.setitem(_parts.WRITERS, ".csv", full)
+        patched.setitem(_tables.WRITERS, ".csv", full)
         assert featurize(data, "-o", "x.csv").exit_code == 1
     assert os.listdir() == ["x.csv.part"]
     assert sorted(os.listdir("x.csv.part")) == ["000000.arrow", "lock", "settings"]

@@ -661,7 +661,7 @@ def test_bad_rows_of_tables(table: Path) -> None:
 def test_a_format_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read alone, in folders and from tables, counted, and named in messages."""
     from ssatom.corpora import _formats
-    from ssatom.corpora._formats import Entry
+    from ssatom.corpora._records import Entry
 
     def read_cubes(path: Path) -> Any:
         for number, a in enumerate(path.read_text().split()):

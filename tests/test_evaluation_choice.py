@@ -11,14 +11,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import make_pipeline
 
-from ssatom.evaluation.choice import (
+from ssatom.evaluation.choice import Candidate, choose_model, n_folds_of
+from ssatom.evaluation.recommended import (
     GROUPS,
     GROUPS_OF_CLASSES,
-    Candidate,
-    choose_model,
     kernel_ridge_pipeline,
     logistic_pipeline,
-    n_folds_of,
 )
 from ssatom.exceptions import ParameterError
 

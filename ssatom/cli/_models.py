@@ -14,17 +14,13 @@ from ssatom.devices import resolve_device
 from ssatom.embeddings import parse_layers, resolve_weights
 from ssatom.estimators import CGCNNClassifier, CGCNNRegressor, NEGNNClassifier, NEGNNRegressor
 from ssatom.estimators._checks import check_parameters
-from ssatom.evaluation.choice import (
-    FEWEST,
+from ssatom.evaluation.choice import FEWEST, Candidate, Choice, choose_model, n_folds_of
+from ssatom.evaluation.recommended import (
     GROUPS,
     GROUPS_OF_CLASSES,
     LAYERS,
-    Candidate,
-    Choice,
-    choose_model,
     kernel_ridge_pipeline,
     logistic_pipeline,
-    n_folds_of,
 )
 from ssatom.exceptions import ParameterError
 from ssatom.graph import GraphConfig

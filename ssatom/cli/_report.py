@@ -13,7 +13,7 @@ from sklearn import metrics
 from sklearn.base import BaseEstimator
 
 import ssatom
-from ssatom.cli import _prediction
+from ssatom.cli import _intervals, _prediction
 from ssatom.cli._fitting import Rows
 from ssatom.cli._models import Fitted
 from ssatom.cli._screen import PROBLEMS, plain_cell, write_problems
@@ -28,7 +28,7 @@ _PARTS = (BaseEstimator, list)
 _FIGURES = {False: "parity.png", True: "confusion.png"}  # of numbers, and of classes
 REPORT_FILES = (
     *("report.json", "report.md", "predictions.csv", "history.csv", "history.png"),
-    *(PROBLEMS, _prediction.INTERVALS),
+    *(PROBLEMS, _intervals.INTERVALS),
     *_FIGURES.values(),
 )
 """All that a report may have."""
@@ -67,7 +67,7 @@ def write_report(
         "choice": choice
         and {"how": choice.how, "error": error, "models": choice.table(rows.targets)},
         "metrics": _metrics(held, model, rows),
-        "intervals": _prediction.coverage_table(held, rows.targets, bars),
+        "intervals": _intervals.coverage_table(held, rows.targets, bars),
         "rows": {
             "read": len(rows.table) + len(rows.bad),
             "left_out": len(rows.bad),
@@ -119,14 +119,14 @@ def _scale_std(folder: Path, model: Any, rows: Rows) -> None:
         save_estimator(model, folder, target_names=rows.targets)
 
 
-def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _prediction.ErrorBars:
+def _error_bars(folder: Path, model: Any, rows: Rows, held: pd.DataFrame) -> _intervals.ErrorBars:
     """Error bars of the model, written beside it and added to the table."""
     targets = [] if rows.classify else rows.targets
     true, predicted = (held[[t + end for t in targets]].to_numpy() for end in ("", "_predicted"))
     learned, tested = map(rows.structures_of, (rows.train, rows.test))
-    bars = _prediction.calibrate(model, learned, tested, true, predicted)
+    bars = _intervals.calibrate(model, learned, tested, true, predicted)
     bars.save(folder)
-    _prediction.add_columns(held, targets, bars, tested)
+    _intervals.add_columns(held, targets, bars, tested)
     return bars
 
 
@@ -274,7 +274,7 @@ def _interval_lines(table: list[dict[str, Any]]) -> list[str]:
     ]
     return [
         *lines,
-        f"`ssatom predict` gives intervals for {_prediction.COVERAGE:.0%} of the values, by the "
+        f"`ssatom predict` gives intervals for {_intervals.COVERAGE:.0%} of the values, by the "
         "errors on the crystals held out and the distance to the nearest crystals trained on. Here "
         "each crystal held out is tested with the intervals that the others give.",
         "",

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._run import Done, check_output, run_to_table, workers_of
+from ssatom.cli._run import Done, check_output, run_to_table
+from ssatom.cli._workers import workers_of
 from ssatom.exceptions import ParameterError
 
 EPILOG = """

@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._screen import (
-    PROBLEMS,
-    aligned,
-    counted,
-    disk_error,
-    refuse_replacing,
-    say,
-    show_problems,
-    writing,
-)
+from ssatom.cli._disk import disk_error, refuse_replacing, writing
+from ssatom.cli._screen import PROBLEMS, aligned, counted, say, show_problems
 from ssatom.exceptions import ParameterError, SsatomError
 from ssatom.files import claimed, filling
 from ssatom.validation import number, one_of
@@ -186,7 +178,8 @@ def fit(
 def _check_columns(targets: list[str], members: int, classify: bool) -> None:
     if classify and len(targets) > 1:
         raise ParameterError("--classify takes one --target; fit one model for each")
-    from ssatom.cli._prediction import bar_names, column_names
+    from ssatom.cli._intervals import bar_names
+    from ssatom.cli._prediction import column_names
 
     names = column_names(targets, members)
     taken = ["source", "formula", *names, *(f"{name}_predicted" for name in targets)]

@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 
 import ssatom
 from ssatom.cli import data, featurize, fit, predict, pretrain, similar, weights
-from ssatom.cli._screen import HARMLESS, disk_error, say
+from ssatom.cli._disk import disk_error
+from ssatom.cli._screen import HARMLESS, say
 from ssatom.dependencies import explained
 from ssatom.exceptions import ParameterError, SsatomError
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._screen import aligned, refuse_replacing, say, writing
+from ssatom.cli._disk import refuse_replacing, writing
+from ssatom.cli._screen import aligned, say
 from ssatom.exceptions import SsatomError
 from ssatom.files import claimed, filling, write_json
 from ssatom.recipe import DEFAULTS, SETTINGS, value_type

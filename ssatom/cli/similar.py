@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssatom.cli import _options as options
-from ssatom.cli._run import run_to_table, workers_of
-from ssatom.cli._screen import Problem, aligned, refuse_replacing, say, show_problems
+from ssatom.cli._disk import refuse_replacing
+from ssatom.cli._run import run_to_table
+from ssatom.cli._screen import Problem, aligned, say, show_problems
+from ssatom.cli._workers import workers_of
 
 if TYPE_CHECKING:
     from ssatom.cli._items import Job

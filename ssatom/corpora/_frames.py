@@ -14,16 +14,8 @@ from typing import IO, Any
 import numpy as np
 from pymatgen.core import Structure
 
-from ssatom.corpora._formats import (
-    FORMATS,
-    Entry,
-    Format,
-    Piece,
-    count_pieces,
-    lost,
-    open_binary,
-    read_pieces,
-)
+from ssatom.corpora._formats import FORMATS, Format, count_pieces, open_binary, read_pieces
+from ssatom.corpora._records import Entry, Piece, lost
 from ssatom.exceptions import StructureError, StructureFileError, attempt
 from ssatom.limits import MAX_RECORD, MAX_SITES
 from ssatom.structures import structure_arrays, structure_from_atoms

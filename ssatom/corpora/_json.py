@@ -10,17 +10,14 @@ from typing import Any
 from ssatom.corpora._formats import (
     BROKEN,
     FORMATS,
-    Entry,
     Format,
-    Piece,
     count_pieces,
-    entry_of_row,
     lines_of,
-    lost,
     open_binary,
     read_pieces,
 )
 from ssatom.corpora._layout import PATH_COLUMNS
+from ssatom.corpora._records import Entry, Piece, entry_of_row, lost
 from ssatom.exceptions import StructureError, StructureFileError
 from ssatom.limits import MAX_RECORD
 from ssatom.structures._dicts import is_cell, is_structure, load_json

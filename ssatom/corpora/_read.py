@@ -8,18 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssatom.corpora import _frames, _json  # noqa: F401  # each adds its formats
-from ssatom.corpora._formats import (
-    UNKNOWN,
-    Entry,
-    Piece,
-    StructureRecord,
-    allowed_names,
-    cut_file,
-    entries_in,
-    format_of,
-    reading,
-)
+from ssatom.corpora._formats import UNKNOWN, allowed_names, cut_file, format_of, reading
 from ssatom.corpora._layout import table_layout
+from ssatom.corpora._records import Entry, Piece, StructureRecord, entries_in
 from ssatom.corpora._tables import files_of_table
 from ssatom.exceptions import (
     MissingFileError,

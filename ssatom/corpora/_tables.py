@@ -9,18 +9,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from ssatom.corpora._formats import (
-    BROKEN,
-    FORMATS,
-    Entry,
-    Format,
-    Piece,
-    entry_of_cell,
-    format_of,
-    lost,
-    read_file,
-)
+from ssatom.corpora._formats import BROKEN, FORMATS, Format, format_of, read_file
 from ssatom.corpora._layout import Layout, Row, files_named, rows_of, table_layout, value_of
+from ssatom.corpora._records import Entry, Piece, entry_of_cell, lost
 from ssatom.exceptions import (
     MissingFileError,
     StructureError,

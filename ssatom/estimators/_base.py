@@ -1,4 +1,4 @@
-"""What all estimators share: training of the members, their outputs, and their state."""
+"""What all estimators share: training of the members, and their outputs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from ssatom.devices import edge_precision, resolve_device, use_one_thread_in_fork
-from ssatom.encoder import CrystalGraphEncoder, EncoderConfig
 from ssatom.estimators._checks import check_parameters
 from ssatom.estimators._data import Crystals, read_rows, read_training_data
+from ssatom.estimators._divergence import judge, warn_of_failed
 from ssatom.estimators._docs import shared_docs
-from ssatom.estimators._module import Objective, PropertyModule, judge, predict, warn_of_failed
-from ssatom.estimators._nodes import LayerEncoder, NodeFeatures
+from ssatom.estimators._module import Objective, PropertyModule, predict
+from ssatom.estimators._nodes import NodeFeatures
+from ssatom.estimators._state import packed, unpacked
 from ssatom.exceptions import StructureError, unwrap
-from ssatom.graph import GaussianDistanceBasis, GraphConfig
+from ssatom.graph import GaussianDistanceBasis
 from ssatom.negnn import NEGNN, NEGNNConfig
 from ssatom.repeatable import DrawFrom
 from ssatom.splits import hold_back
 from ssatom.training import BatchLoader, TrainingConfig, best_epoch, train
-from ssatom.weights import PretrainedEncoder, check_sizes
 
 _STEPS, _SMALL_BATCH = 8, 8  # steps of an epoch at least, in batches of at least so many
 
@@ -256,69 +254,3 @@ class CrystalEstimator(BaseEstimator):
             row if isinstance(row, StructureError) else convert(row.astype(np.float64)[None])
             for row in self._outputs(X)
         )
-
-
-# State --------------------------------------------------------------------------------------------
-
-
-State = dict[str, Any]
-
-
-def packed(state: State) -> State:
-    """Attributes of an estimator with networks, graph settings and history in plain values."""
-    if "networks_" not in state:
-        return state
-    return {
-        **state,
-        "networks_": [_packed_module(network) for network in state["networks_"]],
-        "_tuned_encoders": [
-            {
-                **_packed_module(layers.encoder),
-                "layers": list(layers.layers),
-                "features": layers.features.numpy(),
-            }
-            for layers in state["_tuned_encoders"]
-        ],
-        "graph_config_": state["graph_config_"].to_dict(),
-        "history_": {name: column.to_numpy() for name, column in state["history_"].items()},
-    }
-
-
-def unpacked(state: State) -> State:
-    """The inverse of `packed`."""
-    if "networks_" not in state:
-        return state
-    config = GraphConfig(**state["graph_config_"])
-    with DrawFrom(0):  # first values, which are replaced
-        networks = [_filled(NEGNN, NEGNNConfig(**m["config"]), m) for m in state["networks_"]]
-        encoders = [_layer_encoder(m, config) for m in state["_tuned_encoders"]]
-    return {
-        **state,
-        "networks_": networks,
-        "_tuned_encoders": encoders,
-        "graph_config_": config,
-        "history_": pd.DataFrame(state["history_"]),
-    }
-
-
-def _packed_module(module: Any) -> State:
-    tensors = {name: x.detach().cpu().numpy() for name, x in module.state_dict().items()}
-    return {"config": module.config.to_dict(), "tensors": tensors}
-
-
-def _filled(kind: type[nn.Module], config: Any, kept: State) -> Any:
-    tensors = {name: _tensor(x) for name, x in kept["tensors"].items()}
-    check_sizes(config, tensors)
-    module = kind(config)
-    module.load_state_dict(tensors, strict=True, assign=True)  # in the precision of fitting
-    return module.eval().requires_grad_(False)
-
-
-def _layer_encoder(kept: State, config: GraphConfig) -> LayerEncoder:
-    encoder = _filled(CrystalGraphEncoder, EncoderConfig(**kept["config"]), kept)
-    bare = PretrainedEncoder("tuned", encoder, config, _tensor(kept["features"]), "")
-    return LayerEncoder(bare, tuple(kept["layers"])).requires_grad_(False)
-
-
-def _tensor(x: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.array(x))  # a copy: what was read may not be written to

@@ -13,17 +13,15 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ssatom.evaluation.kernel_algebra import (
-    KERNELS,
+from ssatom.evaluation.kernel_algebra import KERNELS, portions, scaled
+from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
+from ssatom.evaluation.kernel_search import (
     KernelGrid,
     Point,
     folds_of_part,
-    portions,
-    scaled,
     search_all,
     search_coarse_to_fine,
 )
-from ssatom.evaluation.kernel_blocks import Blocks, check_blocks, choose_weights, n_weighed
 from ssatom.exceptions import ParameterError
 from ssatom.validation import check_target, different_ones_of, groups_of, one_of
 
