@@ -104,6 +104,48 @@ def groups_of(name: str, values: Any, n_rows: int) -> Any:
     return array
 
 
+def plain_array(name: str, values: Any) -> Any:
+    """Values as a NumPy array: of their own type if they have one of NumPy's, else of objects.
+
+    What is masked is missing. Raises ParameterError if they are None, or are no array.
+    """
+    import numpy as np
+
+    if values is None:
+        raise ParameterError(f"requires {name} to be passed, but the target {name} is None")
+    try:
+        if np.ma.isMaskedArray(values):
+            return values.astype(object).filled(np.nan)
+        own = isinstance(getattr(values, "dtype", None), np.dtype)
+        array = np.asarray(values) if own else np.asarray(values, dtype=object)
+        return array.astype(object) if array.dtype.kind in "cTV" else array
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError is PyTorch's
+        raise ParameterError(
+            f"{name} must hold one value a row; got {type(values).__name__}: {error}"
+        ) from None
+
+
+def place_of(name: str, array: Any, index: tuple[int, ...]) -> str:
+    """Where a value of an array is, and what it is, for messages."""
+    value = array[index]
+    shown = " ".join(repr(value).split())
+    return f"{name}[{', '.join(map(str, index))}] is {shown:.80} ({type(value).__name__})"
+
+
+def _as_float(value: Any) -> float:
+    """A number as a float, NaN for what is missing; TypeError or OverflowError for all else."""
+    import numpy as np
+    import pandas as pd
+
+    if value is None or value is pd.NA:
+        return math.nan
+    if isinstance(value, str | bytes | np.flexible | np.complexfloating):
+        raise TypeError
+    if isinstance(value, np.datetime64 | np.timedelta64):  # of any unit
+        raise TypeError
+    return float(value)
+
+
 def finite_numbers(name: str, values: Any, n_dims: tuple[int, ...] = (1,)) -> Any:
     """Labels or weights of rows as a new array of finite float64, of one of so many dimensions.
 
@@ -111,21 +153,25 @@ def finite_numbers(name: str, values: Any, n_dims: tuple[int, ...] = (1,)) -> An
     """
     import numpy as np
 
-    if values is None:
-        raise ParameterError(f"requires {name} to be passed, but the target {name} is None")
-    if np.iscomplexobj(values):
-        raise ParameterError(f"Complex data not supported: {name} must hold real numbers")
-    try:
-        if np.ma.isMaskedArray(values):
-            values = np.ma.filled(values.astype(np.float64), np.nan)  # what is masked is missing
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(
-            f"{name} must hold numbers, one a row; got {type(values).__name__}: {error}"
-        ) from None
-    if array.ndim not in n_dims or 0 in array.shape[1:]:
+    given = plain_array(name, values)
+    if given.ndim not in n_dims or 0 in given.shape[1:]:
         several = ", or (n_rows, n_targets) for several targets" if 2 in n_dims else ""
-        raise ParameterError(f"{name} has shape {array.shape}; allowed: (n_rows,){several}")
+        raise ParameterError(f"{name} has shape {given.shape}; allowed: (n_rows,){several}")
+    array = np.empty(given.shape)
+    if given.dtype.kind in "biuf":
+        array[...] = given
+    else:
+        for index, value in np.ndenumerate(given):
+            try:
+                array[index] = _as_float(value)
+            except (TypeError, ValueError, OverflowError):
+                must = f"{name} must hold numbers, one a row"
+                if isinstance(value, complex | np.complexfloating):
+                    must = f"Complex data not supported: {name} must hold real numbers"
+                raise ParameterError(
+                    f"{must}; {place_of(name, given, index)}; convert texts with pd.to_numeric, "
+                    "times to numbers of a unit such as days, intervals to their middles"
+                ) from None
     refuse_missing(name, array, ~np.isfinite(array), "not finite")
     return array
 

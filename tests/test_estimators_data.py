@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,6 +153,83 @@ def test_the_default_precision_of_torch_changes_nothing(
     assert_array_equal(again.predict(structures), predicted)
 
 
-def test_classes_as_bytes_are_refused() -> None:
-    with pytest.raises(ParameterError, match="labels represented as bytes is not supported"):
-        check_classes(np.array([b"metal", b"salt"]))
+LABELS: dict[str, tuple[Any, list]] = {
+    "nullable booleans": (pd.Series([True, False], dtype="boolean"), [False, True]),
+    "booleans as objects": (np.array([True, False], dtype=object), [False, True]),
+    "categories of booleans": (pd.Categorical([True, False]), [False, True]),
+    "sparse booleans": (pd.arrays.SparseArray([True, False]), [False, True]),
+    "nullable integers": (pd.array([3, 1], dtype="Int64"), [1, 3]),
+    "integers as objects": (np.array([3, np.int8(1)], dtype=object), [1, 3]),
+    "categories of integers": (pd.Series([3, 1], dtype="category"), [1, 3]),
+    "nullable texts": (pd.Series(["b", "a"], dtype="string"), ["a", "b"]),
+    "texts as objects": (np.array(["b", "a"], dtype=object), ["a", "b"]),
+    "texts of NumPy": (np.array(["b", "a"], dtype=np.dtypes.StringDType()), ["a", "b"]),
+    "categories": (pd.CategoricalIndex(["b", "a"], categories=["b", "a"]), ["a", "b"]),
+    "whole floats": (np.array([2.0, 0.0]), [0.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_any_container_are_those_of_plain_arrays(name: str) -> None:
+    labels, plain = LABELS[name]
+    classes, codes = check_classes(labels)
+    assert classes.dtype == np.array(plain).dtype
+    assert classes.tolist() == plain
+    assert codes.tolist() == [1, 0]
+
+
+NO_LABELS = {
+    "bytes": np.array([b"metal", b"salt"]),
+    "intervals": pd.cut(np.array([1.0, 2.0]), 2),
+    "interval index": pd.IntervalIndex.from_breaks([0, 1, 2]),
+    "periods": pd.period_range("2020", periods=2, freq="M"),
+    "times": pd.date_range("2020", periods=2),
+    "times of a zone": pd.Series(pd.date_range("2020", periods=2, tz="UTC")),
+    "durations": np.array([1, 2], dtype="m8[s]"),
+    "decimals": [Decimal(1), Decimal(2)],
+    "complex numbers": np.array([1 + 0j, 2]),
+    "tuples": np.array([(1, 2), (3,)], dtype=object),
+    "lists": [[1], [1, 2]],
+    "a whole number beyond 64 bit": [2**70, 1],
+    "an infinity": [np.inf, 1.0],
+    "continuous numbers": pd.array([0.5, 1.5], dtype="Float64"),
+}
+
+
+@pytest.mark.parametrize("name", NO_LABELS)
+def test_what_is_no_label_is_refused(name: str) -> None:
+    message = r"y\[0\] is .*; allowed are booleans, whole numbers or texts.*astype\(str\)"
+    with pytest.raises(ParameterError, match=message):
+        check_classes(NO_LABELS[name])
+
+
+@pytest.mark.parametrize("labels", [[1, "a"], [True, 2], ["1.5", 1.5], [True, "True"]])
+def test_labels_of_several_types_are_refused(labels: list) -> None:
+    for y in (labels, np.array(labels, dtype=object)):
+        with pytest.raises(ParameterError, match=r"y\[1\] is .*y\[0\] is .* all of one type"):
+            check_classes(y)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.array([True, None], dtype="boolean"),
+        pd.Categorical(["a", None]),
+        np.ma.array([0, 1], mask=[False, True]),
+        [1, pd.NA],
+        [pd.Timestamp("2020"), pd.NaT],
+    ],
+)
+def test_labels_that_are_missing_are_refused(labels: Any) -> None:
+    with pytest.raises(ParameterError, match=r"y\[1\] is .* \(1 of 2 values are missing\)"):
+        check_classes(labels)
+
+
+def test_a_classifier_is_scored_on_the_labels_it_was_fitted_to(structures: list) -> None:
+    labels = (np.arange(24) % 2 == 0).astype(object)
+    model = make(NEGNNClassifier, max_epochs=1).fit(structures, labels)
+    plain = make(NEGNNClassifier, max_epochs=1).fit(structures, labels.astype(bool))
+    assert model.classes_.dtype == bool
+    score = plain.score(structures, labels.astype(bool))
+    for y in (labels, pd.Series(labels, dtype="boolean")):
+        assert model.score(structures, y) == score == np.mean(model.predict(structures) == labels)

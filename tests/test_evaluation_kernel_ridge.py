@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.linalg import eigh
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
@@ -359,6 +360,21 @@ def test_labels_and_groups_that_cannot_be_used(data):
         model.fit(X, y, groups=[1, 2])
     with pytest.raises(ParameterError, match="cv=10 with 3 groups"):
         model.fit(X, y, groups=np.arange(83) % 3)
+
+
+@pytest.mark.parametrize("labels", [pd.array, pd.Categorical, list])
+def test_labels_of_any_container(data, labels):
+    X, y = data
+    y = np.round(y)
+    model = KernelRidgeCV(("matern12",), (1e-2,), (1e-2,), cv=2)
+    expected = model.fit(X, y).predict(X)
+    np.testing.assert_array_equal(model.fit(X, labels(y)).predict(X), expected)
+    with pytest.raises(ParameterError, match=r"y\[0\] is .*Timestamp"):
+        model.fit(X, pd.Series(pd.date_range("2020", periods=len(X), tz="UTC")))
+    with pytest.raises(ParameterError, match=r"y has shape \(83, 2\)"):
+        model.fit(X, np.column_stack([y, y]))
+    with pytest.warns(DataConversionWarning):
+        model.fit(X.tolist(), y[:, None])
 
 
 def test_blocks_follow_from_names() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ssatom.exceptions import ParameterError
@@ -70,6 +73,60 @@ def test_a_group_that_is_missing_is_refused(missing: Any) -> None:
     with pytest.raises(ParameterError, match=r"groups\[1\] is .* \(1 of 2 values are missing\)"):
         groups_of("groups", np.array(["a", missing], dtype=object), 2)
     assert groups_of("groups", ["a", "b"], 2).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([True, False], dtype="boolean"),
+        np.array([True, False], dtype=object),
+        pd.Categorical([1.0, 0.0]),
+        [Decimal(1), Fraction(0)],
+        pd.array([1, 0], dtype="Int64"),
+        pd.arrays.SparseArray([1.0, 0.0]),
+        np.array([1, np.float32(0)], dtype=object),
+    ],
+)
+def test_numbers_of_any_container(values: Any) -> None:
+    found = finite_numbers("y", values)
+    assert (found.dtype, found.tolist()) == (np.float64, [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1", "0"],
+        [2, "0"][::-1],
+        np.array([b"1", b"0"]),
+        pd.Categorical(["a", "b"]),
+        pd.cut(np.array([1.0, 2.0]), 2),
+        pd.IntervalIndex.from_breaks([0, 1, 2]),
+        pd.period_range("2020", periods=2, freq="M"),
+        pd.date_range("2020", periods=2),
+        pd.Series(pd.date_range("2020", periods=2, tz="UTC")),
+        np.array([1, 2], dtype="m8[s]"),
+        pd.to_timedelta([1, 2], unit="D"),
+        np.array([np.timedelta64(1, "s"), 2], dtype=object),
+        [10**400, 1],
+        np.zeros(2, dtype=[("a", float)]),
+        [[1], [1, 2]],
+    ],
+)
+def test_what_is_no_number_is_refused(values: Any) -> None:
+    with pytest.raises(ParameterError, match=r"y must hold numbers, one a row; y\[0\] is .* \("):
+        finite_numbers("y", values)
+
+
+@pytest.mark.parametrize("values", [[1j, 2], np.array([1, 2j]), np.array([np.complex64(1)] * 2)])
+def test_complex_numbers_are_refused(values: Any) -> None:
+    with pytest.raises(ParameterError, match=r"y must hold real numbers; y\[0\] is .*complex"):
+        finite_numbers("y", values)
+
+
+@pytest.mark.parametrize("values", [pd.array([1, None], dtype="Int64"), [True, pd.NA]])
+def test_numbers_that_are_missing_are_refused(values: Any) -> None:
+    with pytest.raises(ParameterError, match=r"y\[1\] is nan"):
+        finite_numbers("y", values)
 
 
 @pytest.mark.parametrize("dtype", [float, int])

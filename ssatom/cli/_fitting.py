@@ -202,8 +202,12 @@ def _known(
 def _number(value: Any) -> tuple[float, str]:
     """The value as a number, and what is wrong with it, or ""."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        problem = "" if math.isfinite(value) else f"is {value}; give a finite number"
-        return float(value), problem
+        try:
+            number = float(value)
+        except OverflowError:  # of an int that is too large
+            number = math.inf
+        problem = "" if math.isfinite(number) else f"is {number}; give a finite number"
+        return number, problem
     if value is None:
         return math.nan, "is missing; give a number"
     advice = "for classes add --classify"
@@ -217,7 +221,7 @@ def _class(value: Any) -> tuple[Any, str]:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None, "is missing; give a class"
     if isinstance(value, float) and value.is_integer():
-        return int(value), ""
-    if isinstance(value, bool | int | str):
+        value = int(value)
+    if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63):
         return value, ""
     return None, f"is {shortened(str(value))}, which is no class; for numbers leave out --classify"

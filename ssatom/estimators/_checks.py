@@ -10,7 +10,14 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from ssatom.exceptions import ParameterError
-from ssatom.validation import finite_numbers, obey, refuse_constant, refuse_missing
+from ssatom.validation import (
+    finite_numbers,
+    obey,
+    place_of,
+    plain_array,
+    refuse_constant,
+    refuse_missing,
+)
 
 PARAMETER_GRID: dict[str, list[Any]] = {
     "learning_rate": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
@@ -56,16 +63,44 @@ def refuse_constant_targets(columns: np.ndarray) -> None:
 
 def check_classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Classes, and the class of each row as a number from 0 on."""
-    if y is None:
-        raise ParameterError("requires y to be passed, but the target y is None")
+    labels = plain_labels(y)
+    check_classification_targets(labels)  # warns of many classes
+    classes, codes = np.unique(labels, return_inverse=True)
+    return classes, codes.astype(np.int64)
+
+
+def plain_labels(y: Any) -> np.ndarray:
+    """Labels of rows as an array of booleans, whole numbers or texts, shape (n_rows,)."""
+    y = plain_array("y", y)
     try:
         y = column_or_1d(y, warn=True)
-        refuse_missing("y", y, np.asarray(pd.isna(y)), "missing")
-        check_classification_targets(y)
     except (TypeError, ValueError) as error:  # scikit-learn's own
         raise ParameterError(str(error)) from None
-    classes, codes = np.unique(y, return_inverse=True)
-    return classes, codes.astype(np.int64)
+    refuse_missing("y", y, np.asarray(pd.isna(y)), "missing")
+    if y.dtype.kind in "biuU":
+        return y
+    kinds = [_kind_of_label(value) for value in y]
+    for i, kind in enumerate(kinds):
+        if kind is None or kind != kinds[0]:
+            why = "" if kind is None else f", but {place_of('y', y, (0,))}"
+            raise ParameterError(
+                f"Unknown label type: {place_of('y', y, (i,))}{why}; allowed are booleans, whole "
+                "numbers or texts, all of one type; make texts of them with "
+                "pd.Series(y).astype(str), or take a regressor for continuous numbers"
+            )
+    return np.array(y.tolist())
+
+
+def _kind_of_label(value: Any) -> type | None:
+    """Type of a label that is allowed, float for all numbers; None for others."""
+    if isinstance(value, bool | np.bool_):
+        return bool
+    if isinstance(value, str):
+        return str
+    number = isinstance(value, int | float | np.number) and np.isrealobj(value)
+    if not number or isinstance(value, np.timedelta64):
+        return None
+    return float if value % 1 == 0 and abs(value) < 2**63 else None
 
 
 def refuse_one_class(classes: np.ndarray, codes: np.ndarray) -> None:

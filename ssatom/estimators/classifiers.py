@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssatom.estimators._base import CrystalEstimator
-from ssatom.estimators._checks import check_classes, check_sample_weight, refuse_one_class
+from ssatom.estimators._checks import (
+    check_classes,
+    check_sample_weight,
+    plain_labels,
+    refuse_one_class,
+)
 from ssatom.estimators._docs import shared_docs
 from ssatom.estimators._module import Objective
 from ssatom.estimators._nodes import Embeddings, RawFeatures
@@ -81,6 +86,29 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         probabilities = self.predict_proba(X)  # before classes_ is looked for, if not fitted
         return self.classes_[probabilities.argmax(axis=1)]
+
+    @shared_docs
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy: the share of rows whose most probable class is the right one.
+
+        Parameters
+        ----------
+        {X}
+        y : array-like, shape (n_rows,)
+            Classes, as in `fit`.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+
+        Raises
+        ------
+        {NotFittedError, StructureError}
+        """
+        return super().score(X, plain_labels(y), sample_weight)
 
     @shared_docs
     def iter_predict(self, X: Any) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ssatom.evaluation.kernel_algebra import KERNELS, portions, scaled
@@ -23,7 +24,14 @@ from ssatom.evaluation.kernel_search import (
     search_coarse_to_fine,
 )
 from ssatom.exceptions import ParameterError
-from ssatom.validation import check_target, different_ones_of, groups_of, one_of
+from ssatom.validation import (
+    check_target,
+    different_ones_of,
+    finite_numbers,
+    groups_of,
+    one_of,
+    plain_array,
+)
 
 DECADES = tuple(float(f"1e{exponent}") for exponent in range(-10, 1))
 """1e-10, 1e-9, …, 1: the paper's Table I, for γ and for α."""
@@ -184,9 +192,10 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         ValueError
             If `X` is no finite two-dimensional array.
         """
-        if np.asarray(y).ndim == 1 and len(getattr(X, "shape", ())) == 2 and X.shape[0] > 1:
-            check_target(y, X.shape[0])  # before scikit-learn's checks, whose messages say less
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        y = finite_numbers("y", y, (1, 2))
+        if y.shape[1:] == (1,):
+            y = column_or_1d(y, warn=True)
         self._fit([self], X, check_target(y, len(X))[:, None], groups)
         return self
 
@@ -224,7 +233,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         >>> [model.predict([[1.5]]).round(2) for model in models]
         [array([1.]), array([0.07])]
         """
-        Y = np.asarray(Y)
+        Y = plain_array("Y", Y)
         if Y.ndim != 2 or not Y.shape[1]:
             raise ParameterError(f"Y has shape {Y.shape}; allowed is a column for each label")
         models = [clone(self) for _ in range(Y.shape[1])]

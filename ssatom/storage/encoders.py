@@ -24,16 +24,17 @@ Entry = dict[str, Any]
 
 def parts_of(model: Any) -> Iterator[BaseEstimator]:
     """An estimator and all estimators inside it, fitted or not, each once."""
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # kept, so that no other object gets the same id
     waiting = [model]
     while waiting:
         value = waiting.pop()
+        inside = list(_inside(value))
+        if id(value) in seen or not (inside or isinstance(value, BaseEstimator)):
+            continue
+        seen[id(value)] = value
         if isinstance(value, BaseEstimator):
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
             yield value
-        waiting += reversed(list(_inside(value)))
+        waiting += reversed(inside)
 
 
 def _inside(value: Any) -> Iterable[Any]:

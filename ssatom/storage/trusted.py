@@ -18,22 +18,42 @@ _SCHEMA = "schema.json"
 _ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
 _ADDRESS_OF_FILE = re.compile(r"^\d+")
 
-_SPLITTERS = (
-    "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut PredefinedSplit "
-    "RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold "
-    "StratifiedShuffleSplit"
-)
-_KERNELS = (
-    "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern PairwiseKernel "
-    "Product RBF RationalQuadratic Sum WhiteKernel"
-)
-_SCORES = {
-    "classification": "accuracy_score balanced_accuracy_score f1_score log_loss",
-    "ranking": "roc_auc_score",
-    "regression": (
-        "max_error mean_absolute_error mean_squared_error median_absolute_error r2_score "
-        "root_mean_squared_error"
+_OF_SCIKIT_LEARN = {
+    "_loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
+    "calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
+    "compose._column_transformer": "make_column_selector",
+    "feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
+    "feature_selection._univariate_selection": "chi2 f_classif f_regression r_regression",
+    "gaussian_process._gpc": "_BinaryGaussianProcessClassifierLaplace",
+    "gaussian_process.kernels": (
+        "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern "
+        "PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel"
     ),
+    "impute._iterative": "_ImputerTriplet",
+    "metrics._classification": (
+        "accuracy_score balanced_accuracy_score brier_score_loss d2_brier_score d2_log_loss_score "
+        "f1_score jaccard_score log_loss matthews_corrcoef precision_score recall_score"
+    ),
+    "metrics._ranking": "average_precision_score roc_auc_score top_k_accuracy_score",
+    "metrics._regression": (
+        "d2_absolute_error_score explained_variance_score max_error mean_absolute_error "
+        "mean_absolute_percentage_error mean_gamma_deviance mean_poisson_deviance "
+        "mean_squared_error mean_squared_log_error median_absolute_error r2_score "
+        "root_mean_squared_error root_mean_squared_log_error"
+    ),
+    "metrics._scorer": (
+        "_CurveScorer _PassthroughScorer _Scorer negative_likelihood_ratio "
+        "positive_likelihood_ratio"
+    ),
+    "model_selection._split": (
+        "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut LeavePGroupsOut "
+        "LeavePOut PredefinedSplit RepeatedKFold RepeatedStratifiedKFold ShuffleSplit "
+        "StratifiedGroupKFold StratifiedKFold StratifiedShuffleSplit TimeSeriesSplit"
+    ),
+    "multiclass": "_ConstantPredictor",
+    "neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer",
+    "utils._bunch": "Bunch",
+    "utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
 }
 TRUSTED = (
     "ssatom.embeddings.nearest.Nearness",
@@ -50,14 +70,8 @@ TRUSTED = (
     "ssatom.featurizers.embedding.SelfSupervisedSiteFeaturizer",
     "ssatom.featurizers.ofm.OrbitalFieldMatrixTransformer",
     "numpy.dtype",
-    "sklearn.utils._bunch.Bunch",
-    *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS.split()),
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.metrics._scorer._Scorer",
-    *(f"sklearn.metrics._{room}.{name}" for room in _SCORES for name in _SCORES[room].split()),
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
+    "numpy.number",
+    *(f"sklearn.{room}.{name}" for room, of in _OF_SCIKIT_LEARN.items() for name in of.split()),
     *TREE_TYPES,
 )
 """Types and functions that are read beside those which skops trusts: arrays, and estimators of
@@ -65,9 +79,17 @@ scikit-learn. Trees and arrays are checked after reading."""
 
 _ALLOWED = (
     "allowed are estimators of ssatom and scikit-learn with numbers, texts, arrays or lists of "
-    "them, with scores by their names; keep others with skops.io.dump, and "
-    "load them with a list of types that you trust"
+    "them, NumPy's functions of single numbers such as np.log1p, and scores by their names; keep "
+    "others with skops.io.dump, and load them with a list of types that you trust"
 )
+_REMEDIES = {
+    "scipy.interpolate": "take KBinsDiscretizer or PolynomialFeatures in place of splines",
+    "scipy.sparse": "take GaussianRandomProjection, or another estimator that keeps full matrices",
+    "scipy.stats": "save the best_estimator_ of the search, which holds no distributions",
+    "sklearn.metrics._dist_metrics": 'give the neighbours algorithm="brute"',
+    "sklearn.utils.validation": "encode categories before the trees, with OneHotEncoder",
+}
+"""What to do about types that are not read, by the start of their names."""
 
 
 def dumped(model: Any) -> bytes:
@@ -81,8 +103,10 @@ def dumped(model: Any) -> bytes:
             f"the model holds what cannot be saved ({error}); {_ALLOWED}"
         ) from error
     if unknown := _unknown_types(data):
+        remedies = (do for start, do in _REMEDIES.items() if f" {start}" in f" {' '.join(unknown)}")
         raise ParameterError(
-            f"the model holds {', '.join(unknown)}, which load_estimator would refuse; {_ALLOWED}"
+            f"the model holds {', '.join(unknown)}, which load_estimator would refuse; "
+            + "; ".join([*remedies, _ALLOWED])
         )
     if fault := _unsafe(model, data):
         raise ParameterError(f"load_estimator would refuse the model: {fault}; {_ALLOWED}")
