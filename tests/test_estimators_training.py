@@ -126,6 +126,18 @@ def test_learning_rate_schedules(structures: list, volumes: np.ndarray, schedule
     assert (rates.iloc[-1] < 0.0005) == (schedule == "cosine")
 
 
+@pytest.mark.parametrize(("max_epochs", "free"), [(100, 25), (40, 17)])
+def test_normalisation_is_fixed_after_a_quarter_of_the_epochs_and_50_steps(
+    structures: list, max_epochs: int, free: int
+) -> None:
+    model = make(CGCNNRegressor, max_epochs=max_epochs, patience=None, learning_rate=0.003)
+    model.fit(structures, [np.mean(structure.atomic_numbers) for structure in structures])
+    assert model.best_epochs_[0] > free
+    (network,) = model.networks_
+    steps = {int(norm.num_batches_tracked) for norm in network.convolutions.norms}
+    assert steps == {3 * free}  # 20 crystals in batches of 8 at most
+
+
 def test_losses_and_clipping_change_the_fit(
     structures: list, volumes: np.ndarray, fitted: dict
 ) -> None:

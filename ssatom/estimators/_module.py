@@ -20,10 +20,12 @@ from ssatom.estimators._nodes import NodeFeatures
 from ssatom.exceptions import StructureError
 from ssatom.graph import GaussianDistanceBasis, GraphRemarks
 from ssatom.negnn import NEGNN
+from ssatom.repeatable import SiteNorm
 from ssatom.training import VALIDATION_LOSS
 
 _CHUNK = 256  # rows read and searched together in prediction
 _MAX_EDGES = 50_000  # of one forward pass, so that large cells need no more memory than small ones
+_FREE_EPOCHS, _FREE_STEPS = 1 / 4, 50  # share and number after which normalisation is fixed
 
 RowFunction = Callable[[Tensor, Tensor], Tensor]
 """From outputs and targets to one number a row."""
@@ -79,6 +81,17 @@ class PropertyModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         # Schedules move on before the metrics of the epoch are logged.
         self._rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        if self.current_epoch >= _FREE_EPOCHS * self.parameters_of_estimator["max_epochs"]:
+            self._fix_normalisation()
+
+    def _fix_normalisation(self) -> None:
+        """Normalise by the statistics found so far from now on, as predictions do.
+
+        Those of a batch change from batch to batch by more than the error that is left to learn.
+        """
+        for part in self.network.modules():
+            if isinstance(part, SiteNorm) and part.num_batches_tracked >= _FREE_STEPS:
+                part.eval()
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         edge_attr = self.basis(batch.graphs.distances).to(self.edge_dtype)

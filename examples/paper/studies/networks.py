@@ -29,15 +29,15 @@ EPOCHS = 50
 SEARCH_EPOCHS = 30
 N_CANDIDATES = 4
 LARGE_SETTINGS: dict[str, dict[str, int]] = {
-    "formation_energy_per_atom": {"max_epochs": 120, "batch_size": 256},
-    "band_gap": {"max_epochs": 80, "batch_size": 128},
+    "formation_energy_per_atom": {"max_epochs": 80, "batch_size": 256},
+    "band_gap": {"max_epochs": 60, "batch_size": 128},
 }
 """Of all networks of Table VII by target; fine-tuned ones have half the epochs, each twice as long.
 
 Chosen by NEGNN on 8,000 training and validation rows, of which it was tested on 2,000. With widths
-of 64 and 128, batches of 64 and 128, and 20 epochs, these had the lowest product of both errors.
-The formation energy then had an error of 0.0718 eV/atom with batches of 256 after 60 epochs, and
-0.0733 with 128; after 30 epochs 0.0783, so that more epochs are worth their time there.
+of 64 and 128, batches of 64 and 128, and 20 epochs, a width of 64 and batches of 128 had the lowest
+product of both errors. The formation energy was learned from 18,000 such rows too, and tested on
+6,000: after 60 epochs its error was 0.0493 eV/atom with batches of 256, and 0.0498 with 128.
 """
 
 TUNED = "NEGNN, fine-tuned"
@@ -120,8 +120,8 @@ def run_table7(context: Context) -> Report:
         LARGE_NETWORKS,
         "Training and validation rows of the data's own split together, a tenth of them held back "
         f"to choose the epoch; a network for each target. Budget: {budget}. Learning rate, layers, "
-        "width, batch size and epochs had been chosen with NEGNN on 8,000 of these training and "
-        "validation rows, for each target. Fine-tuned encoders learn at a third of the rate, which "
+        "width and batch size had been chosen with NEGNN on some of these training and validation "
+        "rows, for each target. Fine-tuned encoders learn at a third of the rate, which "
         "was not searched, and have half the epochs.",
     )
 
