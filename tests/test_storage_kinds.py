@@ -139,7 +139,7 @@ def test_temperatures_come_back(tmp_path: Path) -> None:
     [
         *("accuracy", "average_precision", "balanced_accuracy", "f1", "jaccard", "neg_brier_score"),
         *("matthews_corrcoef", "neg_log_loss", "precision", "recall", "roc_auc", "top_k_accuracy"),
-        *("explained_variance", "max_error", "neg_mean_absolute_error", "neg_mean_squared_error"),
+        *("explained_variance", "neg_max_error", "neg_mean_absolute_error", "neg_mean_squared_error"),
         *("neg_mean_squared_log_error", "neg_root_mean_squared_error", "r2"),
         *("neg_median_absolute_error", "neg_mean_poisson_deviance", "neg_mean_gamma_deviance"),
     ],
