@@ -26,10 +26,9 @@ from ssatom.exceptions import GraphWarning, ParameterError
 from ssatom.graph import CrystalGraphConverter, CrystalGraphs, GaussianDistanceBasis, GraphBatch
 from ssatom.kernels import Edges, gated_messages
 from ssatom.repeatable import DrawFrom
-from ssatom.weights import load_pretrained, random_weights
+from ssatom.weights import list_weights, load_pretrained, random_weights
 
 REFERENCE = Path(__file__).parent / "data" / "reference_states.json"
-SHIPPED = ["directional-128x5-mp", "directional-64x3-mp", "cgcnn-64x5-mp"]
 FROZEN = ["NaCl", "CsCl", "Mg", "TiO2", "water", "argon"]
 
 
@@ -254,7 +253,7 @@ def test_one_site_alone_can_be_trained_on() -> None:
     assert (encoder.norms[0].running_mean == 0).all()  # and leaves the statistics alone
 
 
-@pytest.mark.parametrize("name", [None, *SHIPPED])
+@pytest.mark.parametrize("name", [None, *list_weights()])
 def test_states_are_the_same_bits_in_any_batch_order_and_thread(
     crystals: dict[str, Structure], name: str | None
 ) -> None:

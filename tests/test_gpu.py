@@ -13,6 +13,7 @@ from ssatom import (
     NEGNNRegressor,
     SelfSupervisedSiteFeaturizer,
     clear_cache,
+    list_weights,
     load_estimator,
     save_estimator,
 )
@@ -68,7 +69,7 @@ def test_directional_units_and_their_gradients():
     assert_alike(found, 1e-4)
 
 
-@pytest.mark.parametrize("name", ["directional-128x5-mp", "directional-64x3-mp", "cgcnn-64x5-mp"])
+@pytest.mark.parametrize("name", list_weights())
 def test_embeddings(structures, name):
     found = []
     for device in DEVICES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -485,6 +485,26 @@ def test_overlap(weights_folder: Path, crystals: dict[str, Structure]) -> None:
 def test_overlap_refuses_what_is_no_structure(weights_folder: Path) -> None:
     with pytest.raises(StructureError, match=r"structures\[0\]: this row is None"):
         load_pretrained(weights_folder).overlap([None])
+
+
+def test_a_setting_that_is_added_changes_no_hash_of_random_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Models that were saved with random weights find them by it."""
+
+    @dataclass(frozen=True)
+    class Later(EncoderConfig):
+        more: int = 0
+
+    def hash_with(config: EncoderConfig) -> str:
+        own = replace(random_weights(), encoder=CrystalGraphEncoder(config), name="own")
+        return random_weights(like=own).sha256
+
+    expected = hash_with(EncoderConfig())
+    monkeypatch.setattr(folder, "EncoderConfig", Later)
+    assert hash_with(Later()) == expected
+    assert hash_with(Later(more=1)) != expected
+    assert hash_with(Later(residual=True)) not in (expected, hash_with(Later(more=1)))
 
 
 def test_random_weights_saw_nothing(crystals: dict[str, Structure]) -> None:

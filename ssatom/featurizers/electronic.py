@@ -118,16 +118,6 @@ class ElectronicFeaturizer(CrystalFeaturizer):
         """
         return list(_CITATIONS)
 
-    def implementors(self) -> list[str]:
-        """Authors of this featurizer.
-
-        Returns
-        -------
-        list of str
-            Names.
-        """
-        return ["The ssatom developers"]
-
     def _columns(self) -> list[tuple[str, bool]]:
         """Names of all columns, and whether each is a feature."""
         from ssatom.electrons import COMPOSITION_NAMES, CRYSTAL_NAMES, SITE_NAMES

@@ -297,7 +297,10 @@ def random_weights(
     with DrawFrom(random_state):
         encoder = CrystalGraphEncoder(like.encoder.config if like else EncoderConfig()).eval()
     features = like.element_features if like else torch.from_numpy(atomic_features().copy())
-    digest = hashlib.sha256(repr(encoder.config).encode())
+    # By the settings that are not the defaults, a setting that is added later changes no hash.
+    defaults = EncoderConfig().to_dict()
+    changed = {k: v for k, v in encoder.config.to_dict().items() if v != defaults[k]}
+    digest = hashlib.sha256(repr(changed).encode())
     for tensor in [features, *encoder.state_dict().values()]:
         digest.update(tensor.numpy().tobytes())
     return PretrainedEncoder(
