@@ -19,7 +19,6 @@ _ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
 _ADDRESS_OF_FILE = re.compile(r"^\d+")
 
 _OF_SCIKIT_LEARN = {
-    "_loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
     "calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
     "compose._column_transformer": "make_column_selector",
     "feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
