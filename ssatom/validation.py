@@ -115,7 +115,7 @@ def plain_array(name: str, values: Any) -> Any:
         raise ParameterError(f"requires {name} to be passed, but the target {name} is None")
     try:
         if np.ma.isMaskedArray(values):
-            return values.astype(object).filled(np.nan)
+            return np.ma.filled(values.astype(object), np.nan)
         own = isinstance(getattr(values, "dtype", None), np.dtype)
         array = np.asarray(values) if own else np.asarray(values, dtype=object)
         return array.astype(object) if array.dtype.kind in "cTV" else array

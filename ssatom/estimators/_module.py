@@ -90,8 +90,9 @@ class PropertyModule(pl.LightningModule):
         Those of a batch change from batch to batch by more than the error that is left to learn.
         """
         for part in self.network.modules():
-            if isinstance(part, SiteNorm) and part.num_batches_tracked >= _FREE_STEPS:
-                part.eval()
+            if isinstance(part, SiteNorm):
+                assert part.num_batches_tracked is not None
+                part.train(int(part.num_batches_tracked) < _FREE_STEPS)
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         edge_attr = self.basis(batch.graphs.distances).to(self.edge_dtype)

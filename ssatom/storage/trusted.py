@@ -28,7 +28,7 @@ _OF_SCIKIT_LEARN = {
         "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern "
         "PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel"
     ),
-    "impute._iterative": "_ImputerTriplet",
+    "impute._iterative": "IterativeImputer _ImputerTriplet",
     "metrics._classification": (
         "accuracy_score balanced_accuracy_score brier_score_loss d2_brier_score d2_log_loss_score "
         "f1_score jaccard_score log_loss matthews_corrcoef precision_score recall_score"
