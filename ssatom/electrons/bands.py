@@ -11,12 +11,11 @@ import spglib
 from ssatom.electrons.atoms import AtomTable, atom_table
 from ssatom.electrons.hoppings import REACH, hopping_blocks
 from ssatom.exceptions import StructureError
-from ssatom.graph import pairs_within
-from ssatom.structures import StructureArrays, overlap_error, reduced_formula
+from ssatom.graph import pairs_within, refuse_overlap
+from ssatom.structures import StructureArrays, reduced_formula
 from ssatom.warn import quiet_spglib
 
 _TOLERANCE = 1e-3  # Å, of translations to copies of a site
-_OVERLAP = 0.3  # Å, and in sums of covalent radii, as for graphs
 MAX_ORBITALS = 6000
 """Most orbitals of a structure, whose matrix takes 300 MB; about 1,000 sites."""
 
@@ -157,12 +156,7 @@ def _elements(
     radii = table.radii[numbers]
     pairs = pairs_within(cell, 2 * REACH[1] * radii.max(), vectors=True)
     assert pairs.vectors is not None
-    in_radii = pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])
-    gaps = np.minimum(pairs.distances, in_radii)
-    if gaps.min(initial=np.inf) < _OVERLAP:
-        k = int(gaps.argmin())
-        ends = int(pairs.centers[k]), int(pairs.neighbors[k])
-        raise overlap_error(numbers, *ends, float(pairs.distances[k]))
+    in_radii = refuse_overlap(numbers, pairs.centers, pairs.neighbors, pairs.distances, radii)
     near = in_radii < REACH[1]
     i, j, vectors = pairs.centers[near], pairs.neighbors[near], pairs.vectors[near]
     blocks = hopping_blocks(numbers[i], numbers[j], vectors, table)

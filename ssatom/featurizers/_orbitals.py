@@ -13,13 +13,12 @@ from pymatgen.core import Element, Site, Structure
 
 from ssatom.embeddings.cache import MemoryCache
 from ssatom.exceptions import StructureError
-from ssatom.graph import MIN_DISTANCE, pairs_within
+from ssatom.graph import MIN_DISTANCE, pairs_within, refuse_overlap
 from ssatom.structures import (
     StructureArrays,
     formula_of,
     iter_arrays,
     iter_sites,
-    overlap_error,
     plain_structure,
     structure_arrays,
     structure_key,
@@ -133,10 +132,8 @@ def _not_skewed(structure: Structure) -> Structure:
 def _neighbors(structure: Structure, index: int) -> list[dict]:
     """Faces of the Voronoi cell of a site: the neighbour and its weight."""
     arrays = structure_arrays(structure)
-    overlaps = pairs_within(arrays, MIN_DISTANCE)
-    if len(overlaps.distances):
-        first = (int(overlaps.centers[0]), int(overlaps.neighbors[0]))
-        raise overlap_error(arrays.numbers, *first, float(overlaps.distances[0]))
+    near = pairs_within(arrays, MIN_DISTANCE)
+    refuse_overlap(arrays.numbers, near.centers, near.neighbors, near.distances)
     pairs_within(arrays, _REACH)  # refuses a crystal of too many neighbours
     try:
         # Made anew for each site: the search widens its cutoff as it goes.

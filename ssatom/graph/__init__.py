@@ -7,7 +7,7 @@ from ssatom.graph.converter import CrystalGraphConverter
 from ssatom.graph.coordination import CoordinationNumbers
 from ssatom.graph.neighbors import NeighborPairs, find_neighbors
 from ssatom.graph.remarks import GraphRemarks
-from ssatom.graph.search import MIN_DISTANCE, pairs_within
+from ssatom.graph.search import MIN_DISTANCE, pairs_within, refuse_overlap
 
 __all__ = [
     "MEAN_ENVELOPE",
@@ -23,4 +23,5 @@ __all__ = [
     "envelope",
     "find_neighbors",
     "pairs_within",
+    "refuse_overlap",
 ]

@@ -12,8 +12,8 @@ from ssatom.graph.config import GraphConfig
 from ssatom.graph.container import CrystalGraphs
 from ssatom.graph.neighbors import NeighborPairs, choose, expected_edges, find_neighbors
 from ssatom.graph.remarks import SHORT_BOND, GraphRemarks, graph_remarks
-from ssatom.graph.search import MIN_DISTANCE
-from ssatom.structures import StructureArrays, StructureLike, iter_arrays, overlap_error
+from ssatom.graph.search import MIN_DISTANCE, refuse_overlap
+from ssatom.structures import StructureArrays, StructureLike, iter_arrays
 
 
 class CrystalGraphConverter:
@@ -115,12 +115,8 @@ class CrystalGraphConverter:
         bound = max(MIN_DISTANCE, 2 * SHORT_BOND * radii.max())
         if found.distances.min(initial=np.inf) < bound:  # a few crystals
             near = found.take(np.flatnonzero(found.distances < bound))
-            in_radii = near.distances / (radii[near.centers] + radii[near.neighbors])
-            gaps = np.minimum(near.distances, in_radii)
-            pair = int(gaps.argmin())
-            if gaps[pair] < MIN_DISTANCE:
-                i, j = int(near.centers[pair]), int(near.neighbors[pair])
-                raise overlap_error(arrays.numbers, i, j, float(near.distances[pair]))
+            ends = (near.centers, near.neighbors)
+            in_radii = refuse_overlap(arrays.numbers, *ends, near.distances, radii)
             shortest = float(in_radii.min())
         n_neighbors = np.bincount(found.centers, minlength=len(arrays.numbers))
         return found, graph_remarks(n_neighbors, shortest, self.config.cutoff)

@@ -8,7 +8,7 @@ from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import slow_search
 from ssatom.kernels import Pairs, expected_pairs, find_pairs, loops_work, shortest_vector
 from ssatom.limits import MAX_PAIRS
-from ssatom.structures import StructureArrays, reduced_formula
+from ssatom.structures import StructureArrays, overlap_error, reduced_formula
 
 MIN_DISTANCE = 0.3
 """Atoms nearer than this overlap, in Å and in units of the sum of both covalent radii.
@@ -52,6 +52,25 @@ def pairs_within(
         f"{MAX_PAIRS:,} are searched; give a smaller cell, or correct the lattice, whose unit is Å",
         formula=reduced_formula(arrays.numbers),
     )
+
+
+def refuse_overlap(
+    numbers: np.ndarray,
+    centers: np.ndarray,
+    neighbors: np.ndarray,
+    distances: np.ndarray,
+    radii: np.ndarray | None = None,
+) -> np.ndarray:
+    """Distances of pairs in units of the sum of both radii (Å, one a site; None: distances).
+
+    Raises StructureError if that, or a distance in Å, is below `MIN_DISTANCE`.
+    """
+    in_radii = distances if radii is None else distances / (radii[centers] + radii[neighbors])
+    gaps = np.minimum(distances, in_radii)
+    if gaps.min(initial=np.inf) < MIN_DISTANCE:
+        k = int(gaps.argmin())
+        raise overlap_error(numbers, int(centers[k]), int(neighbors[k]), float(distances[k]))
+    return in_radii
 
 
 def _find(
