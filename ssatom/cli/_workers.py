@@ -5,13 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from ssatom.exceptions import ParameterError, SsatomError
-
-if TYPE_CHECKING:
-    pass
-
 
 Workers: TypeAlias = AbstractContextManager[None]
 _WAIT = 60  # seconds, for the first worker of a cluster of dask
@@ -42,34 +38,26 @@ def _of_this_machine(n_jobs: int) -> Iterator[None]:
 
 @contextmanager
 def _of_dask(address: str) -> Iterator[None]:
-    try:
+    with _reached("dask", address):
         from distributed import Client
-    except ImportError:
-        raise _missing("dask") from None
-    from joblib import parallel_config
 
-    try:
         client = Client(address, set_as_default=True)
         client.wait_for_workers(1, timeout=_WAIT)
-    except (OSError, ValueError) as error:
-        raise _unreachable("dask", address, error) from error
+    from joblib import parallel_config
+
     with client, parallel_config("dask"):
         yield
 
 
 @contextmanager
 def _of_ray(address: str) -> Iterator[None]:
-    try:
+    with _reached("ray", address):
         import ray
         from ray.util.joblib import register_ray
-    except ImportError:
-        raise _missing("ray") from None
+
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     from joblib import parallel_config
 
-    try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise _unreachable("ray", address, error) from error
     try:
         register_ray()  # each core of the cluster gets a worker
         with parallel_config("ray", n_jobs=max(1, int(ray.cluster_resources().get("CPU", 1)))):
@@ -78,13 +66,18 @@ def _of_ray(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _missing(name: str) -> SsatomError:
-    return SsatomError(f"--{name} needs {name}; install it with: pip install 'ssatom[{name}]'")
-
-
-def _unreachable(name: str, address: str, error: Exception) -> SsatomError:
-    told = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return SsatomError(
-        f"--{name}: there is no {name} cluster with workers at {address!r} ({told}); start one, or "
-        "correct the address"
-    )
+@contextmanager
+def _reached(name: str, address: str) -> Iterator[None]:
+    """What to do if a library is not installed, or its cluster does not answer."""
+    try:
+        yield
+    except ImportError:
+        raise SsatomError(
+            f"--{name} needs {name}; install it with: pip install 'ssatom[{name}]'"
+        ) from None
+    except (OSError, RuntimeError, ValueError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SsatomError(
+            f"--{name}: there is no {name} cluster with workers at {address!r} ({told}); start "
+            "one, or correct the address"
+        ) from error

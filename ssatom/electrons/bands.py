@@ -153,10 +153,9 @@ def _elements(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places in the flat matrix, values and cells of all matrix elements between atoms."""
     numbers = cell.numbers
-    radii = table.radii[numbers]
-    pairs = pairs_within(cell, 2 * REACH[1] * radii.max(), vectors=True)
+    pairs = pairs_within(cell, 2 * REACH[1] * table.radii[numbers].max(), vectors=True)
     assert pairs.vectors is not None
-    in_radii = refuse_overlap(numbers, pairs.centers, pairs.neighbors, pairs.distances, radii)
+    in_radii = refuse_overlap(numbers, pairs)
     near = in_radii < REACH[1]
     i, j, vectors = pairs.centers[near], pairs.neighbors[near], pairs.vectors[near]
     blocks = hopping_blocks(numbers[i], numbers[j], vectors, table)

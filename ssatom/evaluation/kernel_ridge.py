@@ -27,7 +27,6 @@ from ssatom.exceptions import ParameterError
 from ssatom.validation import (
     check_target,
     different_ones_of,
-    finite_numbers,
     groups_of,
     one_of,
     plain_array,
@@ -193,7 +192,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
             If `X` is no finite two-dimensional array.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        y = finite_numbers("y", y, (1, 2))
+        y = plain_array("y", y)
         if y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)
         self._fit([self], X, check_target(y, len(X))[:, None], groups)

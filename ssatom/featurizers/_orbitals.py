@@ -132,8 +132,7 @@ def _not_skewed(structure: Structure) -> Structure:
 def _neighbors(structure: Structure, index: int) -> list[dict]:
     """Faces of the Voronoi cell of a site: the neighbour and its weight."""
     arrays = structure_arrays(structure)
-    near = pairs_within(arrays, MIN_DISTANCE)
-    refuse_overlap(arrays.numbers, near.centers, near.neighbors, near.distances)
+    refuse_overlap(arrays.numbers, pairs_within(arrays, MIN_DISTANCE))
     pairs_within(arrays, _REACH)  # refuses a crystal of too many neighbours
     try:
         # Made anew for each site: the search widens its cutoff as it goes.

@@ -13,6 +13,7 @@ from ssatom.graph.container import CrystalGraphs
 from ssatom.graph.neighbors import NeighborPairs, choose, expected_edges, find_neighbors
 from ssatom.graph.remarks import SHORT_BOND, GraphRemarks, graph_remarks
 from ssatom.graph.search import MIN_DISTANCE, refuse_overlap
+from ssatom.kernels import Pairs
 from ssatom.structures import StructureArrays, StructureLike, iter_arrays
 
 
@@ -111,13 +112,11 @@ class CrystalGraphConverter:
         """
         found = find_neighbors(arrays, self.config)
         shortest = np.inf
-        radii = covalent_radii(arrays.numbers)
-        bound = max(MIN_DISTANCE, 2 * SHORT_BOND * radii.max())
-        if found.distances.min(initial=np.inf) < bound:  # a few crystals
-            near = found.take(np.flatnonzero(found.distances < bound))
-            ends = (near.centers, near.neighbors)
-            in_radii = refuse_overlap(arrays.numbers, *ends, near.distances, radii)
-            shortest = float(in_radii.min())
+        bound = max(MIN_DISTANCE, 2 * SHORT_BOND * covalent_radii(arrays.numbers).max())
+        short = found.distances < bound
+        if short.any():  # in a few crystals
+            near = Pairs(found.centers[short], found.neighbors[short], found.distances[short])
+            shortest = float(refuse_overlap(arrays.numbers, near).min())
         n_neighbors = np.bincount(found.centers, minlength=len(arrays.numbers))
         return found, graph_remarks(n_neighbors, shortest, self.config.cutoff)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssatom.elements import covalent_radii
 from ssatom.exceptions import ParameterError, StructureError
 from ssatom.graph import slow_search
 from ssatom.kernels import Pairs, expected_pairs, find_pairs, loops_work, shortest_vector
@@ -54,22 +55,18 @@ def pairs_within(
     )
 
 
-def refuse_overlap(
-    numbers: np.ndarray,
-    centers: np.ndarray,
-    neighbors: np.ndarray,
-    distances: np.ndarray,
-    radii: np.ndarray | None = None,
-) -> np.ndarray:
-    """Distances of pairs in units of the sum of both radii (Å, one a site; None: distances).
+def refuse_overlap(numbers: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Distances of pairs in units of the sum of both covalent radii.
 
-    Raises StructureError if that, or a distance in Å, is below `MIN_DISTANCE`.
+    Raises StructureError if one of them, or of the distances in Å, is below `MIN_DISTANCE`.
     """
-    in_radii = distances if radii is None else distances / (radii[centers] + radii[neighbors])
-    gaps = np.minimum(distances, in_radii)
+    radii = covalent_radii(numbers)
+    in_radii = pairs.distances / (radii[pairs.centers] + radii[pairs.neighbors])
+    gaps = np.minimum(pairs.distances, in_radii)
     if gaps.min(initial=np.inf) < MIN_DISTANCE:
         k = int(gaps.argmin())
-        raise overlap_error(numbers, int(centers[k]), int(neighbors[k]), float(distances[k]))
+        ends = int(pairs.centers[k]), int(pairs.neighbors[k])
+        raise overlap_error(numbers, *ends, float(pairs.distances[k]))
     return in_radii
 
 

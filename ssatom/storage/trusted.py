@@ -102,7 +102,11 @@ def dumped(model: Any) -> bytes:
             f"the model holds what cannot be saved ({error}); {_ALLOWED}"
         ) from error
     if unknown := _unknown_types(data):
-        remedies = (do for start, do in _REMEDIES.items() if f" {start}" in f" {' '.join(unknown)}")
+        remedies = (
+            remedy
+            for start, remedy in _REMEDIES.items()
+            if any(name.startswith(start) for name in unknown)
+        )
         raise ParameterError(
             f"the model holds {', '.join(unknown)}, which load_estimator would refuse; "
             + "; ".join([*remedies, _ALLOWED])
